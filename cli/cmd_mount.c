@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <limits.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli/commands.h"
+#include "cli/message.h"
+#include "cli/paths.h"
+
+struct mount_options {
+	bool foreground, debug;
+	struct cli_list options;
+	const char *config, *log;
+};
+
+static const struct cli_option options[] = {
+    {'f', "foreground", CLI_FLAG, offsetof(struct mount_options, foreground), NULL,
+     "stay in the foreground, log to stderr", NULL},
+    {'d', "debug", CLI_FLAG, offsetof(struct mount_options, debug), NULL,
+     "foreground, and log every request", NULL},
+    {'o', "option", CLI_LIST, offsetof(struct mount_options, options), "NAME[=VALUE],…",
+     "options of the mount or the store; may be repeated", NULL},
+    {0, "config", CLI_STRING, offsetof(struct mount_options, config), "FILE",
+     "read the configuration from FILE (YAML)", NULL},
+    {0, "log", CLI_STRING, offsetof(struct mount_options, log), "FILE|syslog|stderr",
+     "where the daemon logs; a FILE is written with a slash", NULL},
+    CLI_END,
+};
+
+static bool executable(const char *path)
+{
+	return access(path, X_OK) == 0;
+}
+
+/*
+ * The daemon that belongs to this program: $MEMOFSD, else the one beside it, else
+ * the one that was installed. NULL after a message.
+ */
+static char *find_daemon(void)
+{
+	const char *env = getenv("MEMOFSD");
+	CLEANUP_FREE char *dir = NULL, *beside = NULL;
+	char self[PATH_MAX + 1];
+	ssize_t n;
+
+	if (env && *env)
+		return xstrdup(env);
+	n = readlink("/proc/self/exe", self, PATH_MAX);
+	self[n > 0 ? n : 0] = '\0';
+	dir = path_parent(self);
+	beside = path_join(dir, "memofsd");
+	if (n > 0 && executable(beside))
+		return xstrdup(beside);
+	if (executable(MEMOFS_LIBEXECDIR "/memofsd"))
+		return xstrdup(MEMOFS_LIBEXECDIR "/memofsd");
+	cli_error("mount: there is no memofsd in %s or %s; set MEMOFSD to its path", dir,
+		  MEMOFS_LIBEXECDIR);
+	return NULL;
+}
+
+static int run(const void *opt, char **operands, size_t n)
+{
+	const struct mount_options *o = opt;
+	const char *argv[2 * CLI_LIST_MAX + 10];
+	CLEANUP_FREE char *daemon = NULL;
+	size_t argc = 0;
+
+	if (!*operands[0] || !*operands[1]) {
+		cli_error("mount: %s is empty", *operands[0] ? "MOUNTPOINT" : "STORE");
+		return CLI_USAGE;
+	}
+	daemon = find_daemon();
+	if (!daemon)
+		return CLI_MOUNT;
+	argv[argc++] = "memofsd";
+	if (o->foreground)
+		argv[argc++] = "-f";
+	if (o->debug)
+		argv[argc++] = "-d";
+	for (size_t i = 0; i < o->options.len; i++) {
+		argv[argc++] = "-o";
+		argv[argc++] = o->options.item[i];
+	}
+	if (o->config) {
+		argv[argc++] = "--config";
+		argv[argc++] = o->config;
+	}
+	if (o->log) {
+		argv[argc++] = "--log";
+		argv[argc++] = o->log;
+	}
+	argv[argc++] = "--";
+	argv[argc++] = operands[0];
+	argv[argc++] = operands[1];
+	argv[argc] = NULL;
+	execv(daemon, (char **)argv);
+	cli_error("mount: cannot run %s: %s", daemon, strerror(errno));
+	return CLI_MOUNT;
+}
+
+const struct command cmd_mount = {
+    .name = "mount",
+    .args = "STORE MOUNTPOINT",
+    .summary = "mount a store; returns when the mount answers",
+    .detail = "STORE is a directory on a local disk; it is made when its parent exists.\n"
+	      "MOUNTPOINT is an empty directory. One daemon serves one mount, and no\n"
+	      "other can open the store meanwhile. Errors are shown here, not only in\n"
+	      "the log.\n",
+    .exits = "0  mounted (with -f: it was unmounted)\n"
+	     "2  the command line or the configuration is wrong\n"
+	     "3  the store cannot be opened: locked, damaged, newer, no permission\n"
+	     "4  it cannot be mounted there",
+    .example = "mkdir /tmp/cache\n"
+	       "memofs mount --log /tmp/memofs.log /var/tmp/store /tmp/cache",
+    .options = options,
+    .options_size = sizeof(struct mount_options),
+    .operands_min = 2,
+    .operands_max = 2,
+    .run = run,
+};

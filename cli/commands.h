@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Every command, one file each. */
+#ifndef MEMOFS_CLI_COMMANDS_H
+#define MEMOFS_CLI_COMMANDS_H
+
+#include "cli/command.h"
+
+extern const struct command cmd_get;
+extern const struct command cmd_ls;
+extern const struct command cmd_mount;
+extern const struct command cmd_ns;
+extern const struct command cmd_put;
+extern const struct command cmd_rm;
+extern const struct command cmd_stat;
+extern const struct command cmd_status;
+extern const struct command cmd_umount;
+
+#endif

@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+# Completion of memofs for bash. Words come from the tables below; mount points
+# from /proc/self/mountinfo, so that a mount that does not answer is no obstacle.
+# shellcheck shell=bash
+
+# The options of a command, as `memofs COMMAND --help` lists them.
+_memofs_options() {
+	case $1 in
+	mount) echo '--foreground --debug --option --config --log' ;;
+	umount) echo '--lazy --timeout' ;;
+	status | stat | 'ns list') echo '--json' ;;
+	get) echo '--output' ;;
+	put) echo '--input --ttl --mode --parents --fsync' ;;
+	ls) echo '--all --recursive --directory --sort --reverse --bytes --json --null' ;;
+	rm) echo '--recursive --force' ;;
+	'ns create') echo '--ttl --version --mode --mountpoint' ;;
+	'ns set') echo '--mountpoint' ;;
+	esac
+	echo '--help'
+}
+
+_memofs_mountpoints() {
+	awk '{ for (i = 7; $i != "-"; i++); if ($(i + 1) == "fuse.memofs") print $5 }' \
+		/proc/self/mountinfo 2>/dev/null |
+		while IFS= read -r point; do printf '%b\n' "${point//\\/\\0}"; done
+}
+
+# Lines on stdin that begin with $1 become COMPREPLY, quoted where needed.
+_memofs_reply() {
+	local line
+	COMPREPLY=()
+	while IFS= read -r line; do
+		[[ $line != "$1"* ]] || COMPREPLY+=("$(printf '%q' "$line")")
+	done
+}
+
+_memofs_paths() { # [compgen's action] WORD
+	local IFS=$'\n'
+	compopt -o filenames
+	mapfile -t COMPREPLY < <(compgen "${1:--f}" -- "$2")
+}
+
+# What may follow an option that takes an argument. False: nothing special.
+_memofs_argument() { # COMMAND OPTION WORD
+	case $1:$2 in
+	ls:--sort | ls:-s) _memofs_reply "$3" < <(printf '%s\n' name size age expires hits) ;;
+	*:--mountpoint | *:-M) _memofs_reply "$3" < <(_memofs_mountpoints) ;;
+	mount:--config | mount:--log | get:--output | get:-o | put:--input | put:-i)
+		_memofs_paths -f "$3"
+		;;
+	*:--ttl | *:-t | *:--timeout) _memofs_reply "$3" < <(printf '%s\n' none 90s 1h 7d) ;;
+	*:--mode | 'ns create:--version' | put:-m | 'ns create:-'[mv] | mount:-o | mount:--option)
+		COMPREPLY=()
+		;;
+	*) return 1 ;;
+	esac
+	return 0
+}
+
+_memofs_operand() { # COMMAND WORD
+	case $1 in
+	mount) _memofs_paths -d "$2" ;;
+	umount | 'ns list') _memofs_reply "$2" < <(_memofs_mountpoints) ;;
+	help) _memofs_reply "$2" < <(printf '%s\n' "${commands[@]}") ;;
+	'ns set') _memofs_reply "$2" < <(printf '%s\n' ttl= version= mode=) ;;
+	version) COMPREPLY=() ;;
+	*) _memofs_paths -f "$2" ;;
+	esac
+}
+
+_memofs() {
+	local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]}
+	local commands=(mount umount status get put ls stat rm ns help version)
+	local command=${COMP_WORDS[1]} first=2
+	COMPREPLY=()
+	if [ "$COMP_CWORD" -eq 1 ]; then
+		_memofs_reply "$word" < <(printf '%s\n' "${commands[@]}" --help --version)
+		return
+	fi
+	if [ "$command" = ns ]; then
+		if [ "$COMP_CWORD" -eq 2 ]; then
+			_memofs_reply "$word" < <(printf '%s\n' list create set --help)
+			return
+		fi
+		command="ns ${COMP_WORDS[2]}" first=3
+	fi
+	if [[ $word == -* ]]; then
+		_memofs_reply "$word" < <(_memofs_options "$command" | tr ' ' '\n')
+	elif [ "$COMP_CWORD" -gt "$first" ] && _memofs_argument "$command" "$before" "$word"; then
+		return
+	elif [ "$command" = 'ns set' ] && [ "$COMP_CWORD" -gt 3 ]; then
+		compopt -o nospace
+		_memofs_operand "$command" "$word"
+	elif [[ $command == 'ns '[cs]* ]]; then
+		_memofs_paths -d "$word"
+	else
+		_memofs_operand "$command" "$word"
+	fi
+}
+
+complete -F _memofs memofs

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/copy.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "cli/message.h"
+
+/* The largest request FUSE makes. Pages of it are touched only as bytes come. */
+#define COPY_BYTES (1024 * 1024)
+
+static int write_all(int out, const char *data, size_t len)
+{
+	while (len) {
+		ssize_t n = write(out, data, len);
+
+		if (n < 0 && errno != EINTR)
+			return -errno;
+		if (n > 0) {
+			data += n;
+			len -= (size_t)n;
+		}
+	}
+	return 0;
+}
+
+int copy_all(int in, int out, bool *ret_reading)
+{
+	CLEANUP_FREE char *bytes = xreallocarray(NULL, COPY_BYTES, 1);
+	ssize_t n;
+	int r;
+
+	posix_fadvise(in, 0, 0, POSIX_FADV_SEQUENTIAL);
+	for (;;) {
+		*ret_reading = true;
+		n = read(in, bytes, COPY_BYTES);
+		if (n == 0)
+			return 0;
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		r = write_all(out, bytes, (size_t)n);
+		if (r) {
+			*ret_reading = false;
+			return r;
+		}
+	}
+}

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Moving all bytes of one descriptor into another. */
+#ifndef MEMOFS_CLI_COPY_H
+#define MEMOFS_CLI_COPY_H
+
+#include <stdbool.h>
+
+/*
+ * From where `in` stands to its end. Returns 0 or -errno; *ret_reading says, on
+ * failure, whether it was reading that failed.
+ */
+int copy_all(int in, int out, bool *ret_reading);
+
+#endif

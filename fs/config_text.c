@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fs/config_text.h"
+
+#include <inttypes.h>
+
+/* Take one character of UTF-8; a byte that is part of none stands for itself. */
+static size_t decode(const char *s, uint32_t *ret_c)
+{
+	unsigned char first = (unsigned char)*s;
+	size_t len = first < 0xc0 ? 1 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
+	uint32_t c = len == 1 ? first : first & (0x7fu >> len);
+
+	for (size_t i = 1; i < len; i++) {
+		if ((s[i] & 0xc0) != 0x80) {
+			*ret_c = first;
+			return 1;
+		}
+		c = c << 6 | (s[i] & 0x3f);
+	}
+	*ret_c = c;
+	return len;
+}
+
+/* Neither a control character, nor a line break to YAML, nor a byte order mark. */
+static bool is_printable(uint32_t c, size_t len)
+{
+	if (len == 1)
+		return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
+	return c >= 0xa0 && c != 0x2028 && c != 0x2029 && c != 0xfeff && c != 0xfffe &&
+	       c != 0xffff;
+}
+
+/* A double-quoted YAML scalar. */
+static int put_scalar(struct buf *out, const char *value)
+{
+	int r = buf_append(out, "\"", 1);
+
+	while (!r && *value) {
+		uint32_t c;
+		size_t len = decode(value, &c);
+
+		if (is_printable(c, len))
+			r = buf_append(out, value, len);
+		else
+			r = buf_printf(out, c < 0x100 ? "\\x%02x" : "\\u%04x", c);
+		value += len;
+	}
+	return r ? r : buf_append(out, "\"", 1);
+}
+
+static int put_quoted(struct buf *out, const char *key, const char *value)
+{
+	int r = buf_printf(out, "%s: ", key);
+
+	if (!r)
+		r = put_scalar(out, value);
+	return r ? r : buf_append(out, "\n", 1);
+}
+
+static int put_mount(const struct config_mount *m, struct buf *out)
+{
+	int r = buf_printf(out, "mount:\n");
+
+	if (!r && (m->set & CONFIG_ALLOW_OTHER))
+		r = buf_printf(out, "  allow-other: %s\n",
+			       m->allow_other ? "true" : "false");
+	if (!r)
+		r = buf_printf(out, "  read-only: %s\n  threads: %" PRIu32 "\n",
+			       m->read_only ? "true" : "false", m->threads);
+	if (!r && m->log)
+		r = put_quoted(out, "  log", m->log);
+	return r ? r : buf_printf(out, "  log-level: %s\n", log_level_name(m->log_level));
+}
+
+static int put_store(const struct config_store *s, struct buf *out)
+{
+	int r = buf_printf(out, "store:\n");
+
+	if (!r && s->cache_bytes)
+		r = buf_printf(out, "  cache: %" PRIu64 "\n", s->cache_bytes);
+	if (!r && s->small_max_bytes)
+		r = buf_printf(out, "  small-max: %" PRIu32 "\n", s->small_max_bytes);
+	if (!r && s->staged_memory_bytes)
+		r = buf_printf(out, "  staged-memory: %" PRIu64 "\n",
+			       s->staged_memory_bytes);
+	return r ? r : buf_printf(out, "  root-mode: \"%04o\"\n", s->root_mode);
+}
+
+static int put_name(const struct config_namespace *ns, struct buf *out)
+{
+	int r = buf_append(out, "  ", 2);
+
+	if (!r)
+		r = put_scalar(out, ns->name);
+	/* Without a key below, an empty mapping. */
+	return r ? r : buf_printf(out, ns->set ? ":\n" : ": {}\n");
+}
+
+static int put_policy(const struct config_namespace *ns, struct buf *out)
+{
+	int r = 0;
+
+	if (ns->set & CONFIG_TTL)
+		r = put_quoted(out, "    ttl", ns->ttl.text);
+	if (!r && (ns->set & CONFIG_VERSION))
+		r = put_quoted(out, "    version", ns->version);
+	if (!r && (ns->set & CONFIG_MODE))
+		r = buf_printf(out, "    mode: \"%04o\"\n", ns->mode);
+	if (!r && (ns->set & CONFIG_OWNER))
+		r = buf_printf(out, "    owner: %u\n", ns->owner);
+	if (!r && (ns->set & CONFIG_GROUP))
+		r = buf_printf(out, "    group: %u\n", ns->group);
+	return r;
+}
+
+int config_format(const struct config *c, struct buf *ret_text)
+{
+	int r = put_mount(&c->mount, ret_text);
+
+	if (!r)
+		r = put_store(&c->store, ret_text);
+	if (!r && c->namespace_count)
+		r = buf_printf(ret_text, "namespaces:\n");
+	for (size_t i = 0; !r && i < c->namespace_count; i++) {
+		r = put_name(&c->namespaces[i], ret_text);
+		if (!r)
+			r = put_policy(&c->namespaces[i], ret_text);
+	}
+	return r;
+}

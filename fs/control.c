@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fs/control.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "fs/handle.h"
+#include "fs/kcache.h"
+#include "fs/node.h"
+#include "fs/pending.h"
+#include "fs/reply.h"
+
+/* ---- the texts ---- */
+
+static int write_status(struct fs *fs, struct buf *out)
+{
+	struct store_stats s;
+	int r = store_stats(fs->store, &s);
+
+	if (r)
+		return r;
+	return buf_printf(out,
+			  "version: %s\n"
+			  "pid: %d\n"
+			  "store: %s\n"
+			  "mountpoint: %s\n"
+			  "backend: %s\n"
+			  "started: %" PRId64 "\n"
+			  "threads: %u\n"
+			  "entries: %" PRIu64 "\n"
+			  "dirs: %" PRIu64 "\n"
+			  "bytes: %" PRIu64 "\n"
+			  "memory_bytes: %" PRIu64 "\n"
+			  "staged_bytes: %" PRIu64 "\n"
+			  "db_disk_bytes: %" PRIu64 "\n"
+			  "disk_total_bytes: %" PRIu64 "\n"
+			  "disk_avail_bytes: %" PRIu64 "\n"
+			  "open_handles: %" PRIu64 "\n"
+			  "pending_writes: %" PRIu64 "\n"
+			  "requests: %" PRIu64 "\n",
+			  MEMOFS_VERSION, (int)getpid(), fs->store_path, fs->mountpoint,
+			  fs->backend_name, fs->started_ns / NSEC_PER_SEC, fs->threads,
+			  s.entries, s.dirs, s.bytes, s.memory_bytes, s.staged_bytes,
+			  s.db_disk_bytes, s.disk_total_bytes, s.disk_avail_bytes,
+			  handle_count(fs->handles), pending_count(fs->pending),
+			  atomic_load(&fs->requests));
+}
+
+static int write_version(struct fs *fs, struct buf *out)
+{
+	return buf_printf(out, "memofs %s\n", MEMOFS_VERSION);
+}
+
+static int write_config(struct fs *fs, struct buf *out)
+{
+	return fs->config_text ? fs->config_text(fs->config, out) : 0;
+}
+
+static const struct {
+	const char *name;
+	int (*write)(struct fs *fs, struct buf *out);
+} texts[] = {
+    {"config", write_config},
+    {"status", write_status},
+    {"version", write_version},
+};
+
+enum { TEXT_COUNT = sizeof(texts) / sizeof(texts[0]) };
+
+int control_text_find(const char *name, unsigned int *ret_text)
+{
+	for (unsigned int i = 0; i < TEXT_COUNT; i++) {
+		if (strcmp(texts[i].name, name) == 0) {
+			*ret_text = i;
+			return 0;
+		}
+	}
+	return -ENOENT;
+}
+
+int control_text_write(struct fs *fs, unsigned int text, struct buf *ret_text)
+{
+	buf_clear(ret_text);
+	return texts[text].write(fs, ret_text);
+}
+
+/* ---- names ---- */
+
+/* `version=V`, the one option of a view so far. */
+static int view_parse(const char *text, struct vnode *want)
+{
+	const char *version = text + strlen("version=");
+
+	if (strncmp(text, "version=", strlen("version=")) != 0 ||
+	    !store_version_valid(version, strlen(version)))
+		return -EINVAL;
+	want->has_version = true;
+	strcpy(want->version, version);
+	return 0;
+}
+
+static int version_parse(const char *text, struct vnode *want)
+{
+	if (!*text || !store_version_valid(text, strlen(text)))
+		return -EINVAL;
+	want->has_version = true;
+	strcpy(want->version, text);
+	return 0;
+}
+
+/* What `name` is in the control directory `parent`. */
+static int find(const struct vnode *parent, const char *name, struct vnode *want)
+{
+	*want = (struct vnode){.parent_id = parent->id, .dir_ino = parent->dir_ino};
+	switch (parent->kind) {
+	case VNODE_VERSIONS:
+		want->kind = VNODE_DIR;
+		return version_parse(name, want);
+	case VNODE_VIEWS:
+		want->kind = VNODE_DIR;
+		return view_parse(name, want);
+	case VNODE_CONTROL:
+		break;
+	default:
+		return -ENOENT;
+	}
+	if (strcmp(name, "versions") == 0) {
+		want->kind = VNODE_VERSIONS;
+		return 0;
+	}
+	if (strcmp(name, "view") == 0) {
+		want->kind = VNODE_VIEWS;
+		return 0;
+	}
+	want->kind = VNODE_TEXT;
+	if (parent->dir_ino != STORE_ROOT_INO)
+		return -ENOENT;
+	return control_text_find(name, &want->text);
+}
+
+static int fill_dir(struct fs *fs, const struct vnode *v, struct stat *ret_st)
+{
+	struct store_attr attr;
+	int r = store_getattr(fs->store, v->dir_ino, &attr);
+
+	if (r)
+		return r;
+	attr_to_stat(&attr, ret_st);
+	ret_st->st_ino = vnode_st_ino(v);
+	return 0;
+}
+
+int control_lookup(struct fs *fs, const struct vnode *parent, const char *name,
+		   struct fuse_entry_param *ret_e)
+{
+	struct fuse_entry_param e = {0};
+	struct vnode want;
+	bool made;
+	int r;
+
+	if (strlen(name) > STORE_NAME_MAX)
+		return -ENAMETOOLONG;
+	r = find(parent, name, &want);
+	if (r)
+		return r;
+	r = vnode_intern(fs->vnodes, &want, &e.ino, &made);
+	if (r)
+		return r;
+	if (made && want.kind == VNODE_DIR)
+		kcache_all_changed(fs->kcache); /* see entry_negative() */
+	want.id = e.ino;
+	if (want.kind == VNODE_DIR)
+		r = fill_dir(fs, &want, &e.attr);
+	else
+		vnode_to_stat(fs, &want, &e.attr);
+	if (r) {
+		vnode_forget(fs->vnodes, e.ino, 1);
+		return r;
+	}
+	e.entry_timeout = kcache_timeout(fs->kcache, DURATION_NONE);
+	/* A text has the size of what it says now: never cached. */
+	e.attr_timeout = want.kind == VNODE_TEXT ? 0 : e.entry_timeout;
+	*ret_e = e;
+	return 0;
+}
+
+/* ---- listings ---- */
+
+struct version_each {
+	int (*each)(void *arg, const char *name, mode_t type);
+	void *arg;
+};
+
+static int each_version(void *arg, const char *version, uint64_t branch)
+{
+	struct version_each *ve = arg;
+
+	return *version ? ve->each(ve->arg, version, S_IFDIR) : 0;
+}
+
+int control_list(struct fs *fs, const struct vnode *dir,
+		 int (*each)(void *arg, const char *name, mode_t type), void *arg)
+{
+	struct version_each ve = {each, arg};
+	int r;
+
+	if (dir->kind == VNODE_VERSIONS)
+		return store_version_list(fs->store, dir->dir_ino, each_version, &ve);
+	if (dir->kind != VNODE_CONTROL)
+		return 0;
+	r = each(arg, "versions", S_IFDIR);
+	if (!r)
+		r = each(arg, "view", S_IFDIR);
+	for (unsigned int i = 0; !r && i < TEXT_COUNT && dir->dir_ino == STORE_ROOT_INO;
+	     i++)
+		r = each(arg, texts[i].name, S_IFREG);
+	return r;
+}

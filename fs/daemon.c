@@ -1,0 +1,342 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fs/daemon.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include "fs/config_text.h"
+#include "fs/fs.h"
+#include "fs/handle.h"
+#include "fs/kcache.h"
+#include "fs/namespaces.h"
+#include "fs/pending.h"
+#include "fs/recent.h"
+#include "fs/retry.h"
+#include "fs/session.h"
+#include "fs/vnode.h"
+#include "store/util/log.h"
+
+struct daemon {
+	const struct daemon_options *opt;
+	const struct config *command_line;
+	struct launch *launch;
+
+	pthread_mutex_t lock;
+	struct config *config; /* under lock */
+
+	struct fs fs;
+	struct session *session;
+	sigset_t signals;
+	pthread_t signal_thread;
+	bool signal_thread_runs;
+	atomic_bool ending;
+};
+
+/* ---- settings that can change while it runs ---- */
+
+static void use_log_level(const struct config *c)
+{
+	log_set_level(c->mount.log_level);
+}
+
+/* What differs and needs a new mount to take effect. */
+static void warn_fixed(const struct config *was, const struct config *is)
+{
+	if (was->mount.threads != is->mount.threads ||
+	    was->mount.allow_other != is->mount.allow_other ||
+	    was->mount.read_only != is->mount.read_only ||
+	    was->store.cache_bytes != is->store.cache_bytes ||
+	    was->store.small_max_bytes != is->store.small_max_bytes ||
+	    was->store.staged_memory_bytes != is->store.staged_memory_bytes)
+		log_warning(
+		    "allow-other, read-only, threads and the settings of the store "
+		    "take effect at the next mount");
+}
+
+/* A bad file keeps the old settings. */
+static int load(struct daemon *d, struct config *ret_config, struct errmsg *err)
+{
+	int r = config_load(d->opt->config_path, ret_config, err);
+
+	if (r)
+		return r;
+	r = config_merge(ret_config, d->command_line);
+	if (r) {
+		config_deinit(ret_config);
+		return err_set(err, -r, "%s: %s", d->opt->config_path, strerror(-r));
+	}
+	return 0;
+}
+
+static void reload(struct daemon *d)
+{
+	struct config fresh;
+	struct errmsg err;
+
+	if (log_reopen(&err))
+		log_error("%s", err.text);
+	if (!d->opt->config_path) {
+		log_info("SIGHUP: no configuration file was given; the log was reopened");
+		return;
+	}
+	if (load(d, &fresh, &err)) {
+		log_error("%s; the settings stay as they were", err.text);
+		return;
+	}
+	if (namespaces_apply(d->fs.store, &fresh, &err))
+		log_error("%s: %s", d->opt->config_path, err.text);
+	kcache_all_changed(d->fs.kcache);
+	use_log_level(&fresh);
+	pthread_mutex_lock(&d->lock);
+	warn_fixed(d->config, &fresh);
+	config_deinit(d->config);
+	*d->config = fresh;
+	pthread_mutex_unlock(&d->lock);
+	log_info("%s: loaded again", d->opt->config_path);
+}
+
+static int config_text(void *arg, struct buf *ret_text)
+{
+	struct daemon *d = arg;
+	int r;
+
+	pthread_mutex_lock(&d->lock);
+	r = config_format(d->config, ret_text);
+	pthread_mutex_unlock(&d->lock);
+	return r;
+}
+
+/* ---- signals ---- */
+
+static void block_signals(struct daemon *d)
+{
+	sigemptyset(&d->signals);
+	sigaddset(&d->signals, SIGHUP);
+	sigaddset(&d->signals, SIGINT);
+	sigaddset(&d->signals, SIGTERM);
+	sigaddset(&d->signals, SIGUSR1); /* ours: end the thread */
+	pthread_sigmask(SIG_BLOCK, &d->signals, NULL);
+	signal(SIGPIPE, SIG_IGN);
+}
+
+static void *await_signals(void *arg)
+{
+	struct daemon *d = arg;
+	int sig;
+
+	while (sigwait(&d->signals, &sig) == 0) {
+		if (sig == SIGUSR1 && atomic_load(&d->ending))
+			break;
+		if (sig == SIGHUP)
+			reload(d);
+		if (sig == SIGINT || sig == SIGTERM) {
+			log_info("signal %d: unmounting %s", sig, d->opt->mountpoint);
+			session_end(d->session);
+		}
+	}
+	return NULL;
+}
+
+static int start_signal_thread(struct daemon *d, struct errmsg *err)
+{
+	int r = pthread_create(&d->signal_thread, NULL, await_signals, d);
+
+	if (r)
+		return err_set(err, r, "cannot start a thread: %s", strerror(r));
+	d->signal_thread_runs = true;
+	return 0;
+}
+
+static void stop_signal_thread(struct daemon *d)
+{
+	if (!d->signal_thread_runs)
+		return;
+	atomic_store(&d->ending, true);
+	pthread_kill(d->signal_thread, SIGUSR1);
+	pthread_join(d->signal_thread, NULL);
+}
+
+/* ---- up and down ---- */
+
+static int open_log(struct daemon *d, struct errmsg *err)
+{
+	const char *log = d->config->mount.log;
+
+	use_log_level(d->config);
+	if (log ? strcmp(log, "stderr") == 0 : d->opt->foreground)
+		return log_open(LOG_SINK_STDERR, NULL, err);
+	if (!log || strcmp(log, "syslog") == 0)
+		return log_open(LOG_SINK_SYSLOG, NULL, err);
+	return log_open(LOG_SINK_FILE, log, err);
+}
+
+/* Ten thousand open values need as many descriptors. */
+static void raise_file_limit(void)
+{
+	struct rlimit rl;
+
+	if (getrlimit(RLIMIT_NOFILE, &rl) == 0 && rl.rlim_cur < rl.rlim_max) {
+		rl.rlim_cur = rl.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &rl);
+	}
+}
+
+static int open_store(struct daemon *d, struct errmsg *err)
+{
+	struct store_options so = {
+	    .kind = d->opt->kind,
+	    .path = d->opt->kind == STORE_MEMORY ? NULL : d->opt->store_path,
+	    .cache_bytes = d->config->store.cache_bytes,
+	    .small_max_bytes = d->config->store.small_max_bytes,
+	    .staged_memory_bytes = d->config->store.staged_memory_bytes,
+	    .root_uid = geteuid(),
+	    .root_gid = getegid(),
+	    .root_mode = d->config->store.root_mode,
+	};
+	int r = store_open(&so, &d->fs.store, err);
+
+	if (!r)
+		store_lock_note(d->fs.store, d->opt->mountpoint);
+	return r;
+}
+
+static int make_tables(struct daemon *d, struct errmsg *err)
+{
+	struct fs *fs = &d->fs;
+	int r = pending_table_new(fs->store, &fs->pending);
+
+	if (!r)
+		r = vnode_table_new(&fs->vnodes);
+	if (!r)
+		r = retry_table_new(&fs->retries);
+	if (!r)
+		r = handle_list_new(&fs->handles);
+	if (!r)
+		r = recent_new(&fs->recent);
+	if (!r)
+		r = kcache_new(fs, &fs->kcache);
+	return r ? err_set(err, -r, "cannot start: %s", strerror(-r)) : 0;
+}
+
+static void fill_fs(struct daemon *d)
+{
+	d->fs.read_only = d->config->mount.read_only;
+	d->fs.store_path = d->opt->store_path;
+	d->fs.mountpoint = d->opt->mountpoint;
+	d->fs.backend_name = d->opt->kind == STORE_MEMORY ? "memory" : "rocksdb";
+	d->fs.started_ns = time_now_ns();
+	d->fs.threads = d->config->mount.threads;
+	d->fs.config = d;
+	d->fs.config_text = config_text;
+}
+
+/* The mount answers: INIT is done when the first call through it returns. */
+static int probe(struct daemon *d, struct errmsg *err)
+{
+	struct statvfs sv;
+
+	if (statvfs(d->opt->mountpoint, &sv))
+		return err_set(err, errno, "%s: mounted, but does not answer: %s",
+			       d->opt->mountpoint, strerror(errno));
+	kcache_probe(d->fs.kcache);
+	return 0;
+}
+
+static int mount_it(struct daemon *d, struct errmsg *err)
+{
+	struct session_options so = {
+	    .mountpoint = d->opt->mountpoint,
+	    .store_path = d->opt->store_path,
+	    .allow_other = d->config->mount.set & CONFIG_ALLOW_OTHER
+			       ? d->config->mount.allow_other
+			       : geteuid() == 0,
+	    .read_only = d->config->mount.read_only,
+	    .nonempty = d->opt->nonempty,
+	    .threads = d->config->mount.threads,
+	};
+	int r = session_new(&d->fs, &so, &d->session, err);
+
+	if (!r)
+		r = session_start(d->session, err);
+	if (!r)
+		r = start_signal_thread(d, err);
+	return r ? r : probe(d, err);
+}
+
+static void tick(void *arg)
+{
+	struct daemon *d = arg;
+
+	pending_reap(d->fs.pending);
+	retry_reap(d->fs.retries);
+}
+
+/* In reverse; everything may be missing. */
+static void take_down(struct daemon *d)
+{
+	stop_signal_thread(d);
+	session_free(d->session);
+	kcache_free(d->fs.kcache);
+	if (d->fs.se)
+		fuse_session_destroy(d->fs.se);
+	handle_list_free(d->fs.handles); /* what is still open */
+	recent_free(d->fs.recent);
+	retry_table_free(d->fs.retries);
+	pending_table_free(d->fs.pending);
+	vnode_table_free(d->fs.vnodes);
+	store_close(d->fs.store);
+}
+
+static int bring_up(struct daemon *d, struct errmsg *err)
+{
+	int r = open_log(d, err);
+
+	if (r)
+		return EXIT_USAGE;
+	raise_file_limit();
+	fill_fs(d);
+	if (open_store(d, err))
+		return EXIT_STORE;
+	if (namespaces_apply(d->fs.store, d->config, err))
+		return EXIT_USAGE;
+	if (make_tables(d, err) || mount_it(d, err))
+		return EXIT_MOUNT;
+	return EXIT_OK;
+}
+
+int daemon_run(const struct daemon_options *opt, const struct config *command_line,
+	       struct config *config, struct launch *launch)
+{
+	struct daemon d = {
+	    .opt = opt,
+	    .command_line = command_line,
+	    .launch = launch,
+	    .config = config,
+	};
+	struct errmsg err;
+	int code;
+
+	pthread_mutex_init(&d.lock, NULL);
+	block_signals(&d);
+	code = bring_up(&d, &err);
+	if (code == EXIT_OK) {
+		log_info("memofs %s: %s mounted on %s", MEMOFS_VERSION, opt->store_path,
+			 opt->mountpoint);
+		launch_ready(launch);
+		session_wait(d.session, tick, &d);
+		log_info("unmounted %s", opt->mountpoint);
+	}
+	take_down(&d);
+	if (code != EXIT_OK)
+		launch_failed(launch, code, &err);
+	log_close();
+	pthread_mutex_destroy(&d.lock);
+	return code;
+}

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the kernel may keep, and how it is told that it may not.
+ *
+ * Three means, from cheap to dear:
+ *  - time: an answer about a name is good until the entry expires;
+ *  - one name: changed through one path while another path shows it too (a
+ *    view). A thread does it, because the kernel takes the directory's lock for
+ *    it, which a request that we are handling may hold;
+ *  - everything: FUSE_NOTIFY_INC_EPOCH (kernel 6.16) makes all names stale in
+ *    O(1) and takes no lock, so a handler may use it before it replies.
+ * On a kernel without the last, names are given out for a short time only.
+ */
+#ifndef MEMOFS_FS_KCACHE_H
+#define MEMOFS_FS_KCACHE_H
+
+#include <stdint.h>
+
+struct fs;
+struct kcache;
+
+/* Attributes change by requests of the kernel, or kcache_dir_changed() tells it. */
+#define ATTR_TIMEOUT_S 86400.0
+
+int kcache_new(struct fs *fs, struct kcache **ret_kc);
+/* Ends the thread; NULL is fine. The session must not be mounted any more. */
+void kcache_free(struct kcache *kc);
+/* Once the session runs: find out what the kernel can do. */
+void kcache_probe(struct kcache *kc);
+
+/*
+ * For how many seconds the kernel may use an answer that holds until
+ * `expires_ns` (DURATION_NONE: until something changes).
+ */
+double kcache_timeout(struct kcache *kc, int64_t expires_ns);
+
+/* Names, any number of them, mean something else now. */
+void kcache_all_changed(struct kcache *kc);
+/*
+ * (branch, name) changed through the directory node `through`: tell every other
+ * node that shows the branch. `through` is 0 for a publish, which happens after
+ * the last request through any node.
+ */
+void kcache_name_changed(struct kcache *kc, uint64_t branch, const char *name,
+			 uint64_t through);
+/*
+ * What the kernel knows about this one name may be good for too long, though not
+ * yet: it has not expired.
+ */
+void kcache_name_expires(struct kcache *kc, uint64_t nodeid, const char *name);
+/* The attributes of a directory changed through one of its nodes; 0: through none. */
+void kcache_dir_changed(struct kcache *kc, uint64_t dir_ino, uint64_t through);
+
+#endif

@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Attributes of inodes, symlinks' targets, and the file system's own figures.
+ */
+#include <errno.h>
+#include <string.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include "fs/handle.h"
+#include "fs/kcache.h"
+#include "fs/node.h"
+#include "fs/pending.h"
+#include "fs/recent.h"
+#include "fs/reply.h"
+
+/* `gone`: it has no name any more, and the kernel is to ask each time. */
+static void reply_attr(fuse_req_t req, int r, const struct store_attr *attr, bool cache,
+		       bool gone)
+{
+	struct fs *fs = fs_of(req);
+	struct stat st;
+
+	if (r) {
+		reply_stale(req, r);
+		return;
+	}
+	attr_to_stat(attr, &st);
+	if (gone)
+		st.st_nlink = 0;
+	if (S_ISDIR(attr->mode) && dir_busy(fs, attr->ino))
+		cache = false;
+	fuse_reply_attr(req, &st, cache ? ATTR_TIMEOUT_S : 0);
+}
+
+/* ---- virtual nodes ---- */
+
+static void getattr_vnode(fuse_req_t req, fuse_ino_t ino)
+{
+	struct fs *fs = fs_of(req);
+	struct store_attr attr;
+	struct vnode v;
+	struct stat st;
+	int r = vnode_get(fs->vnodes, ino, &v);
+
+	if (!r && v.kind == VNODE_DIR)
+		r = store_getattr(fs->store, v.dir_ino, &attr);
+	if (r) {
+		reply_stale(req, r);
+		return;
+	}
+	if (v.kind == VNODE_DIR) {
+		attr_to_stat(&attr, &st);
+		st.st_ino = vnode_st_ino(&v);
+	} else {
+		vnode_to_stat(fs, &v, &st);
+	}
+	fuse_reply_attr(req, &st, 0);
+}
+
+/* ---- get ---- */
+
+/* Published, or removed and still open, or being written. */
+static int attr_of(struct fs *fs, uint64_t ino, struct store_attr *ret_attr,
+		   bool *ret_cache, bool *ret_gone)
+{
+	struct pending *p = pending_by_ino(fs->pending, ino);
+	int r;
+
+	*ret_cache = true;
+	*ret_gone = false;
+	if (p) {
+		store_staged_attr(pending_staged(p), ret_attr);
+		pending_unref(p);
+		return 0;
+	}
+	r = store_getattr(fs->store, ino, ret_attr);
+	if (r == -ENOENT) {
+		*ret_cache = false;
+		*ret_gone = true;
+		r = store_gen_attr_by_ino(fs->store, ino, ret_attr);
+	}
+	if (r == -ENOENT)
+		r = recent_get(fs->recent, ino, ret_attr);
+	return r;
+}
+
+void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct handle *h = fi ? handle_of(fi->fh) : NULL;
+	struct store_attr attr;
+	bool cache = false, gone = false;
+	int r = 0;
+
+	dir_settle(fs_of(req), ino); /* a publish changes the directory's times */
+	if (vnode_is(ino)) {
+		getattr_vnode(req, ino);
+		return;
+	}
+	r = attr_of(fs_of(req), ino, &attr, &cache, &gone);
+	if (r == -ENOENT && h && h->kind == HANDLE_PENDING) {
+		/* Closed by its writers, unlinked, and still open here. */
+		store_staged_attr(pending_staged(h->pending), &attr);
+		r = 0;
+	}
+	reply_attr(req, r, &attr, cache, gone);
+}
+
+/* ---- set ---- */
+
+static int64_t from_timespec(const struct timespec *ts)
+{
+	return ts->tv_sec * NSEC_PER_SEC + ts->tv_nsec;
+}
+
+/* What the store is to set, out of what the kernel asks. The size apart. */
+static unsigned int decode(const struct stat *st, int to_set, struct store_attr *ret_attr)
+{
+	int64_t now_ns = time_now_ns();
+	unsigned int set = 0;
+
+	*ret_attr = (struct store_attr){
+	    .mode = st->st_mode & 07777,
+	    .uid = st->st_uid,
+	    .gid = st->st_gid,
+	    .atime_ns = from_timespec(&st->st_atim),
+	    .mtime_ns = from_timespec(&st->st_mtim),
+	};
+	if (to_set & FUSE_SET_ATTR_MODE)
+		set |= STORE_SET_MODE;
+	if (to_set & FUSE_SET_ATTR_UID)
+		set |= STORE_SET_UID;
+	if (to_set & FUSE_SET_ATTR_GID)
+		set |= STORE_SET_GID;
+	if (to_set & (FUSE_SET_ATTR_ATIME | FUSE_SET_ATTR_ATIME_NOW))
+		set |= STORE_SET_ATIME;
+	if (to_set & (FUSE_SET_ATTR_MTIME | FUSE_SET_ATTR_MTIME_NOW))
+		set |= STORE_SET_MTIME;
+	if (to_set & FUSE_SET_ATTR_ATIME_NOW)
+		ret_attr->atime_ns = now_ns;
+	if (to_set & FUSE_SET_ATTR_MTIME_NOW)
+		ret_attr->mtime_ns = now_ns;
+	return set;
+}
+
+static int set_staged(struct store_staged *sg, const struct stat *st, int to_set,
+		      struct store_attr *ret_attr)
+{
+	struct store_attr want;
+	unsigned int set = decode(st, to_set, &want);
+	int r = 0;
+
+	if (to_set & FUSE_SET_ATTR_SIZE)
+		r = store_staged_truncate(sg, (uint64_t)st->st_size);
+	if (!r && set)
+		r = store_staged_setattr(sg, set, &want, ret_attr);
+	else if (!r)
+		store_staged_attr(sg, ret_attr);
+	return r;
+}
+
+/*
+ * truncate(2) of a published value makes a new generation at once: there is no
+ * close to wait for. ESTALE then lets the kernel look the name up and find it,
+ * with the size it asked for.
+ */
+static int truncate_published(struct fs *fs, const struct fuse_ctx *ctx, uint64_t ino,
+			      uint64_t size)
+{
+	struct store_stage_args args = {
+	    .base_ino = ino,
+	    .truncate = size == 0,
+	    .writer = {.uid = ctx->uid, .gid = ctx->gid, .pid = ctx->pid},
+	};
+	CLEANUP_BUF struct buf name = BUF_INIT;
+	struct store_staged *sg;
+	int r = store_where(fs->store, ino, &args.branch, &name);
+
+	if (!r)
+		r = buf_append(&name, "", 1);
+	if (!r)
+		r = store_stage(fs->store, &args, &sg);
+	if (r)
+		return r;
+	r = store_staged_truncate(sg, size);
+	if (!r)
+		r = store_publish(sg, args.branch, (const char *)name.data, false, NULL,
+				  NULL);
+	store_staged_free(sg);
+	if (!r)
+		kcache_name_changed(fs->kcache, args.branch, (const char *)name.data, 0);
+	return r ? r : -ESTALE;
+}
+
+static int set_published(fuse_req_t req, uint64_t ino, const struct stat *st, int to_set,
+			 struct store_attr *ret_attr)
+{
+	struct fs *fs = fs_of(req);
+	struct store_attr want;
+	unsigned int set = decode(st, to_set, &want);
+	int r = store_getattr(fs->store, ino, ret_attr);
+
+	if (r)
+		return r;
+	if (to_set & FUSE_SET_ATTR_SIZE) {
+		if (S_ISDIR(ret_attr->mode))
+			return -EISDIR;
+		if (st->st_size < 0 || st->st_size > STORE_FILE_MAX)
+			return -EFBIG;
+		if ((uint64_t)st->st_size != ret_attr->size_bytes)
+			return truncate_published(fs, fuse_req_ctx(req), ino,
+						  (uint64_t)st->st_size);
+	}
+	return set ? store_setattr(fs->store, ino, set, &want, ret_attr) : 0;
+}
+
+void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int to_set,
+		struct fuse_file_info *fi)
+{
+	struct fs *fs = fs_of(req);
+	struct handle *h = fi ? handle_of(fi->fh) : NULL;
+	struct store_attr attr;
+	struct pending *p;
+	uint64_t target;
+	int r = node_ino(fs, ino, &target);
+
+	if (r) {
+		reply_stale(req, r);
+		return;
+	}
+	dir_settle(fs, ino); /* else a publish could overwrite times set after it */
+	p = vnode_is(ino) ? NULL : pending_by_ino(fs->pending, target);
+	if (p)
+		r = set_staged(pending_staged(p), st, to_set, &attr);
+	if (!p || !pending_is_open(p)) /* else it was published meanwhile, without */
+		r = set_published(req, target, st, to_set, &attr);
+	if (r == -ENOENT && h && h->kind == HANDLE_PENDING)
+		r = set_staged(pending_staged(h->pending), st, to_set, &attr);
+	if (!r && S_ISDIR(attr.mode))
+		kcache_dir_changed(fs->kcache, target, ino);
+	if (!r && !p && !S_ISDIR(attr.mode))
+		recent_put(fs->recent, &attr);
+	reply_attr(req, r, &attr, !vnode_is(ino), false);
+	pending_unref(p);
+}
+
+/* ---- the rest ---- */
+
+void op_readlink(fuse_req_t req, fuse_ino_t ino)
+{
+	CLEANUP_BUF struct buf target = BUF_INIT;
+	int r = store_readlink(fs_of(req)->store, ino, &target);
+
+	if (!r)
+		r = buf_append(&target, "", 1);
+	if (r)
+		reply_stale(req, r);
+	else
+		fuse_reply_readlink(req, (const char *)target.data);
+}
+
+void op_statfs(fuse_req_t req, fuse_ino_t ino)
+{
+	enum { BLOCK = 4096 };
+	struct store_stats s;
+	struct statvfs sv = {.f_bsize = BLOCK, .f_frsize = BLOCK, .f_namemax = 255};
+	int r = store_stats(fs_of(req)->store, &s);
+
+	if (r) {
+		reply_err(req, r);
+		return;
+	}
+	sv.f_blocks = s.disk_total_bytes / BLOCK;
+	sv.f_bfree = s.disk_free_bytes / BLOCK;
+	sv.f_bavail = s.disk_avail_bytes / BLOCK;
+	/* Inode numbers do not run out; the disk does. */
+	sv.f_files = s.entries + s.dirs + sv.f_bavail;
+	sv.f_ffree = sv.f_bavail;
+	sv.f_favail = sv.f_bavail;
+	fuse_reply_statfs(req, &sv);
+}

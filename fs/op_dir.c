@@ -1,0 +1,318 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Listings.
+ *
+ * Offsets 0 and 1 are before "." and before ".."; from 2 on they are the
+ * store's, moved by 2. A listing shows the directory as it was when it was
+ * opened (or last rewound), which POSIX allows, so that offsets stay good.
+ */
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fs/control.h"
+#include "fs/handle.h"
+#include "fs/kcache.h"
+#include "fs/node.h"
+#include "fs/pending.h"
+#include "fs/reply.h"
+
+enum { FIRST_OFF = 2 };
+
+struct listed {
+	char *name;
+	mode_t type;
+};
+
+struct listing {
+	bool control;
+
+	/* A directory of the store. One request at a time: the kernel holds the
+	 * directory's lock, exclusively unless it is asked not to; `lock` is for
+	 * descriptors shared between processes. */
+	pthread_mutex_t lock;
+	struct dirref dir;
+	uint64_t branch;
+	struct store_dir *stream; /* NULL: to be opened */
+	uint64_t at;		  /* the position `stream` is at */
+	bool held;		  /* `ent` was read and did not fit: it comes next */
+	struct store_dirent ent;
+
+	/* A control directory: all its names. */
+	struct vnode v;
+	struct listed *names;
+	size_t count;
+};
+
+static struct listing *listing_of(const struct fuse_file_info *fi)
+{
+	return handle_of(fi->fh)->listing;
+}
+
+void listing_free(struct listing *d)
+{
+	if (!d)
+		return;
+	store_dir_close(d->stream);
+	for (size_t i = 0; i < d->count; i++)
+		free(d->names[i].name);
+	free(d->names);
+	pthread_mutex_destroy(&d->lock);
+	free(d);
+}
+
+/* ---- open ---- */
+
+static int add_name(void *arg, const char *name, mode_t type)
+{
+	struct listing *d = arg;
+	struct listed *names = realloc(d->names, (d->count + 1) * sizeof(*names));
+
+	if (!names)
+		return -ENOMEM;
+	d->names = names;
+	names[d->count].type = type;
+	names[d->count].name = strdup(name);
+	if (!names[d->count].name)
+		return -ENOMEM;
+	d->count++;
+	return 0;
+}
+
+static int open_dir(struct fs *fs, fuse_ino_t ino, struct listing *d)
+{
+	int r = dirref_get(fs, ino, &d->dir);
+
+	if (r == -EPERM) {
+		d->control = true;
+		r = vnode_get(fs->vnodes, ino, &d->v);
+		return r ? r : control_list(fs, &d->v, add_name, d);
+	}
+	if (!r)
+		r = dirref_branch(fs, &d->dir, false, &d->branch);
+	return r;
+}
+
+static int handle_new_dir(struct fs *fs, fuse_ino_t ino, struct handle **ret_h)
+{
+	struct handle *h = handle_new(fs->handles, HANDLE_DIR);
+	int r = -ENOMEM;
+
+	if (h)
+		h->listing = calloc(1, sizeof(*h->listing));
+	if (h && h->listing) {
+		pthread_mutex_init(&h->listing->lock, NULL);
+		r = open_dir(fs, ino, h->listing);
+	}
+	if (r)
+		handle_free(fs->handles, h);
+	else
+		*ret_h = h;
+	return r;
+}
+
+void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct fs *fs = fs_of(req);
+	struct handle *h;
+	int r = handle_new_dir(fs, ino, &h);
+
+	if (r) {
+		reply_stale(req, r);
+		return;
+	}
+	fi->fh = (uint64_t)(uintptr_t)h;
+	if (fuse_reply_open(req, fi) == -ENOENT)
+		handle_free(fs->handles, h);
+}
+
+void op_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	handle_free(fs_of(req)->handles, handle_of(fi->fh));
+	reply_err(req, 0);
+}
+
+void op_fsyncdir(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
+{
+	/* The names closed so far, those of other directories too: one log. */
+	struct listing *d = listing_of(fi);
+	struct fs *fs = fs_of(req);
+
+	if (!d->control)
+		pending_wait_branch(fs->pending, d->branch);
+	reply_err(req, store_sync(fs->store));
+}
+
+/* ---- read ---- */
+
+/* The reply under construction. */
+struct page {
+	fuse_req_t req;
+	bool plus;
+	char *data;
+	size_t size, used;
+};
+
+/* False: the page is full, and nothing was added. */
+static bool page_add(struct page *pg, const char *name, const struct fuse_entry_param *e,
+		     uint64_t next_off)
+{
+	size_t left = pg->size - pg->used, need;
+
+	if (pg->plus)
+		need = fuse_add_direntry_plus(pg->req, pg->data + pg->used, left, name, e,
+					      (off_t)next_off);
+	else
+		need = fuse_add_direntry(pg->req, pg->data + pg->used, left, name,
+					 &e->attr, (off_t)next_off);
+	if (need > left)
+		return false;
+	pg->used += need;
+	return true;
+}
+
+static bool add_dot(struct page *pg, const char *name, uint64_t ino, uint64_t next_off)
+{
+	/* No node id: the kernel knows these two itself. */
+	struct fuse_entry_param e = {.attr = {.st_ino = ino, .st_mode = S_IFDIR}};
+
+	return page_add(pg, name, &e, next_off);
+}
+
+/* "." and ".."; moves *off on. False: full. */
+static bool add_dots(struct fs *fs, struct listing *d, struct page *pg, uint64_t *off)
+{
+	uint64_t self = d->control ? d->v.id : d->dir.ino, parent, branch;
+
+	if (d->control || store_parent(fs->store, d->dir.ino, &parent, &branch))
+		parent = d->control ? d->v.dir_ino : self;
+	for (; *off < FIRST_OFF; ++*off)
+		if (!add_dot(pg, *off ? ".." : ".", *off ? parent : self, *off + 1))
+			return false;
+	return true;
+}
+
+static void fill_control(struct listing *d, struct page *pg, uint64_t off)
+{
+	for (size_t i = off - FIRST_OFF; i < d->count; i++) {
+		struct fuse_entry_param e = {
+		    .attr = {.st_ino = FUSE_ROOT_ID, .st_mode = d->names[i].type}};
+
+		if (!page_add(pg, d->names[i].name, &e, FIRST_OFF + i + 1))
+			return;
+	}
+}
+
+/* With plus the kernel gets a node, and counts a lookup of it. */
+static int fill_entry(struct fs *fs, struct listing *d, bool plus,
+		      const struct store_dirent *ent, struct fuse_entry_param *ret_e)
+{
+	bool busy;
+
+	if (!plus) {
+		memset(ret_e, 0, sizeof(*ret_e));
+		attr_to_stat(&ent->attr, &ret_e->attr);
+		return 0;
+	}
+	busy = pending_busy(fs->pending, d->branch, ent->name);
+	if (!busy && d->branch) {
+		struct store_attr now;
+
+		/* The listing is a snapshot; a node must be what the name is now. */
+		if (store_lookup(fs->store, d->branch, ent->name, &now) == 0 &&
+		    now.ino == ent->attr.ino)
+			return entry_fill(fs, &d->dir, &now, false, ret_e);
+	}
+	memset(ret_e, 0, sizeof(*ret_e)); /* the name and its type, without a node */
+	attr_to_stat(&ent->attr, &ret_e->attr);
+	return 0;
+}
+
+static int seek_to(struct fs *fs, struct listing *d, uint64_t off)
+{
+	int r = 0;
+
+	if (d->stream && off == FIRST_OFF && d->at != off) {
+		store_dir_close(d->stream); /* rewound: as it is now */
+		d->stream = NULL;
+		d->held = false;
+	}
+	if (!d->stream) {
+		pending_wait_branch(fs->pending, d->branch);
+		r = store_dir_open(fs->store, d->branch, &d->stream);
+		d->at = FIRST_OFF;
+	}
+	if (!r && d->at != off) {
+		r = store_dir_seek(d->stream, off - FIRST_OFF);
+		d->held = false;
+	}
+	if (!r)
+		d->at = off;
+	return r;
+}
+
+static int next_entry(struct listing *d)
+{
+	if (d->held)
+		return 0;
+	return store_dir_next(d->stream, &d->ent);
+}
+
+static int fill_store(struct fs *fs, struct listing *d, struct page *pg, uint64_t off)
+{
+	struct fuse_entry_param e;
+	int r = seek_to(fs, d, off);
+
+	while (!r) {
+		r = next_entry(d);
+		if (!r)
+			r = fill_entry(fs, d, pg->plus, &d->ent, &e);
+		if (r)
+			break;
+		d->held = !page_add(pg, d->ent.name, &e, FIRST_OFF + d->ent.next_off);
+		if (d->held) {
+			if (vnode_is(e.ino))
+				vnode_forget(fs->vnodes, e.ino, 1);
+			break;
+		}
+		d->at = FIRST_OFF + d->ent.next_off;
+	}
+	return r == -ENOENT ? 0 : r;
+}
+
+static void list(fuse_req_t req, size_t size, off_t off, struct fuse_file_info *fi,
+		 bool plus)
+{
+	struct fs *fs = fs_of(req);
+	struct listing *d = listing_of(fi);
+	struct page pg = {.req = req, .plus = plus, .data = malloc(size), .size = size};
+	uint64_t at = (uint64_t)off;
+	int r = pg.data ? 0 : -ENOMEM;
+
+	pthread_mutex_lock(&d->lock);
+	if (!r && add_dots(fs, d, &pg, &at)) {
+		if (d->control)
+			fill_control(d, &pg, at);
+		else
+			r = fill_store(fs, d, &pg, at);
+	}
+	pthread_mutex_unlock(&d->lock);
+	if (r && !pg.used)
+		reply_err(req, r);
+	else
+		fuse_reply_buf(req, pg.data, pg.used);
+	free(pg.data);
+}
+
+void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
+		struct fuse_file_info *fi)
+{
+	list(req, size, off, fi, false);
+}
+
+void op_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
+		    struct fuse_file_info *fi)
+{
+	list(req, size, off, fi, true);
+}

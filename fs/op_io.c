@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Bytes: read, write, sync, allocate, seek, copy.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "fs/handle.h"
+#include "fs/kcache.h"
+#include "fs/node.h"
+#include "fs/reply.h"
+
+static int read_text(const struct buf *text, void *data, size_t size, uint64_t off,
+		     size_t *ret_len)
+{
+	size_t len = off < text->len ? text->len - (size_t)off : 0;
+
+	if (len > size)
+		len = size;
+	if (len)
+		memcpy(data, text->data + off, len);
+	*ret_len = len;
+	return 0;
+}
+
+static int read_handle(struct handle *h, void *data, size_t size, uint64_t off,
+		       size_t *ret_len)
+{
+	switch (h->kind) {
+	case HANDLE_GEN:
+		return store_gen_read(h->gen, data, size, off, ret_len);
+	case HANDLE_PENDING:
+		return store_staged_read(pending_staged(h->pending), data, size, off,
+					 ret_len);
+	case HANDLE_TEXT:
+		return read_text(&h->text, data, size, off, ret_len);
+	case HANDLE_DIR:
+		break;
+	}
+	return -EIO;
+}
+
+/* A worker keeps its buffer: most requests are as large as the last one. */
+static __thread struct buf scratch;
+
+void op_io_thread_done(void)
+{
+	buf_deinit(&scratch);
+}
+
+void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
+	     struct fuse_file_info *fi)
+{
+	size_t len;
+	int r = buf_reserve(&scratch, size);
+
+	if (!r)
+		r = read_handle(handle_of(fi->fh), scratch.data, size, (uint64_t)off,
+				&len);
+	if (r == -EUCLEAN) { /* the entry was dropped: the next lookup misses */
+		kcache_all_changed(fs_of(req)->kcache);
+		r = -EIO;
+	}
+	if (r)
+		reply_err(req, r);
+	else
+		fuse_reply_buf(req, (const char *)scratch.data, len);
+}
+
+/* The value behind a descriptor that may write. */
+static struct store_staged *writing(struct fuse_file_info *fi)
+{
+	struct handle *h = handle_of(fi->fh);
+
+	return h->writer ? pending_staged(h->pending) : NULL;
+}
+
+/*
+ * A write by anybody but root takes the set-id bits away. libfuse tells the
+ * kernel that the file system does it (FUSE_HANDLE_KILLPRIV).
+ */
+static int drop_set_id(fuse_req_t req, struct store_staged *sg)
+{
+	struct store_attr attr;
+	mode_t bits;
+
+	if (fuse_req_ctx(req)->uid == 0)
+		return 0;
+	store_staged_attr(sg, &attr);
+	/* Set-group-id without execute is no privilege (inode_should_drop_suid). */
+	bits = S_ISUID | (attr.mode & S_IXGRP ? S_ISGID : 0);
+	if (!(attr.mode & bits))
+		return 0;
+	attr.mode &= ~bits;
+	return store_staged_setattr(sg, STORE_SET_MODE, &attr, &attr);
+}
+
+void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off_t off,
+	      struct fuse_file_info *fi)
+{
+	struct store_staged *sg = writing(fi);
+	int r = sg ? drop_set_id(req, sg) : -EBADF;
+
+	if (!r)
+		r = store_staged_write(sg, data, size, (uint64_t)off);
+	if (r)
+		reply_err(req, r);
+	else
+		fuse_reply_write(req, size);
+}
+
+void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
+{
+	struct handle *h = handle_of(fi->fh);
+
+	if (h->writer) {
+		atomic_store(&h->synced, true);
+		reply_err(req, store_staged_sync(pending_staged(h->pending)));
+	} else {
+		reply_err(req, store_sync(fs_of(req)->store));
+	}
+}
+
+void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, off_t len,
+		  struct fuse_file_info *fi)
+{
+	struct store_staged *sg = writing(fi);
+
+	reply_err(req, sg ? store_staged_allocate(sg, mode, (uint64_t)off, (uint64_t)len)
+			  : -EBADF);
+}
+
+void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence,
+	      struct fuse_file_info *fi)
+{
+	struct handle *h = handle_of(fi->fh);
+	uint64_t found;
+	int r;
+
+	if (off < 0)
+		r = -ENXIO;
+	else if (h->kind == HANDLE_GEN)
+		r = store_gen_seek(h->gen, (uint64_t)off, whence, &found);
+	else if (h->kind == HANDLE_PENDING)
+		r = store_staged_seek(pending_staged(h->pending), (uint64_t)off, whence,
+				      &found);
+	else
+		r = -EINVAL;
+	if (r)
+		reply_err(req, r);
+	else
+		fuse_reply_lseek(req, (off_t)found);
+}
+
+enum { COPY_CHUNK = 1 << 20 };
+
+/* A reply counts in 32 bits, and a worker is not to be gone for seconds: the
+ * caller asks again for the rest. */
+enum { COPY_MAX = 64 << 20 };
+
+/* Between two values being written, or within one: through memory. */
+static int copy_through(struct handle *in, uint64_t off_in, struct store_staged *out,
+			uint64_t off_out, size_t len, size_t *ret_len)
+{
+	size_t done = 0, got = 1;
+	int r = buf_reserve(&scratch, len < COPY_CHUNK ? len : COPY_CHUNK);
+
+	while (!r && done < len && got) {
+		size_t want = len - done < COPY_CHUNK ? len - done : COPY_CHUNK;
+
+		r = read_handle(in, scratch.data, want, off_in + done, &got);
+		if (!r && got)
+			r = store_staged_write(out, scratch.data, got, off_out + done);
+		if (!r)
+			done += got;
+	}
+	if (r && !done)
+		return r;
+	*ret_len = done;
+	return 0;
+}
+
+void op_copy_file_range(fuse_req_t req, fuse_ino_t ino_in, off_t off_in,
+			struct fuse_file_info *fi_in, fuse_ino_t ino_out, off_t off_out,
+			struct fuse_file_info *fi_out, size_t len, int flags)
+{
+	struct handle *in = handle_of(fi_in->fh);
+	struct store_staged *out = writing(fi_out);
+	size_t done = 0;
+	int r;
+
+	if (len > COPY_MAX)
+		len = COPY_MAX;
+	if (!out)
+		r = -EBADF;
+	else if (in->kind == HANDLE_GEN)
+		r = store_staged_copy(out, (uint64_t)off_out, in->gen, (uint64_t)off_in,
+				      len, &done);
+	else
+		r = copy_through(in, (uint64_t)off_in, out, (uint64_t)off_out, len,
+				 &done);
+	if (r)
+		reply_err(req, r);
+	else
+		fuse_reply_write(req, done);
+}

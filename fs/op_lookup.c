@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * LOOKUP: the one place where names become nodes.
+ *
+ * In this order: wait for a publish of the name that is under way; answer the
+ * thread whose open was told to look again (see fs/retry.h); show a value being
+ * written to its owner; else ask the store.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+
+#include "fs/control.h"
+#include "fs/kcache.h"
+#include "fs/node.h"
+#include "fs/pending.h"
+#include "fs/pending_reply.h"
+#include "fs/reply.h"
+#include "fs/retry.h"
+
+struct lookup {
+	struct fs *fs;
+	const struct fuse_ctx *ctx;
+	struct dirref dir;
+	uint64_t branch;
+	const char *name;
+	struct retry_key key;
+};
+
+/* What the name shows has just been replaced: see what it shows now. */
+static int look_again(struct lookup *l, struct store_attr *attr)
+{
+	int r = store_lookup(l->fs->store, l->branch, l->name, attr);
+
+	return !r && !S_ISREG(attr->mode) ? -ESTALE : r;
+}
+
+/* A writer comes back: it gets a value of its own, on top of what is published. */
+static int begin_overwrite(struct lookup *l, const struct retry *note,
+			   struct store_attr *attr, struct fuse_entry_param *ret_e)
+{
+	struct pending_args args = {
+	    .branch = l->branch,
+	    .name = l->name,
+	    .base_ino = attr->ino,
+	    .truncate = note->truncate,
+	    .uid = l->ctx->uid,
+	    .gid = l->ctx->gid,
+	    .tid = l->ctx->pid,
+	};
+	struct pending *p;
+	int r = pending_new(l->fs->pending, &args, &p);
+
+	while (r == -ENOENT || r == -ETIME) {
+		r = look_again(l, attr);
+		if (r)
+			return r;
+		args.base_ino = attr->ino;
+		r = pending_new(l->fs->pending, &args, &p);
+	}
+	if (r)
+		return r;
+	retry_drop(l->fs->retries, &l->key);
+	pending_entry(p, ret_e);
+	pending_unref(p);
+	return 0;
+}
+
+/*
+ * A reader comes back: hold what it will open, so that it cannot lose again. An
+ * overwriter may be faster even here; then there is a newer one to hold.
+ */
+static int pin(struct lookup *l, struct retry *note, struct store_attr *attr)
+{
+	int r = store_gen_open(l->fs->store, attr->ino, &note->gen);
+
+	while (r == -ENOENT) {
+		r = look_again(l, attr);
+		if (r)
+			return r;
+		r = store_gen_open(l->fs->store, attr->ino, &note->gen);
+	}
+	if (r)
+		return r == -ETIME || r == -EUCLEAN ? -ENOENT : r;
+	note->ino = attr->ino;
+	note->looked_up = true;
+	l->key.place = retry_place_ino(attr->ino);
+	retry_put(l->fs->retries, &l->key, note);
+	return 0;
+}
+
+/* The name is published as `attr`; give the thread's note its due. */
+static int answer_note(struct lookup *l, struct retry *note, struct store_attr *attr,
+		       bool *ret_answered, struct fuse_entry_param *ret_e)
+{
+	if (!S_ISREG(attr->mode)) { /* a component on the way: the last is to come */
+		retry_put(l->fs->retries, &l->key, note);
+		return 0;
+	}
+	store_gen_close(note->gen);
+	note->gen = NULL;
+	if (note->kind == RETRY_READ)
+		return pin(l, note, attr);
+	*ret_answered = true;
+	return begin_overwrite(l, note, attr, ret_e);
+}
+
+/* `note`: the thread's, or NULL. */
+static int lookup_published(struct lookup *l, struct retry *note,
+			    struct fuse_entry_param *ret_e)
+{
+	bool busy = pending_busy(l->fs->pending, l->branch, l->name);
+	struct store_attr attr;
+	bool answered = false;
+	int r = store_lookup(l->fs->store, l->branch, l->name, &attr);
+
+	if (note && r)
+		store_gen_close(note->gen);
+	else if (note)
+		r = answer_note(l, note, &attr, &answered, ret_e);
+	if (r == -ENOENT) {
+		entry_negative(l->fs, &l->dir, busy, ret_e);
+		return 0;
+	}
+	if (r || answered)
+		return r;
+	return entry_fill(l->fs, &l->dir, &attr, busy, ret_e);
+}
+
+static int lookup(struct lookup *l, struct fuse_entry_param *ret_e)
+{
+	struct retry note;
+	struct pending *p;
+	bool noted;
+
+	l->key =
+	    (struct retry_key){l->ctx->pid, l->ctx->uid, retry_place(l->branch, l->name)};
+	noted = retry_take(l->fs->retries, &l->key, &note);
+	pending_wait(l->fs->pending, l->branch, l->name);
+	/* A writer that comes back gets a value that nobody else can close before
+	 * it is there; a reader was refused what it would find. */
+	p = noted ? NULL
+		  : pending_by_owner(l->fs->pending, l->branch, l->name, l->ctx->pid,
+				     l->ctx->uid);
+	if (!p && !noted && !l->key.tid) { /* a reader whose file was replaced */
+		l->key.place = 0;
+		noted = retry_take(l->fs->retries, &l->key, &note);
+	}
+	if (!p)
+		return lookup_published(l, noted ? &note : NULL, ret_e);
+	pending_entry(p, ret_e);
+	pending_unref(p);
+	return 0;
+}
+
+/* `.memofs` is in every directory. */
+static int lookup_control(struct fs *fs, fuse_ino_t parent,
+			  struct fuse_entry_param *ret_e)
+{
+	struct vnode want = {.parent_id = parent, .kind = VNODE_CONTROL};
+	struct dirref dir;
+	int r = dirref_get(fs, parent, &dir);
+
+	if (r)
+		return r;
+	want.dir_ino = dir.ino;
+	memset(ret_e, 0, sizeof(*ret_e));
+	r = vnode_intern(fs->vnodes, &want, &ret_e->ino, NULL);
+	if (r)
+		return r;
+	want.id = ret_e->ino;
+	vnode_to_stat(fs, &want, &ret_e->attr);
+	ret_e->entry_timeout = kcache_timeout(fs->kcache, DURATION_NONE);
+	ret_e->attr_timeout = ret_e->entry_timeout;
+	return 0;
+}
+
+/* In a control directory. */
+static int lookup_below_control(struct fs *fs, fuse_ino_t parent, const char *name,
+				struct fuse_entry_param *ret_e)
+{
+	struct vnode v;
+	int r = vnode_get(fs->vnodes, parent, &v);
+
+	return r ? r : control_lookup(fs, &v, name, ret_e);
+}
+
+void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+	struct lookup l = {.fs = fs_of(req), .ctx = fuse_req_ctx(req), .name = name};
+	struct fuse_entry_param e;
+	int r;
+
+	if (strcmp(name, CONTROL_NAME) == 0) {
+		r = lookup_control(l.fs, parent, &e);
+		if (r == -EPERM) /* not inside itself */
+			r = -ENOENT;
+	} else {
+		r = dirref_child(l.fs, parent, name, false, &l.dir, &l.branch);
+		if (r == -EPERM)
+			r = lookup_below_control(l.fs, parent, name, &e);
+		else if (r == 0)
+			r = lookup(&l, &e);
+	}
+	if (r)
+		reply_err(req, r);
+	else if (fuse_reply_entry(req, &e) == -ENOENT && vnode_is(e.ino))
+		vnode_forget(l.fs->vnodes, e.ino, 1); /* interrupted: not counted */
+}
+
+void op_forget(fuse_req_t req, fuse_ino_t ino, uint64_t nlookup)
+{
+	if (vnode_is(ino))
+		vnode_forget(fs_of(req)->vnodes, ino, nlookup);
+	fuse_reply_none(req);
+}
+
+void op_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *forgets)
+{
+	for (size_t i = 0; i < count; i++)
+		if (vnode_is(forgets[i].ino))
+			vnode_forget(fs_of(req)->vnodes, forgets[i].ino,
+				     forgets[i].nlookup);
+	fuse_reply_none(req);
+}

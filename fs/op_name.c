@@ -1,0 +1,311 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Requests that make, move and remove names.
+ *
+ * Each waits for a publish of the name that is under way, so that what a
+ * process does after close(2) finds what it closed.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "fs/kcache.h"
+#include "fs/node.h"
+#include "fs/pending.h"
+#include "fs/pending_reply.h"
+#include "fs/reply.h"
+
+#ifndef RENAME_NOREPLACE
+#define RENAME_NOREPLACE (1 << 0)
+#define RENAME_EXCHANGE (1 << 1)
+#endif
+
+/* A name in a directory of the store, found for a change. */
+struct place {
+	struct dirref dir;
+	uint64_t branch;
+	const char *name;
+};
+
+static int place_get(struct fs *fs, fuse_ino_t parent, const char *name, bool create,
+		     struct place *ret_at)
+{
+	int r = dirref_child(fs, parent, name, create, &ret_at->dir, &ret_at->branch);
+
+	if (r)
+		return r;
+	ret_at->name = name;
+	pending_wait(fs->pending, ret_at->branch, name);
+	return 0;
+}
+
+static void place_changed(struct fs *fs, const struct place *at)
+{
+	kcache_name_changed(fs->kcache, at->branch, at->name, at->dir.nodeid);
+	kcache_dir_changed(fs->kcache, at->dir.ino, at->dir.nodeid);
+}
+
+static void reply_new(fuse_req_t req, const struct place *at, int r,
+		      const struct store_attr *attr)
+{
+	struct fs *fs = fs_of(req);
+	struct fuse_entry_param e;
+
+	/* Somebody may be writing the same name, and will replace this. */
+	if (!r)
+		r = entry_fill(fs, &at->dir, attr,
+			       pending_busy(fs->pending, at->branch, at->name), &e);
+	if (r) {
+		reply_err(req, r);
+		return;
+	}
+	place_changed(fs, at);
+	if (fuse_reply_entry(req, &e) == -ENOENT && vnode_is(e.ino))
+		vnode_forget(fs->vnodes, e.ino, 1);
+}
+
+/* ---- make ---- */
+
+void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
+{
+	struct fs *fs = fs_of(req);
+	const struct fuse_ctx *ctx = fuse_req_ctx(req);
+	struct store_attr attr;
+	struct place at;
+	int r = place_get(fs, parent, name, true, &at);
+
+	if (!r)
+		r = store_mkdir(fs->store, at.branch, name, mode, ctx->uid, ctx->gid,
+				&attr);
+	reply_new(req, &at, r, &attr);
+}
+
+void op_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, const char *name)
+{
+	struct fs *fs = fs_of(req);
+	const struct fuse_ctx *ctx = fuse_req_ctx(req);
+	struct store_attr attr;
+	struct place at;
+	int r = place_get(fs, parent, name, true, &at);
+
+	if (!r)
+		r = store_symlink(fs->store, at.branch, name, target, ctx->uid, ctx->gid,
+				  &attr);
+	reply_new(req, &at, r, &attr);
+}
+
+/* An empty file, published at once: tar makes one before it sets attributes. */
+static int make_empty(struct fs *fs, const struct place *at, mode_t mode,
+		      const struct fuse_ctx *ctx, struct store_attr *ret_attr)
+{
+	struct store_stage_args args = {
+	    .branch = at->branch,
+	    .mode = mode,
+	    .writer = {.uid = ctx->uid, .gid = ctx->gid, .pid = ctx->pid},
+	};
+	struct store_staged *sg;
+	uint64_t ino;
+	int r = store_stage(fs->store, &args, &sg);
+
+	if (r)
+		return r;
+	r = store_publish(sg, at->branch, at->name, true, &ino, NULL);
+	store_staged_free(sg);
+	return r ? r : store_getattr(fs->store, ino, ret_attr);
+}
+
+void op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
+	      dev_t rdev)
+{
+	struct fs *fs = fs_of(req);
+	struct store_attr attr;
+	struct place at;
+	int r;
+
+	if (!S_ISREG(mode)) {
+		/* mknod(2): "does not support the type of node requested" */
+		reply_err(req, -EPERM);
+		return;
+	}
+	r = place_get(fs, parent, name, true, &at);
+	if (!r)
+		r = make_empty(fs, &at, mode, fuse_req_ctx(req), &attr);
+	reply_new(req, &at, r, &attr);
+}
+
+void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent, const char *name)
+{
+	/* link(2): EPERM where the file system does not support hard links;
+	 * git, ln and tar know what to do with it. */
+	reply_err(req, -EPERM);
+}
+
+/* ---- remove ---- */
+
+/* What its writer removes is not published at close. */
+static int unlink_own(struct fs *fs, pid_t tid, uid_t uid, const struct place *at)
+{
+	struct pending *own =
+	    pending_by_owner(fs->pending, at->branch, at->name, tid, uid);
+	bool removed = own && pending_detach(own) == 0;
+	int r;
+
+	pending_unref(own);
+	/* After it: if it was closed meanwhile, it is published now. */
+	r = store_unlink(fs->store, at->branch, at->name);
+	return removed && (r == -ENOENT || r == -EISDIR) ? 0 : r;
+}
+
+void op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+	struct fs *fs = fs_of(req);
+	const struct fuse_ctx *ctx = fuse_req_ctx(req);
+	struct place at;
+	int r = place_get(fs, parent, name, false, &at);
+
+	if (!r)
+		r = unlink_own(fs, ctx->pid, ctx->uid, &at);
+	if (!r)
+		place_changed(fs, &at);
+	reply_err(req, r);
+}
+
+void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+	struct fs *fs = fs_of(req);
+	struct store_attr attr;
+	struct place at;
+	uint64_t branch;
+	int r = place_get(fs, parent, name, false, &at);
+
+	/* What was closed just now makes the directory not empty. */
+	if (!r && pending_releasing(fs->pending) &&
+	    store_lookup(fs->store, at.branch, name, &attr) == 0 && S_ISDIR(attr.mode) &&
+	    store_branch(fs->store, attr.ino, NULL, false, &branch) == 0)
+		pending_wait_branch(fs->pending, branch);
+	if (!r)
+		r = store_rmdir(fs->store, at.branch, name);
+	if (!r)
+		place_changed(fs, &at);
+	reply_err(req, r);
+}
+
+/* ---- move ---- */
+
+/*
+ * The process renames what it is still writing: the value goes along, and is
+ * published under the new name when it is closed. -ESTALE: it was closed
+ * meanwhile, and is published. *ret_moved: what was published has been moved.
+ */
+static int rename_own(struct fs *fs, struct pending *own, const struct place *from,
+		      const struct place *to, unsigned int flags, bool *ret_moved)
+{
+	struct store_attr attr;
+	uint64_t replaced;
+	int r;
+
+	if (flags & RENAME_EXCHANGE)
+		return -EINVAL; /* half of it has no name to exchange */
+	if ((flags & RENAME_NOREPLACE) &&
+	    (pending_busy(fs->pending, to->branch, to->name) ||
+	     store_lookup(fs->store, to->branch, to->name, &attr) == 0))
+		return -EEXIST;
+	if (store_lookup(fs->store, to->branch, to->name, &attr) == 0 &&
+	    S_ISDIR(attr.mode))
+		return -EISDIR;
+	r = store_rename(fs->store, from->branch, from->name, to->branch, to->name, flags,
+			 &replaced);
+	if (r && r != -ENOENT) /* it need not be published under the old name */
+		return r;
+	*ret_moved = r == 0;
+	return pending_rename(own, to->branch, to->name);
+}
+
+static int rename_published(struct fs *fs, const struct place *from,
+			    const struct place *to, unsigned int flags)
+{
+	unsigned int store_flags = 0;
+	uint64_t replaced;
+
+	if (flags & RENAME_NOREPLACE)
+		store_flags |= STORE_RENAME_NOREPLACE;
+	if (flags & RENAME_EXCHANGE)
+		store_flags |= STORE_RENAME_EXCHANGE;
+	return store_rename(fs->store, from->branch, from->name, to->branch, to->name,
+			    store_flags, &replaced);
+}
+
+/*
+ * The kernel moves what it knows of the name along, and with it how long that is
+ * good. Under another directory's ttl it may be too long.
+ */
+static void life_after_rename(struct fs *fs, const struct place *to)
+{
+	struct store_attr attr;
+
+	if (store_lookup(fs->store, to->branch, to->name, &attr) == -ENOENT ||
+	    S_ISDIR(attr.mode))
+		kcache_all_changed(fs->kcache);
+	else if (attr.expires_ns != DURATION_NONE)
+		kcache_name_expires(fs->kcache, to->dir.nodeid, to->name);
+}
+
+/* Somebody is writing a name, and will replace what the kernel has moved there. */
+static void busy_after_rename(struct fs *fs, const struct place *from,
+			      const struct place *to)
+{
+	if (pending_busy(fs->pending, to->branch, to->name) ||
+	    pending_busy(fs->pending, from->branch, from->name))
+		kcache_all_changed(fs->kcache);
+}
+
+static int rename_place(struct fs *fs, const struct fuse_ctx *ctx,
+			const struct place *from, const struct place *to,
+			unsigned int flags)
+{
+	struct pending *own, *over;
+	bool moved = false;
+	int r = -ESTALE;
+
+	if (flags & ~(unsigned int)(RENAME_NOREPLACE | RENAME_EXCHANGE))
+		return -EINVAL; /* whiteouts: rename(2) */
+	own = pending_by_owner(fs->pending, from->branch, from->name, ctx->pid, ctx->uid);
+	over = pending_by_owner(fs->pending, to->branch, to->name, ctx->pid, ctx->uid);
+	if (own)
+		r = rename_own(fs, own, from, to, flags, &moved);
+	if (r == -ESTALE)
+		r = rename_published(fs, from, to, flags);
+	if (r == -ENOENT &&
+	    moved) /* it was closed just before, and moved with the rest */
+		r = 0;
+	/* Its own unfinished value of that name is replaced as well. */
+	if (!r && over && over != own && !(flags & RENAME_EXCHANGE))
+		pending_detach(over);
+	pending_unref(own);
+	pending_unref(over);
+	return r;
+}
+
+void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t newparent,
+	       const char *newname, unsigned int flags)
+{
+	struct fs *fs = fs_of(req);
+	struct place from, to;
+	int r = place_get(fs, parent, name, false, &from);
+
+	if (!r)
+		r = place_get(fs, newparent, newname, true, &to);
+	if (!r)
+		r = rename_place(fs, fuse_req_ctx(req), &from, &to, flags);
+	if (!r) {
+		place_changed(fs, &from);
+		place_changed(fs, &to);
+		if (from.branch != to.branch)
+			life_after_rename(fs, &to);
+		if (from.branch != to.branch && (flags & RENAME_EXCHANGE))
+			life_after_rename(fs, &from);
+		busy_after_rename(fs, &from, &to);
+	}
+	reply_err(req, r);
+}

@@ -1,0 +1,414 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * From open to close.
+ *
+ * A published inode is never opened for writing: the open is answered ESTALE
+ * once, and the kernel comes back through LOOKUP with a value of its own (see
+ * fs/retry.h). An open for reading of an inode that is no longer what its name
+ * shows is answered ESTALE as well, unless the kernel has just looked the name
+ * up for this very open.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fs/control.h"
+#include "fs/handle.h"
+#include "fs/kcache.h"
+#include "fs/node.h"
+#include "fs/pending.h"
+#include "fs/pending_reply.h"
+#include "fs/reply.h"
+#include "fs/retry.h"
+
+static bool wants_write(int flags)
+{
+	return (flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC);
+}
+
+/* An open that nobody got. It counted in pending_open(). */
+static void give_up(struct pending *p)
+{
+	char name[STORE_NAME_MAX + 1];
+	uint64_t branch;
+	bool published;
+
+	pending_abandon(p);
+	pending_note_release(p);
+	pending_release(p, &published, &branch, name);
+}
+
+/* The caller was interrupted: the kernel does not know the handle. */
+static void abandon(struct fs *fs, struct handle *h)
+{
+	if (h->writer)
+		give_up(h->pending);
+	handle_free(fs->handles, h);
+}
+
+static void reply_open(fuse_req_t req, struct handle *h, struct fuse_file_info *fi)
+{
+	struct fs *fs = fs_of(req);
+
+	fi->fh = (uint64_t)(uintptr_t)h;
+	if (fuse_reply_open(req, fi) == -ENOENT)
+		abandon(fs, h);
+}
+
+/* ---- a value being written ---- */
+
+/* After pending_open(). Takes over the caller's reference of `p`, also on failure. */
+static int open_pending(struct fs *fs, struct pending *p, bool writer, bool truncate,
+			struct handle **ret_h, struct fuse_file_info *fi)
+{
+	struct handle *h = handle_new(fs->handles, HANDLE_PENDING);
+	int r = 0;
+
+	if (!h) {
+		if (writer)
+			give_up(p);
+		pending_unref(p);
+		return -ENOMEM;
+	}
+	h->pending = p;
+	h->writer = writer;
+	if (truncate)
+		r = store_staged_truncate(pending_staged(p), 0);
+	if (r) {
+		abandon(fs, h);
+		return r;
+	}
+	/* Its pages are never cached: what is published starts clean. */
+	fi->direct_io = 1;
+	fi->noflush = !writer;
+	*ret_h = h;
+	return 0;
+}
+
+void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
+	       struct fuse_file_info *fi)
+{
+	struct fs *fs = fs_of(req);
+	const struct fuse_ctx *ctx = fuse_req_ctx(req);
+	struct pending_args args = {
+	    .name = name,
+	    .truncate = true,
+	    .exclusive = fi->flags & O_EXCL,
+	    .mode = mode,
+	    .uid = ctx->uid,
+	    .gid = ctx->gid,
+	    .tid = ctx->pid,
+	};
+	struct fuse_entry_param e;
+	struct store_attr attr;
+	struct pending *p = NULL;
+	struct handle *h;
+	struct dirref dir;
+	int r = dirref_child(fs, parent, name, true, &dir, &args.branch);
+
+	if (!r)
+		pending_wait(fs->pending, args.branch, name);
+	if (!r)
+		r = pending_new(fs->pending, &args, &p);
+	/* After it is in the table: of two that create, one sees the other. */
+	if (!r && store_lookup(fs->store, args.branch, name, &attr) == 0) {
+		if (S_ISDIR(attr.mode))
+			r = -EISDIR;
+		else if (args.exclusive)
+			r = -EEXIST;
+	}
+	if (r) {
+		if (p)
+			pending_drop(p);
+		reply_err(req, r);
+		return;
+	}
+	pending_entry(p, &e);
+	/* Whoever makes it publishes it, also when opened for reading only. Nobody
+	 * knows it yet, so that this cannot fail. */
+	pending_open(p, true);
+	r = open_pending(fs, p, true, false, &h, fi);
+	if (r) {
+		reply_err(req, r);
+		return;
+	}
+	fi->fh = (uint64_t)(uintptr_t)h;
+	if (fuse_reply_create(req, &e, fi) == -ENOENT)
+		abandon(fs, h);
+}
+
+/* ---- notes ---- */
+
+static struct retry_key note_key(fuse_req_t req, uint64_t ino)
+{
+	const struct fuse_ctx *ctx = fuse_req_ctx(req);
+	CLEANUP_BUF struct buf name = BUF_INIT;
+	struct retry_key key = {.tid = ctx->pid, .uid = ctx->uid};
+	uint64_t branch;
+
+	if (!key.tid && store_where(fs_of(req)->store, ino, &branch, &name) == 0 &&
+	    buf_append(&name, "", 1) == 0)
+		key.place = retry_place(branch, (const char *)name.data);
+	return key;
+}
+
+/* Ask for another lookup, which will pin what it finds. */
+static int refuse_read(fuse_req_t req, uint64_t ino)
+{
+	struct retry_key key = note_key(req, ino);
+	struct retry note = {.kind = RETRY_READ, .ino = ino};
+
+	retry_put(fs_of(req)->retries, &key, &note);
+	return -ESTALE;
+}
+
+/*
+ * Ask for another lookup, at which the writer gets its own value. When the same
+ * inode comes again without one (through /proc/PID/fd, where there is no name) it
+ * stays at that, and no note may be left for what the thread looks up next.
+ */
+static int refuse_write(fuse_req_t req, uint64_t ino, int flags)
+{
+	struct fs *fs = fs_of(req);
+	struct retry_key key = note_key(req, ino);
+	struct retry former, note = {
+				 .kind = RETRY_WRITE,
+				 .ino = ino,
+				 .truncate = flags & O_TRUNC,
+			     };
+
+	if (fs->read_only)
+		return -EROFS;
+	if (retry_take(fs->retries, &key, &former)) {
+		store_gen_close(former.gen);
+		if (former.kind == RETRY_WRITE && former.ino == ino)
+			return -ESTALE;
+	}
+	retry_put(fs->retries, &key, &note);
+	return -ESTALE;
+}
+
+/* ---- a published generation ---- */
+
+/* A publish of this inode's name may be under way: let it be done first. */
+static void wait_for_name(struct fs *fs, uint64_t ino)
+{
+	CLEANUP_BUF struct buf name = BUF_INIT;
+	uint64_t branch;
+
+	if (!pending_releasing(fs->pending))
+		return;
+	if (store_where(fs->store, ino, &branch, &name) || buf_append(&name, "", 1))
+		return;
+	pending_wait(fs->pending, branch, (const char *)name.data);
+}
+
+/*
+ * The generation for reading. -ESTALE: look again. What the thread's note has
+ * pinned was current when this very open looked the name up.
+ */
+static int find_gen(fuse_req_t req, uint64_t ino, struct store_gen **ret_gen)
+{
+	struct fs *fs = fs_of(req);
+	const struct fuse_ctx *ctx = fuse_req_ctx(req);
+	struct retry_key key = {ctx->pid, ctx->uid, retry_place_ino(ino)};
+	struct retry note;
+	bool noted = retry_take(fs->retries, &key, &note);
+	int r;
+
+	if (!noted && !key.tid) {
+		key = note_key(req, ino);
+		noted = retry_take(fs->retries, &key, &note);
+	}
+
+	if (noted && note.gen && note.ino == ino) {
+		*ret_gen = note.gen;
+		return 0;
+	}
+	if (noted)
+		store_gen_close(note.gen);
+	wait_for_name(fs, ino);
+	r = store_gen_open(fs->store, ino, ret_gen);
+	if (r != -ENOENT && r != -ETIME && r != -EUCLEAN)
+		return r;
+	/* The same inode again without a lookup: through /proc/PID/fd, where
+	 * there is no name. What is open may be opened again. */
+	if (noted && note.ino == ino && !note.looked_up &&
+	    store_gen_reopen(fs->store, ino, ret_gen) == 0)
+		return 0;
+	return refuse_read(req, ino);
+}
+
+/* Takes over `gen`, also on failure. */
+static int open_found(struct fs *fs, struct store_gen *gen, struct handle **ret_h,
+		      struct fuse_file_info *fi)
+{
+	struct handle *h = handle_new(fs->handles, HANDLE_GEN);
+
+	if (!h) {
+		store_gen_close(gen);
+		return -ENOMEM;
+	}
+	h->gen = gen;
+	store_gen_hit(gen);
+	fi->noflush = 1;
+	*ret_h = h;
+	return 0;
+}
+
+static int open_gen(fuse_req_t req, uint64_t ino, struct handle **ret_h,
+		    struct fuse_file_info *fi)
+{
+	struct store_gen *gen;
+	int r = find_gen(req, ino, &gen);
+
+	fi->keep_cache = 1; /* a generation never changes */
+	return r ? r : open_found(fs_of(req), gen, ret_h, fi);
+}
+
+/*
+ * A reader has found the value that a LOOKUP made for a writer who is still to
+ * come: the two cannot be told apart when the daemon sees neither. It reads what
+ * is published, which must not get into the pages of the writer's inode.
+ */
+static int open_behind(fuse_req_t req, struct pending *p, struct handle **ret_h,
+		       struct fuse_file_info *fi)
+{
+	struct fs *fs = fs_of(req);
+	char name[STORE_NAME_MAX + 1];
+	struct store_gen *gen;
+	struct store_attr attr;
+	uint64_t branch;
+	int r;
+
+	if (!pending_is_open(p)) /* it came, and has closed it */
+		return open_gen(req, pending_ino(p), ret_h, fi);
+	pending_where(p, &branch, name);
+	r = store_lookup(fs->store, branch, name, &attr);
+	if (!r)
+		r = store_gen_open(fs->store, attr.ino, &gen);
+	if (r)
+		return refuse_read(req, pending_ino(p));
+	fi->direct_io = 1;
+	return open_found(fs, gen, ret_h, fi);
+}
+
+/* ---- a control file ---- */
+
+static int open_text(struct fs *fs, uint64_t nodeid, int flags, struct handle **ret_h,
+		     struct fuse_file_info *fi)
+{
+	struct vnode v;
+	struct handle *h;
+	int r = vnode_get(fs->vnodes, nodeid, &v);
+
+	if (r)
+		return -ESTALE;
+	if (v.kind != VNODE_TEXT)
+		return -EISDIR;
+	if (wants_write(flags))
+		return -EPERM;
+	h = handle_new(fs->handles, HANDLE_TEXT);
+	if (!h)
+		return -ENOMEM;
+	r = control_text_write(fs, v.text, &h->text);
+	if (r) {
+		handle_free(fs->handles, h);
+		return r;
+	}
+	fi->direct_io = 1; /* its length is not known before it is read */
+	fi->noflush = 1;
+	*ret_h = h;
+	return 0;
+}
+
+/* ---- the requests ---- */
+
+static int open_file(fuse_req_t req, uint64_t ino, struct handle **ret_h,
+		     struct fuse_file_info *fi)
+{
+	struct fs *fs = fs_of(req);
+	bool writer = wants_write(fi->flags);
+	struct pending *p = pending_by_ino(fs->pending, ino);
+	int r;
+
+	if (p && pending_open(p, writer) == 0)
+		return open_pending(fs, p, writer, fi->flags & O_TRUNC, ret_h, fi);
+	if (writer)
+		r = refuse_write(req, ino, fi->flags);
+	else if (p)
+		r = open_behind(req, p, ret_h, fi);
+	else
+		r = open_gen(req, ino, ret_h, fi);
+	pending_unref(p);
+	return r;
+}
+
+void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct handle *h = NULL;
+	int r;
+
+	if (vnode_is(ino))
+		r = open_text(fs_of(req), ino, fi->flags, &h, fi);
+	else
+		r = open_file(req, ino, &h, fi);
+	if (r)
+		reply_err(req, r);
+	else
+		reply_open(req, h, fi);
+}
+
+void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct handle *h = handle_of(fi->fh);
+
+	reply_err(req, h->writer ? pending_flush(h->pending) : 0);
+}
+
+/* A value of this size is hashed and published in no time. */
+enum { SHORT_VALUE_BYTES = 256 * 1024 };
+
+bool close_is_long(uint64_t fh)
+{
+	const struct handle *h = handle_of(fh);
+	struct store_attr attr;
+
+	if (!h->writer)
+		return false;
+	if (atomic_load(&h->synced))
+		return true;
+	store_staged_attr(pending_staged(h->pending), &attr);
+	return attr.size_bytes > SHORT_VALUE_BYTES;
+}
+
+void release_noted(struct fs *fs, uint64_t fh)
+{
+	struct handle *h = handle_of(fh);
+
+	if (h->writer)
+		pending_note_release(h->pending);
+}
+
+static void close_handle(struct fs *fs, struct handle *h)
+{
+	char name[STORE_NAME_MAX + 1];
+	uint64_t branch;
+	bool published;
+
+	if (h->writer) {
+		pending_release(h->pending, &published, &branch, name);
+		/* Whoever asked by the ordinary path while it was being written
+		 * was told not to cache; other paths may have. */
+		if (published)
+			kcache_name_changed(fs->kcache, branch, name, 0);
+	}
+	handle_free(fs->handles, h);
+}
+
+void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	close_handle(fs_of(req), handle_of(fi->fh));
+	reply_err(req, 0);
+}

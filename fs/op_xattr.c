@@ -1,0 +1,546 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Extended attributes: user.cache.* here, other user.* kept as they are.
+ *
+ * `getfattr -d` lists what a copy should take along: the ttl, and an entry's
+ * version. The rest is read by name. A directory's version is not listed: cp,
+ * rsync and tar set a directory's attributes last, and would hide what they have
+ * just written. Copying in must not warn, so the version that an entry had
+ * elsewhere is accepted and changes nothing.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/xattr.h>
+
+#include "fs/kcache.h"
+#include "fs/node.h"
+#include "fs/pending.h"
+#include "fs/reply.h"
+#include "store/util/duration.h"
+#include "store/util/log.h"
+
+#define PREFIX "user.cache."
+#define PREFIX_LEN (sizeof(PREFIX) - 1)
+
+/* What an attribute is asked of. */
+struct subject {
+	struct fs *fs;
+	uint64_t ino; /* of the store; of a value being written: its own */
+	bool is_dir;
+	struct dirref dir;	 /* is_dir */
+	struct store_attr attr;	 /* not for directories */
+	struct pending *pending; /* NULL: published; a reference */
+};
+
+static void subject_deinit(struct subject *s)
+{
+	pending_unref(s->pending);
+}
+
+#define CLEANUP_SUBJECT __attribute__((cleanup(subject_deinit)))
+
+static struct store_staged *staged(const struct subject *s)
+{
+	return s->pending ? pending_staged(s->pending) : NULL;
+}
+
+/* -ENOTSUP: a control file, which has none. */
+static int subject_get(struct fs *fs, fuse_ino_t nodeid, struct subject *ret_s)
+{
+	int r;
+
+	*ret_s = (struct subject){.fs = fs};
+	r = node_ino(fs, nodeid, &ret_s->ino);
+	if (r)
+		return r == -EPERM ? -ENOTSUP : -ESTALE;
+	ret_s->pending =
+	    vnode_is(nodeid) ? NULL : pending_by_ino(fs->pending, ret_s->ino);
+	if (ret_s->pending) {
+		store_staged_attr(pending_staged(ret_s->pending), &ret_s->attr);
+		return 0;
+	}
+	r = store_getattr(fs->store, ret_s->ino, &ret_s->attr);
+	if (r)
+		return r == -ENOENT ? -ESTALE : r;
+	ret_s->is_dir = S_ISDIR(ret_s->attr.mode);
+	return ret_s->is_dir ? dirref_get(fs, nodeid, &ret_s->dir) : 0;
+}
+
+/* ---- reading ---- */
+
+static int put_time(struct buf *out, int64_t ns)
+{
+	if (ns == DURATION_NONE)
+		return buf_printf(out, "never");
+	return buf_printf(out, "%" PRId64 ".%09" PRId64, ns / NSEC_PER_SEC,
+			  ns % NSEC_PER_SEC);
+}
+
+static int get_ttl(struct subject *s, struct buf *out)
+{
+	int64_t ttl_ns;
+	int r;
+
+	if (s->pending)
+		r = store_staged_ttl_get(staged(s), &ttl_ns, out);
+	else
+		r = store_ttl_get(s->fs->store, s->ino, &ttl_ns, out);
+	if (!r && ttl_ns == DURATION_UNSET)
+		r = -ENODATA;
+	return r;
+}
+
+/* Of a directory the one it shows, of an entry the one it was written under. */
+static int get_version(struct subject *s, struct buf *out)
+{
+	CLEANUP_BUF struct buf name = BUF_INIT;
+	uint64_t branch, owner;
+	int r;
+
+	if (s->is_dir && s->dir.has_version)
+		r = buf_set(out, s->dir.version, strlen(s->dir.version));
+	else if (s->is_dir)
+		r = store_version_get(s->fs->store, s->ino, out);
+	else if (s->pending)
+		r = -ENODATA; /* where it will be is not settled */
+	else
+		r = store_where(s->fs->store, s->ino, &branch, &name);
+	if (!r && !s->is_dir)
+		r = store_branch_owner(s->fs->store, branch, &owner, out);
+	return !r && !out->len ? -ENODATA : r;
+}
+
+static int get_expires(struct subject *s, struct buf *out)
+{
+	return put_time(out, s->attr.expires_ns);
+}
+
+static int get_created(struct subject *s, struct buf *out)
+{
+	return put_time(out, s->attr.created_ns);
+}
+
+static int get_age(struct subject *s, struct buf *out)
+{
+	int64_t age_ns = time_now_ns() - s->attr.created_ns;
+
+	return put_time(out, age_ns > 0 ? age_ns : 0);
+}
+
+static int get_state(struct subject *s, struct buf *out)
+{
+	if (s->pending)
+		return buf_printf(out, "pending");
+	return buf_printf(out, store_attr_expired(&s->attr, time_now_ns()) ? "expired"
+									   : "live");
+}
+
+static int get_fact_hash(const struct store_facts *f, struct buf *out)
+{
+	int r = f->has_hash ? 0 : -ENODATA;
+
+	for (size_t i = 0; !r && i < sizeof(f->hash); i++)
+		r = buf_printf(out, "%02x", f->hash[i]);
+	return r;
+}
+
+static int get_fact_hits(const struct store_facts *f, struct buf *out)
+{
+	return buf_printf(out, "%" PRIu64, f->hits);
+}
+
+static int get_fact_cost(const struct store_facts *f, struct buf *out)
+{
+	return f->cost_s < 0 ? -ENODATA : buf_printf(out, "%.9g", f->cost_s);
+}
+
+static int get_fact_writer(const struct store_facts *f, struct buf *out)
+{
+	const struct store_writer *w = &f->writer;
+
+	return buf_printf(out, "uid=%u gid=%u pid=%d comm=%s", w->uid, w->gid,
+			  (int)w->pid, w->comm);
+}
+
+/* ---- writing ---- */
+
+static int parse_ttl(const char *value, size_t size, int64_t *ret_ttl_ns)
+{
+	int r =
+	    size < DURATION_TEXT_MAX ? duration_parse(value, size, ret_ttl_ns) : -EINVAL;
+
+	if (r)
+		log_warning(
+		    "ttl \"%.*s\" is not a duration; use e.g. 90s, 1h30m, PT1H, none",
+		    (int)(size < 64 ? size : 64), value);
+	return r == -ERANGE ? -EINVAL : r;
+}
+
+/*
+ * A name whose life has become shorter, or that is alive again: the kernel was
+ * told otherwise. A longer life needs no word: it will ask in time.
+ */
+static void life_changed(struct subject *s, int64_t old_expires_ns)
+{
+	struct store_attr now;
+
+	if (s->is_dir) {
+		kcache_all_changed(s->fs->kcache);
+		return;
+	}
+	if (store_getattr(s->fs->store, s->ino, &now) == 0 &&
+	    (now.expires_ns < old_expires_ns || old_expires_ns <= time_now_ns()))
+		kcache_all_changed(s->fs->kcache);
+}
+
+static int apply_ttl(struct subject *s, int64_t ttl_ns, const char *text)
+{
+	int r;
+
+	if (s->pending)
+		return store_staged_ttl_set(staged(s), ttl_ns, text);
+	r = store_ttl_set(s->fs->store, s->ino, ttl_ns, text);
+	if (!r)
+		life_changed(s, s->attr.expires_ns);
+	return r;
+}
+
+static int set_ttl(struct subject *s, const char *value, size_t size)
+{
+	char text[DURATION_TEXT_MAX];
+	int64_t ttl_ns;
+	int r = parse_ttl(value, size, &ttl_ns);
+
+	if (r)
+		return r;
+	memcpy(text, value, size);
+	text[size] = '\0';
+	return apply_ttl(s, ttl_ns, text);
+}
+
+static int remove_ttl(struct subject *s)
+{
+	CLEANUP_BUF struct buf text = BUF_INIT;
+	int r = get_ttl(s, &text);
+
+	return r ? r : apply_ttl(s, DURATION_UNSET, "");
+}
+
+static int switch_version(struct subject *s, const char *version)
+{
+	int r;
+
+	if (s->dir.has_version)
+		return -EPERM; /* a view of one version has that version */
+	r = store_version_set(s->fs->store, s->ino, version);
+	if (r)
+		return r;
+	kcache_all_changed(s->fs->kcache);
+	kcache_dir_changed(s->fs->kcache, s->ino, 0); /* its times */
+	return 0;
+}
+
+static int set_version(struct subject *s, const char *value, size_t size)
+{
+	char version[STORE_VERSION_MAX + 1];
+
+	if (!store_version_valid(value, size)) {
+		log_warning("\"%.*s\" is not a version: up to 255 bytes without a slash "
+			    "or control characters",
+			    (int)(size < 64 ? size : 64), value);
+		return -EINVAL;
+	}
+	if (!s->is_dir) /* copied in from elsewhere */
+		return 0;
+	memcpy(version, value, size);
+	version[size] = '\0';
+	return switch_version(s, version);
+}
+
+static int remove_version(struct subject *s)
+{
+	CLEANUP_BUF struct buf version = BUF_INIT;
+	int r = get_version(s, &version);
+
+	if (r || !s->is_dir)
+		return r;
+	return switch_version(s, "");
+}
+
+static int set_cost(struct subject *s, const char *value, size_t size)
+{
+	char text[32], *end;
+	double cost_s;
+
+	if (s->is_dir)
+		return -EPERM;
+	if (!size || size >= sizeof(text))
+		return -EINVAL;
+	memcpy(text, value, size);
+	text[size] = '\0';
+	cost_s = strtod(text, &end);
+	if (*end || !(cost_s >= 0 && cost_s < 1e12)) {
+		log_warning("cost \"%s\" is not a number of seconds", text);
+		return -EINVAL;
+	}
+	if (s->pending)
+		return store_staged_cost_set(staged(s), cost_s);
+	return store_cost_set(s->fs->store, s->ino, cost_s);
+}
+
+static int remove_cost(struct subject *s)
+{
+	if (s->is_dir)
+		return -ENODATA;
+	if (s->pending)
+		return store_staged_cost_set(staged(s), -1);
+	return store_cost_set(s->fs->store, s->ino, -1);
+}
+
+/* ---- the table ---- */
+
+static const struct attribute {
+	const char *name; /* after the prefix */
+	bool listed;
+	bool entries_listed; /* listed, but not of directories */
+	bool entries_only;
+	int (*get)(struct subject *s, struct buf *out);
+	int (*get_fact)(const struct store_facts *f, struct buf *out);
+	int (*set)(struct subject *s, const char *value, size_t size);
+	int (*remove)(struct subject *s);
+} attributes[] = {
+    {.name = "ttl", .listed = true, .get = get_ttl, .set = set_ttl, .remove = remove_ttl},
+    {.name = "version",
+     .listed = true,
+     .entries_listed = true,
+     .get = get_version,
+     .set = set_version,
+     .remove = remove_version},
+    {.name = "expires", .entries_only = true, .get = get_expires},
+    {.name = "age", .entries_only = true, .get = get_age},
+    {.name = "created", .entries_only = true, .get = get_created},
+    {.name = "state", .entries_only = true, .get = get_state},
+    {.name = "hash", .entries_only = true, .get_fact = get_fact_hash},
+    {.name = "hits", .entries_only = true, .get_fact = get_fact_hits},
+    {.name = "cost",
+     .entries_only = true,
+     .get_fact = get_fact_cost,
+     .set = set_cost,
+     .remove = remove_cost},
+    {.name = "writer", .entries_only = true, .get_fact = get_fact_writer},
+};
+
+enum { ATTRIBUTE_COUNT = sizeof(attributes) / sizeof(attributes[0]) };
+
+static const struct attribute *attribute_find(const char *name)
+{
+	for (size_t i = 0; i < ATTRIBUTE_COUNT; i++)
+		if (strcmp(attributes[i].name, name) == 0)
+			return &attributes[i];
+	return NULL;
+}
+
+static int attribute_get(const struct attribute *a, struct subject *s, struct buf *out)
+{
+	struct store_facts facts;
+	int r;
+
+	if (a->entries_only && s->is_dir)
+		return -ENODATA;
+	if (a->get)
+		return a->get(s, out);
+	if (s->pending)
+		return -ENODATA; /* known when it is published */
+	r = store_facts(s->fs->store, s->ino, &facts);
+	return r ? r : a->get_fact(&facts, out);
+}
+
+static bool is_ours(const char *name)
+{
+	return strncmp(name, PREFIX, PREFIX_LEN) == 0;
+}
+
+/* "user." alone names nothing: EINVAL, as the kernel has it elsewhere. */
+static bool is_nameless(const char *name)
+{
+	return strcmp(name, "user.") == 0;
+}
+
+static bool is_foreign(const char *name)
+{
+	return strncmp(name, "user.", 5) == 0 && !is_ours(name);
+}
+
+/* ---- by whole name ---- */
+
+static int xattr_get(struct subject *s, const char *name, struct buf *out)
+{
+	const struct attribute *a;
+
+	if (is_foreign(name))
+		return s->pending ? store_staged_xattr_get(staged(s), name, out)
+				  : store_xattr_get(s->fs->store, s->ino, name, out);
+	if (!is_ours(name))
+		return -ENOTSUP;
+	a = attribute_find(name + PREFIX_LEN);
+	return a ? attribute_get(a, s, out) : -ENODATA;
+}
+
+/* XATTR_CREATE and XATTR_REPLACE on an attribute of ours. */
+static int check_flags(const struct attribute *a, struct subject *s, int flags)
+{
+	CLEANUP_BUF struct buf old = BUF_INIT;
+	int r = flags ? attribute_get(a, s, &old) : 0;
+
+	if ((flags & XATTR_CREATE) && r == 0)
+		return -EEXIST;
+	if ((flags & XATTR_REPLACE) && r == -ENODATA)
+		return -ENODATA;
+	return r == -ENODATA ? 0 : r;
+}
+
+static int xattr_set_foreign(struct subject *s, const char *name, struct slice value,
+			     int flags)
+{
+	unsigned int store_flags = 0;
+
+	if (flags & XATTR_CREATE)
+		store_flags |= STORE_XATTR_CREATE;
+	if (flags & XATTR_REPLACE)
+		store_flags |= STORE_XATTR_REPLACE;
+	if (s->pending)
+		return store_staged_xattr_set(staged(s), name, value, store_flags);
+	return store_xattr_set(s->fs->store, s->ino, name, value, store_flags);
+}
+
+static int xattr_set(struct subject *s, const char *name, const char *value, size_t size,
+		     int flags)
+{
+	const struct attribute *a;
+	int r;
+
+	if (is_nameless(name))
+		return -EINVAL;
+	if (is_foreign(name))
+		return xattr_set_foreign(s, name, slice(value, size), flags);
+	if (!is_ours(name))
+		return -ENOTSUP;
+	a = attribute_find(name + PREFIX_LEN);
+	if (!a)
+		return -ENOTSUP;
+	if (!a->set)
+		return -EPERM;
+	r = check_flags(a, s, flags);
+	return r ? r : a->set(s, value, size);
+}
+
+static int xattr_remove(struct subject *s, const char *name)
+{
+	const struct attribute *a;
+
+	if (is_nameless(name))
+		return -EINVAL;
+	if (is_foreign(name))
+		return s->pending ? store_staged_xattr_remove(staged(s), name)
+				  : store_xattr_remove(s->fs->store, s->ino, name);
+	if (!is_ours(name))
+		return -ENOTSUP;
+	a = attribute_find(name + PREFIX_LEN);
+	if (!a)
+		return -ENODATA;
+	return a->remove ? a->remove(s) : -EPERM;
+}
+
+/* Its name, if the subject has it and copying takes it along. */
+static int list_one(const struct attribute *a, struct subject *s, struct buf *out)
+{
+	CLEANUP_BUF struct buf value = BUF_INIT;
+	bool listed = a->listed && !(a->entries_listed && s->is_dir);
+	int r = listed ? attribute_get(a, s, &value) : -ENODATA;
+
+	if (!r)
+		r = buf_printf(out, PREFIX "%s", a->name);
+	if (!r)
+		r = buf_append(out, "", 1);
+	return r == -ENODATA ? 0 : r;
+}
+
+static int xattr_list(struct subject *s, struct buf *out)
+{
+	int r = 0;
+
+	for (size_t i = 0; !r && i < ATTRIBUTE_COUNT; i++)
+		r = list_one(&attributes[i], s, out);
+	if (r)
+		return r;
+	return s->pending ? store_staged_xattr_list(staged(s), out)
+			  : store_xattr_list(s->fs->store, s->ino, out);
+}
+
+/* ---- requests ---- */
+
+/* getxattr(2): size 0 asks for the length only. */
+static void reply_value(fuse_req_t req, int r, const struct buf *value, size_t size)
+{
+	if (r)
+		reply_err(req, r);
+	else if (!size)
+		fuse_reply_xattr(req, value->len);
+	else if (value->len > size)
+		reply_err(req, -ERANGE);
+	else
+		fuse_reply_buf(req, (const char *)value->data, value->len);
+}
+
+void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
+{
+	CLEANUP_SUBJECT struct subject s = {0};
+	CLEANUP_BUF struct buf value = BUF_INIT;
+	int r;
+
+	/* Asked for before every write and by every `ls -l`: no look at the store. */
+	if (strncmp(name, "user.", 5) != 0) {
+		reply_err(req, -ENOTSUP);
+		return;
+	}
+	r = subject_get(fs_of(req), ino, &s);
+	if (!r)
+		r = xattr_get(&s, name, &value);
+	reply_value(req, r, &value, size);
+}
+
+void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
+{
+	CLEANUP_SUBJECT struct subject s = {0};
+	CLEANUP_BUF struct buf names = BUF_INIT;
+	int r = subject_get(fs_of(req), ino, &s);
+
+	if (!r)
+		r = xattr_list(&s, &names);
+	else if (r == -ENOTSUP)
+		r = 0; /* a control file: an empty list */
+	reply_value(req, r, &names, size);
+}
+
+void op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value,
+		 size_t size, int flags)
+{
+	CLEANUP_SUBJECT struct subject s = {0};
+	int r = subject_get(fs_of(req), ino, &s);
+
+	if (!r)
+		r = xattr_set(&s, name, value, size, flags);
+	reply_err(req, r);
+}
+
+void op_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
+{
+	CLEANUP_SUBJECT struct subject s = {0};
+	int r = subject_get(fs_of(req), ino, &s);
+
+	if (!r)
+		r = xattr_remove(&s, name);
+	reply_err(req, r);
+}

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fs/reply.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+void reply_err(fuse_req_t req, int r)
+{
+	fuse_reply_err(req, -r);
+}
+
+void reply_stale(fuse_req_t req, int r)
+{
+	reply_err(req, r == -ENOENT ? -ESTALE : r);
+}
+
+static struct timespec to_timespec(int64_t ns)
+{
+	struct timespec ts = {.tv_sec = ns / NSEC_PER_SEC, .tv_nsec = ns % NSEC_PER_SEC};
+
+	if (ts.tv_nsec < 0) { /* before 1970 */
+		ts.tv_sec--;
+		ts.tv_nsec += NSEC_PER_SEC;
+	}
+	return ts;
+}
+
+void attr_to_stat(const struct store_attr *attr, struct stat *ret_st)
+{
+	*ret_st = (struct stat){
+	    .st_ino = attr->ino,
+	    .st_mode = attr->mode,
+	    .st_nlink = 1, /* of a directory: not counted, as on btrfs */
+	    .st_uid = attr->uid,
+	    .st_gid = attr->gid,
+	    .st_size = (off_t)attr->size_bytes,
+	    .st_blksize = 4096,
+	    .st_blocks = (blkcnt_t)((attr->disk_bytes + 511) / 512),
+	    .st_atim = to_timespec(attr->atime_ns),
+	    .st_mtim = to_timespec(attr->mtime_ns),
+	    .st_ctim = to_timespec(attr->ctime_ns),
+	};
+}
+
+uint64_t vnode_st_ino(const struct vnode *v)
+{
+	return v->kind == VNODE_DIR && !v->has_version ? v->dir_ino : v->id;
+}
+
+void vnode_to_stat(const struct fs *fs, const struct vnode *v, struct stat *ret_st)
+{
+	struct timespec started = to_timespec(fs->started_ns);
+
+	*ret_st = (struct stat){
+	    .st_ino = v->id,
+	    .st_mode = v->kind == VNODE_TEXT ? S_IFREG | 0444 : S_IFDIR | 0555,
+	    .st_nlink = 1,
+	    .st_uid = geteuid(),
+	    .st_gid = getegid(),
+	    .st_blksize = 4096,
+	    .st_atim = started,
+	    .st_mtim = started,
+	    .st_ctim = started,
+	};
+}

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * From the store's answers to the kernel's.
+ *
+ * Errors are 0 or -errno everywhere in memofs; reply_err() is the one place
+ * that turns the sign for FUSE.
+ */
+#ifndef MEMOFS_FS_REPLY_H
+#define MEMOFS_FS_REPLY_H
+
+#include "fs/fs.h"
+#include "fs/vnode.h"
+
+/* `r` is 0 or -errno. */
+void reply_err(fuse_req_t req, int r);
+/* What is gone under a node id: the kernel is asked to look the name up again. */
+void reply_stale(fuse_req_t req, int r);
+
+/* Fill a stat from the store's attributes. */
+void attr_to_stat(const struct store_attr *attr, struct stat *ret_st);
+/* A virtual node's own: control directories and texts belong to the mount's owner. */
+void vnode_to_stat(const struct fs *fs, const struct vnode *v, struct stat *ret_st);
+
+/* The inode number people see: a version's view is not the directory itself. */
+uint64_t vnode_st_ino(const struct vnode *v);
+
+#endif

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Opens that were answered ESTALE, so that the kernel looks the name up again.
+ *
+ * After ESTALE from OPEN the kernel repeats the walk once, asking for every
+ * component anew, in the same thread. The note left here tells the LOOKUP of
+ * the last component what the open wanted: for a writer it makes a pending
+ * value, for a reader it opens the generation at once and hands it to the OPEN
+ * that follows. Without that, a reader could lose the race against overwriters
+ * twice and see ESTALE itself, which the kernel does not repeat.
+ *
+ * One note per thread; the next OPEN or a failed LOOKUP of the thread ends it,
+ * and so does time. Threads that the daemon cannot see all have the number 0:
+ * theirs are told apart by what was opened, so that nobody who looks at another
+ * file gets what a writer was meant to.
+ */
+#ifndef MEMOFS_FS_RETRY_H
+#define MEMOFS_FS_RETRY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "store/store.h"
+
+struct retry_table;
+
+enum retry_kind { RETRY_READ, RETRY_WRITE };
+
+/* Whose note it is. */
+struct retry_key {
+	pid_t tid;
+	uid_t uid;
+	uint64_t place; /* for tid 0: one of these, or 0: not known */
+};
+
+/* Numbers for a name, and for an inode that a LOOKUP has pinned; never 0. */
+uint64_t retry_place(uint64_t branch, const char *name);
+uint64_t retry_place_ino(uint64_t ino);
+
+struct retry {
+	enum retry_kind kind;
+	uint64_t ino;	       /* that was stale */
+	bool truncate;	       /* RETRY_WRITE: O_TRUNC */
+	bool looked_up;	       /* the kernel has asked for the name since */
+	struct store_gen *gen; /* RETRY_READ: pinned by the LOOKUP */
+};
+
+int retry_table_new(struct retry_table **ret_table);
+void retry_table_free(struct retry_table *t); /* NULL is fine */
+
+/*
+ * Leave a note for a thread; replaces its former one. Takes over `gen`. Without
+ * memory: none; nor for a writer of which nothing is known.
+ */
+void retry_put(struct retry_table *t, const struct retry_key *key,
+	       const struct retry *note);
+/*
+ * Take the note of a thread away; false when there is none. The caller owns
+ * `gen` then. Costs one atomic read when the table is empty.
+ */
+bool retry_take(struct retry_table *t, const struct retry_key *key,
+		struct retry *ret_note);
+/*
+ * What retry_take() has left: a note for a writer among the invisible stays, since
+ * another may have taken it, until the value it asks for can be found instead.
+ */
+void retry_drop(struct retry_table *t, const struct retry_key *key);
+/* Drop what nobody came back for. Call it now and then. */
+void retry_reap(struct retry_table *t);
+
+#endif

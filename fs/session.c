@@ -1,0 +1,418 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The receive loop.
+ *
+ * One worker at a time reads from the kernel: the one that holds the token. It
+ * looks at what it got before anyone may read again, and notes a RELEASE
+ * (release_noted), so that whoever reads a later request already knows of it.
+ * libfuse's own loop cannot give that order.
+ *
+ * Passing the token wakes another thread, which costs more than most requests
+ * take. So it is kept while a short request is handled, and passed on when the
+ * request may take long or have to wait for a publish, or when several times running more
+ * requests were waiting already: then they are handled in parallel. (Once is nothing: a
+ * close and the open that follows it come as a pair.) No handler waits for a request that
+ * was not received yet, so nothing can be stuck behind a kept token.
+ */
+#include "fs/session.h"
+
+#include <errno.h>
+#include <linux/fuse.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "fs/mountpoint.h"
+#include "fs/pending.h"
+#include "store/util/log.h"
+
+struct session {
+	struct fs *fs;
+	const char *mountpoint;
+	unsigned int threads;
+	pthread_t *workers;
+	unsigned int started;
+
+	pthread_mutex_t lock;
+	pthread_cond_t token_free;
+	bool token_taken;	    /* under lock: somebody may read */
+	unsigned int token_waiters; /* under lock */
+	unsigned int streak;	    /* with the token */
+	pthread_cond_t ended;
+	unsigned int running; /* under lock */
+	bool mounted;	      /* under lock */
+	bool detached;	      /* set before the workers end, read after */
+};
+
+/* ---- the token ---- */
+
+static void token_take(struct session *s)
+{
+	pthread_mutex_lock(&s->lock);
+	while (s->token_taken) {
+		s->token_waiters++;
+		pthread_cond_wait(&s->token_free, &s->lock);
+		s->token_waiters--;
+	}
+	s->token_taken = true;
+	pthread_mutex_unlock(&s->lock);
+}
+
+static void token_pass(struct session *s)
+{
+	pthread_mutex_lock(&s->lock);
+	s->token_taken = false;
+	if (s->token_waiters)
+		pthread_cond_signal(&s->token_free);
+	pthread_mutex_unlock(&s->lock);
+}
+
+/* ---- the loop ---- */
+
+/* More bytes than this, to or from a disk, are not a short request. */
+enum { SHORT_BYTES = 32 * 1024 };
+
+/* May handling it take longer than waking another worker? */
+static bool is_long(const struct fuse_in_header *in)
+{
+	const void *arg = in + 1;
+
+	switch (in->opcode) {
+	case FUSE_LOOKUP:
+	case FUSE_FORGET:
+	case FUSE_BATCH_FORGET:
+	case FUSE_INTERRUPT:
+	case FUSE_GETATTR:
+	case FUSE_OPEN:
+	case FUSE_CREATE:
+	case FUSE_GETXATTR:
+	case FUSE_LISTXATTR:
+	case FUSE_STATFS:
+	case FUSE_OPENDIR:
+	case FUSE_RELEASEDIR:
+		return false;
+	case FUSE_READ:
+		return ((const struct fuse_read_in *)arg)->size > SHORT_BYTES;
+	case FUSE_WRITE:
+		return ((const struct fuse_write_in *)arg)->size > SHORT_BYTES;
+	case FUSE_FLUSH:
+		return close_is_long(((const struct fuse_flush_in *)arg)->fh);
+	case FUSE_RELEASE:
+		return close_is_long(((const struct fuse_release_in *)arg)->fh);
+	default:
+		return true;
+	}
+}
+
+/* How often running more was waiting, until it is a backlog. */
+enum { BACKLOG_STREAK = 4 };
+
+/* With the token. */
+static bool has_backlog(struct session *s)
+{
+	struct pollfd pfd = {.fd = fuse_session_fd(s->fs->se), .events = POLLIN};
+
+	if (poll(&pfd, 1, 0) <= 0)
+		s->streak = 0;
+	else if (s->streak < BACKLOG_STREAK)
+		s->streak++;
+	return s->streak == BACKLOG_STREAK;
+}
+
+/* With the token: what must be known before the next request is received. */
+static void look_at(struct fs *fs, const struct fuse_in_header *in)
+{
+	atomic_fetch_add_explicit(&fs->requests, 1, memory_order_relaxed);
+	if (in->opcode == FUSE_RELEASE)
+		release_noted(fs, ((const struct fuse_release_in *)(in + 1))->fh);
+}
+
+/*
+ * Receive with the token, which is kept or passed on. The length of a request,
+ * 0 when there will be none, or -errno.
+ */
+static int receive(struct session *s, struct fuse_buf *buf, bool *token)
+{
+	int n = 0;
+
+	if (!*token)
+		token_take(s);
+	*token = true;
+	if (!fuse_session_exited(s->fs->se))
+		n = fuse_session_receive_buf(s->fs->se, buf);
+	if (n > 0) {
+		/* Before this one is noted: what it may have to wait for. */
+		bool may_wait = pending_releasing(s->fs->pending);
+
+		look_at(s->fs, buf->mem);
+		if (has_backlog(s) || may_wait || is_long(buf->mem)) {
+			*token = false;
+			token_pass(s);
+		}
+	}
+	return n;
+}
+
+static void *work(void *arg)
+{
+	struct session *s = arg;
+	struct fuse_buf buf = {0};
+	bool token = false;
+
+	for (;;) {
+		int n = receive(s, &buf, &token);
+
+		if (n == -EINTR || n == -EAGAIN)
+			continue;
+		if (n <= 0) /* unmounted, or told to end */
+			break;
+		fuse_session_process_buf(s->fs->se, &buf);
+	}
+	fuse_session_exit(s->fs->se);
+	if (token)
+		token_pass(s); /* the others end one after the other */
+	free(buf.mem);
+	op_io_thread_done();
+	pthread_mutex_lock(&s->lock);
+	s->running--;
+	pthread_cond_broadcast(&s->ended);
+	pthread_mutex_unlock(&s->lock);
+	return NULL;
+}
+
+/* ---- mount ---- */
+
+/* libfuse says why a mount failed on its log only: keep the last line. */
+static __thread struct errmsg fuse_said;
+
+static void keep_log(enum fuse_log_level level, const char *fmt, va_list ap)
+{
+	size_t len;
+
+	vsnprintf(fuse_said.text, sizeof(fuse_said.text), fmt, ap);
+	len = strlen(fuse_said.text);
+	while (len && fuse_said.text[len - 1] == '\n')
+		fuse_said.text[--len] = '\0';
+	log_at(level <= FUSE_LOG_ERR	   ? LOG_LEVEL_WARNING
+	       : level <= FUSE_LOG_WARNING ? LOG_LEVEL_INFO
+					   : LOG_LEVEL_DEBUG,
+	       "libfuse: %s", fuse_said.text);
+}
+
+static int add_option(struct fuse_args *args, const char *fmt, const char *value)
+{
+	CLEANUP_BUF struct buf text = BUF_INIT;
+
+	/* A comma or a backslash in a path would begin another option. */
+	if (buf_printf(&text, "-o%s", fmt))
+		return -ENOMEM;
+	for (; value && *value; value++) {
+		if ((*value == ',' || *value == '\\') && buf_append(&text, "\\", 1))
+			return -ENOMEM;
+		if (buf_append(&text, value, 1))
+			return -ENOMEM;
+	}
+	if (buf_append(&text, "", 1))
+		return -ENOMEM;
+	return fuse_opt_add_arg(args, (const char *)text.data) ? -ENOMEM : 0;
+}
+
+static int fill_args(struct fuse_args *args, const struct session_options *opt)
+{
+	int r = fuse_opt_add_arg(args, "memofs") ? -ENOMEM : 0;
+
+	if (!r)
+		r = add_option(args, "fsname=", opt->store_path);
+	if (!r)
+		r = add_option(args, "subtype=memofs", NULL);
+	if (!r)
+		r = add_option(args, "default_permissions,nosuid,nodev", NULL);
+	if (!r && opt->allow_other)
+		r = add_option(args, "allow_other", NULL);
+	if (!r && opt->read_only)
+		r = add_option(args, "ro", NULL);
+	return r;
+}
+
+static int session_mount(struct session *s, const struct session_options *opt,
+			 struct errmsg *err)
+{
+	struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
+	int r = fill_args(&args, opt);
+
+	if (!r)
+		s->fs->se = fuse_session_new(&args, &fs_ops, sizeof(fs_ops), s->fs);
+	fuse_opt_free_args(&args);
+	if (r || !s->fs->se)
+		return err_set(err, r ? -r : EINVAL, "%s: cannot begin a session: %s",
+			       opt->mountpoint, fuse_said.text);
+	errno = 0;
+	if (fuse_session_mount(s->fs->se, opt->mountpoint)) {
+		r = errno ? errno : EPERM;
+		fuse_session_destroy(s->fs->se);
+		s->fs->se = NULL;
+		return err_set(err, r, "%s: cannot mount: %s", opt->mountpoint,
+			       *fuse_said.text ? fuse_said.text : strerror(r));
+	}
+	s->mounted = true;
+	return 0;
+}
+
+int session_new(struct fs *fs, const struct session_options *opt, struct session **ret_s,
+		struct errmsg *err)
+{
+	struct session *s;
+	int r = mountpoint_check(opt->mountpoint, opt->nonempty, err);
+
+	if (r)
+		return r;
+	s = calloc(1, sizeof(*s));
+	if (s)
+		s->workers = calloc(opt->threads, sizeof(*s->workers));
+	if (!s || !s->workers) {
+		free(s);
+		return err_set(err, ENOMEM, "out of memory");
+	}
+	s->fs = fs;
+	s->mountpoint = opt->mountpoint;
+	s->threads = opt->threads;
+	pthread_mutex_init(&s->lock, NULL);
+	pthread_cond_init(&s->ended, NULL);
+	pthread_cond_init(&s->token_free, NULL);
+	fuse_set_log_func(keep_log);
+	r = session_mount(s, opt, err);
+	if (r)
+		session_free(s);
+	else
+		*ret_s = s;
+	return r;
+}
+
+static void on_wake(int sig)
+{
+	(void)sig; /* it is enough that read(2) is interrupted */
+}
+
+int session_start(struct session *s, struct errmsg *err)
+{
+	struct sigaction sa = {.sa_handler = on_wake};
+	int r = 0;
+
+	sigaction(SIGUSR2, &sa, NULL);
+	pthread_mutex_lock(&s->lock);
+	while (s->started < s->threads && !r) {
+		r = pthread_create(&s->workers[s->started], NULL, work, s);
+		if (!r) {
+			s->started++;
+			s->running++;
+		}
+	}
+	pthread_mutex_unlock(&s->lock);
+	if (!s->started)
+		return err_set(err, r, "cannot start a thread: %s", strerror(r));
+	if (r)
+		log_warning("only %u of %u threads could be started: %s", s->started,
+			    s->threads, strerror(r));
+	return 0;
+}
+
+/* ---- end ---- */
+
+void session_wait(struct session *s, void (*tick)(void *arg), void *arg)
+{
+	pthread_mutex_lock(&s->lock);
+	while (s->running == s->started) {
+		struct timespec at;
+
+		clock_gettime(CLOCK_REALTIME, &at);
+		at.tv_sec++;
+		pthread_cond_timedwait(&s->ended, &s->lock, &at);
+		pthread_mutex_unlock(&s->lock);
+		tick(arg);
+		pthread_mutex_lock(&s->lock);
+	}
+	pthread_mutex_unlock(&s->lock);
+}
+
+/*
+ * Not by fuse_session_unmount(): it closes the descriptor that the workers are
+ * reading from, whose number may then be that of another file.
+ */
+static int unmount(const char *mountpoint, bool lazy)
+{
+	const char *argv[] = {"fusermount3", lazy ? "-uz" : "-u", "--", mountpoint, NULL};
+	int status;
+	pid_t pid;
+
+	if (geteuid() == 0)
+		return umount2(mountpoint, lazy ? MNT_DETACH : 0) ? -errno : 0;
+	if (posix_spawnp(&pid, argv[0], NULL, NULL, (char **)argv, environ))
+		return -ENOENT;
+	if (waitpid(pid, &status, 0) != pid)
+		return -ECHILD;
+	return status ? -EBUSY : 0;
+}
+
+/* Interrupt the worker that is reading; the others wait for it. */
+static void wake_workers(struct session *s)
+{
+	struct timespec pause = {.tv_nsec = 20 * 1000 * 1000};
+	unsigned int running;
+
+	fuse_session_exit(s->fs->se);
+	do {
+		for (unsigned int i = 0; i < s->started; i++)
+			pthread_kill(s->workers[i], SIGUSR2);
+		/* Again: a signal just before read(2) is lost on it. */
+		nanosleep(&pause, NULL);
+		pthread_mutex_lock(&s->lock);
+		running = s->running;
+		pthread_mutex_unlock(&s->lock);
+	} while (running);
+}
+
+void session_end(struct session *s)
+{
+	bool mounted;
+	int r;
+
+	pthread_mutex_lock(&s->lock);
+	mounted = s->mounted && s->running == s->started;
+	s->mounted = false;
+	pthread_mutex_unlock(&s->lock);
+	if (!mounted)
+		return;
+	r = unmount(s->mountpoint, false);
+	if (r == 0)
+		return; /* the workers read ENODEV */
+	log_warning("%s: %s; what is open there ends now", s->mountpoint, strerror(-r));
+	s->detached = true;
+	unmount(s->mountpoint, true);
+	wake_workers(s);
+}
+
+void session_free(struct session *s)
+{
+	if (!s)
+		return;
+	session_end(s);
+	for (unsigned int i = 0; i < s->started; i++)
+		pthread_join(s->workers[i], NULL);
+	/* Nobody reads any more, and the connection has ended: this frees only. Not
+	 * so a detached one, at whose place another may be mounted by now. */
+	if (s->fs->se && !s->detached)
+		fuse_session_unmount(s->fs->se);
+	pthread_cond_destroy(&s->ended);
+	pthread_mutex_destroy(&s->lock);
+	pthread_cond_destroy(&s->token_free);
+	free(s->workers);
+	free(s);
+}

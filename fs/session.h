@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The connection to the kernel: mount, receive loop, unmount.
+ */
+#ifndef MEMOFS_FS_SESSION_H
+#define MEMOFS_FS_SESSION_H
+
+#include "fs/fs.h"
+#include "store/util/err.h"
+
+struct session_options {
+	const char *mountpoint;
+	const char *store_path; /* shown as the file system's source */
+	bool allow_other;
+	bool read_only;
+	bool nonempty; /* mount over what the directory holds */
+	unsigned int threads;
+};
+
+struct session;
+
+/*
+ * Mount. The tables of `fs` are there already; fs->se is set. Nothing is
+ * answered before session_start(). A message names the mount point and what to
+ * do: -ENOENT, -ENOTDIR, -ENOTEMPTY, -EBUSY (a memofs is mounted there),
+ * -ENOTCONN (a dead mount), -ENODEV (no /dev/fuse), -EPERM, -EACCES.
+ */
+int session_new(struct fs *fs, const struct session_options *opt, struct session **ret_s,
+		struct errmsg *err);
+/* Start the workers. Returns 0 when the first of them runs. */
+int session_start(struct session *s, struct errmsg *err);
+/* Wait until it is unmounted, by whomever. Calls `tick` about once a second. */
+void session_wait(struct session *s, void (*tick)(void *arg), void *arg);
+/* Unmount, from a signal's thread: session_wait() returns soon. */
+void session_end(struct session *s);
+/* Unmounts if that has not happened; joins the workers. NULL is fine. */
+void session_free(struct session *s);
+
+#endif

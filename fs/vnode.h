@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Virtual nodes: `.memofs`, what is below it, and directories under a view.
+ *
+ * A node id with the top bit set is one of these; all others are inode numbers
+ * of the store. The kernel allows a directory inode only one name, so every
+ * directory that is reached through a view gets a node of its own, known by
+ * (parent node, what it shows). A node lives as long as the kernel holds
+ * lookups of it, and its id is never used again.
+ */
+#ifndef MEMOFS_FS_VNODE_H
+#define MEMOFS_FS_VNODE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define VNODE_BIT (UINT64_C(1) << 63)
+
+static inline bool vnode_is(uint64_t nodeid)
+{
+	return nodeid & VNODE_BIT;
+}
+
+enum vnode_kind {
+	VNODE_CONTROL,	/* DIR/.memofs */
+	VNODE_VERSIONS, /* DIR/.memofs/versions */
+	VNODE_VIEWS,	/* DIR/.memofs/view */
+	VNODE_DIR,	/* a directory of the store, seen through a view */
+	VNODE_TEXT,	/* /.memofs/status and the like */
+};
+
+/* A copy of what a node is; good for as long as the caller likes. */
+struct vnode {
+	uint64_t id;
+	uint64_t parent_id; /* the node it was found in */
+	enum vnode_kind kind;
+	uint64_t dir_ino; /* the directory of the store it belongs to */
+	bool has_version; /* VNODE_DIR: shows `version`, not the current one */
+	char version[256];
+	unsigned int text; /* VNODE_TEXT: which */
+};
+
+struct vnode_table;
+
+int vnode_table_new(struct vnode_table **ret_table); /* -ENOMEM */
+void vnode_table_free(struct vnode_table *t);	     /* NULL is fine */
+
+/*
+ * Find or make the node that `want` describes (its id is ignored) and count one
+ * lookup of it; *ret_id is its id, *ret_new (may be NULL) tells whether it was
+ * made. -ENOMEM.
+ */
+int vnode_intern(struct vnode_table *t, const struct vnode *want, uint64_t *ret_id,
+		 bool *ret_new);
+/* -ENOENT: the kernel has forgotten it. */
+int vnode_get(struct vnode_table *t, uint64_t id, struct vnode *ret_vnode);
+void vnode_forget(struct vnode_table *t, uint64_t id, uint64_t nlookup);
+
+/* Is any directory of the store seen through a view? Costs one atomic read. */
+bool vnode_any_dir(const struct vnode_table *t);
+/*
+ * The VNODE_DIR nodes that show `dir_ino`, up to `max` of them; returns how many
+ * there are. Cheap when no view is in use.
+ */
+size_t vnode_aliases(struct vnode_table *t, uint64_t dir_ino, struct vnode *ret_vnodes,
+		     size_t max);
+
+#endif

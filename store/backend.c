@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The checked way to a backend: the contract of "store/backend.h" is asserted here. */
+#include "store/backend.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+
+const char *table_name(enum table table)
+{
+	static const char *const names[TABLE_COUNT] = {
+	    [TABLE_META] = "meta",	 [TABLE_INODE] = "inode",
+	    [TABLE_DIRENT] = "dirent",	 [TABLE_SMALL] = "small",
+	    [TABLE_SUMS] = "sums",	 [TABLE_BRANCH] = "branch",
+	    [TABLE_GCQ] = "gcq",	 [TABLE_UNSYNCED] = "unsynced",
+	    [TABLE_INTENT] = "intent",	 [TABLE_HEAT] = "heat",
+	    [TABLE_COUNTER] = "counter",
+	};
+
+	assert((unsigned int)table < TABLE_COUNT);
+	return names[table];
+}
+
+int slice_cmp(struct slice a, struct slice b)
+{
+	size_t len = a.len < b.len ? a.len : b.len;
+	int c = len ? memcmp(a.data, b.data, len) : 0;
+
+	return c ? c : (a.len > b.len) - (a.len < b.len);
+}
+
+void backend_free(struct backend *be)
+{
+	if (be)
+		be->ops->free(be);
+}
+
+int backend_get(struct backend *be, enum table t, struct slice key, struct buf *ret_value)
+{
+	assert((unsigned int)t < TABLE_COUNT && ret_value);
+	return be->ops->get(be, t, key, ret_value);
+}
+
+int backend_commit(struct backend *be, const struct batch *b)
+{
+	if (b->failed)
+		return -ENOMEM;
+	return b->count ? be->ops->commit(be, b) : 0;
+}
+
+int backend_sync(struct backend *be)
+{
+	return be->ops->sync(be);
+}
+
+int backend_iter_new(struct backend *be, enum table t, struct backend_iter **ret_it)
+{
+	assert((unsigned int)t < TABLE_COUNT && ret_it);
+	return be->ops->iter_new(be, t, slice(NULL, 0), ret_it);
+}
+
+int backend_iter_new_until(struct backend *be, enum table t, struct slice end,
+			   struct backend_iter **ret_it)
+{
+	assert((unsigned int)t < TABLE_COUNT && end.len && ret_it);
+	return be->ops->iter_new(be, t, end, ret_it);
+}
+
+void backend_iter_free(struct backend_iter *it)
+{
+	if (it)
+		it->ops->free(it);
+}
+
+void backend_iter_seek(struct backend_iter *it, struct slice key)
+{
+	it->ops->seek(it, key);
+}
+
+void backend_iter_next(struct backend_iter *it)
+{
+	assert(it->ops->valid(it));
+	it->ops->next(it);
+}
+
+bool backend_iter_valid(const struct backend_iter *it)
+{
+	return it->ops->valid(it);
+}
+
+struct slice backend_iter_key(const struct backend_iter *it)
+{
+	assert(it->ops->valid(it));
+	return it->ops->key(it);
+}
+
+struct slice backend_iter_value(const struct backend_iter *it)
+{
+	assert(it->ops->valid(it));
+	return it->ops->value(it);
+}
+
+int backend_iter_status(const struct backend_iter *it)
+{
+	return it->ops->status(it);
+}
+
+int backend_reclaim(struct backend *be)
+{
+	return be->ops->reclaim(be);
+}
+
+void backend_stats(struct backend *be, struct backend_stats *ret_stats)
+{
+	be->ops->stats(be, ret_stats);
+}
+
+int backend_extent_stage(struct backend *be, uint64_t ino, int *ret_fd)
+{
+	assert(ret_fd);
+	return be->ops->extent_stage(be, ino, ret_fd);
+}
+
+int backend_extent_commit(struct backend *be, uint64_t ino)
+{
+	return be->ops->extent_commit(be, ino);
+}
+
+int backend_extent_open(struct backend *be, uint64_t ino, int *ret_fd)
+{
+	assert(ret_fd);
+	return be->ops->extent_open(be, ino, ret_fd);
+}
+
+int backend_extent_remove(struct backend *be, uint64_t ino)
+{
+	return be->ops->extent_remove(be, ino);
+}
+
+int backend_extent_list(struct backend *be, int (*each)(void *arg, uint64_t ino),
+			void *arg)
+{
+	assert(each);
+	return be->ops->extent_list(be, each, arg);
+}
+
+int backend_extent_sync_dir(struct backend *be)
+{
+	return be->ops->extent_sync_dir(be);
+}

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the files of the RocksDB backend share. */
+#ifndef MEMOFS_STORE_BACKEND_ROCKSDB_H
+#define MEMOFS_STORE_BACKEND_ROCKSDB_H
+
+#include <rocksdb/c.h>
+
+#include "store/backend.h"
+
+/* Those of the tables, and the one that RocksDB always has. */
+#define FAMILY_COUNT (TABLE_COUNT + 1)
+
+struct rocks {
+	struct backend be;
+	int store_fd;
+	struct extent_dir *extents;
+	rocksdb_t *db;
+	/* By table; the last one is the default family. */
+	rocksdb_column_family_handle_t *family[FAMILY_COUNT];
+	/* Never changed once they are made, and so shared by all threads. */
+	rocksdb_readoptions_t *read;
+	rocksdb_writeoptions_t *write;
+	uint64_t log_named; /* atomic; the newest log whose name is durable */
+};
+
+static inline struct rocks *rocks(struct backend *be)
+{
+	return (struct rocks *)be;
+}
+
+/* ---- backend_rocksdb_iter.c ---- */
+
+int rocks_iter_new(struct backend *be, enum table t, struct slice end,
+		   struct backend_iter **ret_it);
+
+/* ---- backend_rocksdb_disk.c ---- */
+
+int rocks_sync(struct backend *be);
+int rocks_reclaim(struct backend *be);
+void rocks_stats(struct backend *be, struct backend_stats *ret_stats);
+
+/* Everything from the log and from memory to tables. */
+int rocks_flush(struct rocks *r);
+
+/*
+ * What RocksDB does not look after itself when it opens. -EROFS, -ENOSPC: there
+ * is too little space to open. -EUCLEAN: there are rows, but no CURRENT file,
+ * and it would make a new database over them. *ret_exists: there is a database.
+ */
+int rocks_check_space(struct rocks *r);
+int rocks_check_folder(struct rocks *r, bool *ret_exists);
+
+#endif

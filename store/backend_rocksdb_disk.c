@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The RocksDB backend: its folder on the disk. Syncing, space, and what is there
+ * before it is opened.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include "store/backend_rocksdb.h"
+#include "store/backend_rocksdb_error.h"
+#include "store/util/log.h"
+
+/* What opening takes, with some to spare: a log, a manifest, options, a few tables. */
+#define OPEN_BYTES (4 * 1024 * 1024)
+
+static bool ends_with(const char *text, const char *end)
+{
+	size_t len = strlen(text), end_len = strlen(end);
+
+	return len >= end_len && strcmp(text + len - end_len, end) == 0;
+}
+
+static int open_db_folder(struct rocks *r, DIR **ret_dir)
+{
+	int fd = openat(r->store_fd, "db", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir;
+
+	if (fd < 0)
+		return -errno;
+	dir = fdopendir(fd);
+	if (!dir) {
+		int rc = -errno;
+
+		close(fd);
+		return rc;
+	}
+	*ret_dir = dir;
+	return 0;
+}
+
+/* ---- syncing ------------------------------------------------------------------ */
+
+static int sync_log(int db_fd, const char *name)
+{
+	int fd = openat(db_fd, name, O_RDONLY | O_CLOEXEC);
+	int rc = 0;
+
+	/* Deleted: what it held is in tables, which RocksDB synced before. */
+	if (fd < 0)
+		return errno == ENOENT ? 0 : -errno;
+	if (fdatasync(fd))
+		rc = -errno;
+	close(fd);
+	return rc;
+}
+
+/* Sync each log; the highest number of one is *ret_newest. */
+static int sync_logs(DIR *db, uint64_t *ret_newest)
+{
+	struct dirent *ent;
+	uint64_t newest = 0;
+
+	for (;;) {
+		uint64_t number;
+		int rc;
+
+		errno = 0;
+		ent = readdir(db);
+		if (!ent)
+			break;
+		if (!ends_with(ent->d_name, ".log"))
+			continue;
+		rc = sync_log(dirfd(db), ent->d_name);
+		if (rc)
+			return rc;
+		number = strtoull(ent->d_name, NULL, 10);
+		if (number > newest)
+			newest = number;
+	}
+	if (errno)
+		return -errno;
+	*ret_newest = newest;
+	return 0;
+}
+
+/*
+ * Not rocksdb_flush_wal(): in a build with assertions, as Debian's, it ends the
+ * process when another thread's commit has just found the disk full. A commit
+ * that returned is in the page cache of a log that has its name in the folder,
+ * so syncing those is all there is to do, and it holds up no commit.
+ */
+int rocks_sync(struct backend *be)
+{
+	struct rocks *r = rocks(be);
+	uint64_t newest = 0;
+	DIR *db = NULL;
+	int rc;
+
+	rc = open_db_folder(r, &db);
+	if (rc)
+		return rc;
+	rc = sync_logs(db, &newest);
+	/* A new log's name must last too. Two callers may both see to it. */
+	if (rc == 0 && newest > __atomic_load_n(&r->log_named, __ATOMIC_ACQUIRE)) {
+		if (fsync(dirfd(db)))
+			rc = -errno;
+		else
+			__atomic_store_n(&r->log_named, newest, __ATOMIC_RELEASE);
+	}
+	closedir(db);
+	if (rc)
+		log_error("database: syncing the log: %s", strerror(-rc));
+	return rc;
+}
+
+/* ---- space ---------------------------------------------------------------------- */
+
+/*
+ * RocksDB does not survive running out of space while it opens (see the level of
+ * its log in the options), and is better not let to while it flushes.
+ */
+int rocks_check_space(struct rocks *r)
+{
+	struct statvfs fs;
+
+	if (fstatvfs(r->store_fd, &fs))
+		return -errno;
+	if (fs.f_flag & ST_RDONLY)
+		return -EROFS;
+	if (!fs.f_blocks) /* a file system that counts none */
+		return 0;
+	return fs.f_bavail < OPEN_BYTES / fs.f_frsize ? -ENOSPC : 0;
+}
+
+/* From the log and from memory to tables: the log has then no more to say. */
+int rocks_flush(struct rocks *r)
+{
+	rocksdb_flushoptions_t *opt = rocksdb_flushoptions_create();
+	int rc = 0;
+
+	rocksdb_flushoptions_set_wait(opt, 1);
+	for (int t = 0; rc == 0 && t < TABLE_COUNT; t++) {
+		char *text = NULL;
+
+		rocksdb_flush_cf(r->db, opt, r->family[t], &text);
+		rc = rocks_error(text, "flushing a table");
+	}
+	rocksdb_flushoptions_destroy(opt);
+	return rc;
+}
+
+/*
+ * Deleted rows take space until the log that has them is dropped and the tables
+ * that have them are compacted. Flushing does the first, and brings the deletions
+ * to where the second begins by itself (see DELETIONS in the options).
+ */
+int rocks_reclaim(struct backend *be)
+{
+	struct rocks *r = rocks(be);
+	int rc = rocks_check_space(r);
+
+	return rc ? rc : rocks_flush(r);
+}
+
+/* ---- numbers --------------------------------------------------------------------- */
+
+static uint64_t property(struct rocks *r, enum table t, const char *name)
+{
+	uint64_t n = 0;
+
+	/* Non-zero: there is no such property; it counts as nothing. */
+	if (rocksdb_property_int_cf(r->db, r->family[t], name, &n))
+		return 0;
+	return n;
+}
+
+/* Tables, logs, and whatever else the database keeps in its folder. */
+static uint64_t folder_bytes(struct rocks *r)
+{
+	uint64_t bytes = 0;
+	struct dirent *ent;
+	DIR *db = NULL;
+
+	if (open_db_folder(r, &db))
+		return 0;
+	while ((ent = readdir(db))) {
+		struct stat st;
+
+		if (fstatat(dirfd(db), ent->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+		    S_ISREG(st.st_mode))
+			bytes += (uint64_t)st.st_blocks * 512;
+	}
+	closedir(db);
+	return bytes;
+}
+
+void rocks_stats(struct backend *be, struct backend_stats *ret_stats)
+{
+	struct rocks *r = rocks(be);
+	struct backend_stats stats = {0};
+
+	/* All tables share the cache. */
+	stats.memory_bytes = property(r, TABLE_INODE, "rocksdb.block-cache-usage");
+	for (int t = 0; t < TABLE_COUNT; t++) {
+		stats.memory_bytes +=
+		    property(r, (enum table)t, "rocksdb.cur-size-all-mem-tables");
+		stats.memory_bytes +=
+		    property(r, (enum table)t, "rocksdb.estimate-table-readers-mem");
+	}
+	stats.disk_bytes = folder_bytes(r);
+	stats.keys_estimate = property(r, TABLE_INODE, "rocksdb.estimate-num-keys");
+	*ret_stats = stats;
+}
+
+/* ---- before it is opened ------------------------------------------------------- */
+
+/*
+ * RocksDB would make a new database over the rows of one that has lost its
+ * CURRENT file. Look first: before CURRENT is there for the first time, there
+ * are no tables and no logs.
+ */
+int rocks_check_folder(struct rocks *r, bool *ret_exists)
+{
+	bool current = false, rows = false;
+	struct dirent *ent;
+	DIR *db = NULL;
+	int rc;
+
+	rc = open_db_folder(r, &db);
+	if (rc)
+		return rc;
+	while ((ent = readdir(db))) {
+		current |= strcmp(ent->d_name, "CURRENT") == 0;
+		rows |= ends_with(ent->d_name, ".sst") || ends_with(ent->d_name, ".log");
+	}
+	closedir(db);
+	if (rows && !current)
+		return -EUCLEAN;
+	*ret_exists = current;
+	return 0;
+}

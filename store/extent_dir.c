@@ -1,0 +1,315 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "store/extent_dir.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define FOLDERS 256
+#define NAME_DIGITS 16
+#define NAME_MAX_BYTES (sizeof("xx/") + NAME_DIGITS)
+
+/*
+ * How many names a folder was given, and how many of them are known to be
+ * durable. Both only grow, so callers of extent_dir_sync() need no lock: at
+ * worst two of them sync the same folder.
+ */
+struct folder {
+	uint64_t named;	 /* atomic */
+	uint64_t synced; /* atomic; <= named */
+};
+
+struct extent_dir {
+	int stage_fd;
+	int extents_fd;
+	struct folder folders[FOLDERS];
+};
+
+/* ---- names -------------------------------------------------------------------- */
+
+static unsigned int folder_of(uint64_t ino)
+{
+	return ino % FOLDERS;
+}
+
+static void stage_name(uint64_t ino, char ret_name[NAME_MAX_BYTES])
+{
+	snprintf(ret_name, NAME_MAX_BYTES, "%016" PRIx64, ino);
+}
+
+/* Below extents/. */
+static void extent_name(uint64_t ino, char ret_name[NAME_MAX_BYTES])
+{
+	snprintf(ret_name, NAME_MAX_BYTES, "%02x/%016" PRIx64, folder_of(ino), ino);
+}
+
+/* False when it is not a name that we give. */
+static bool name_parse(const char *name, uint64_t *ret_ino)
+{
+	uint64_t ino;
+
+	if (strlen(name) != NAME_DIGITS ||
+	    strspn(name, "0123456789abcdef") != NAME_DIGITS)
+		return false;
+	ino = strtoull(name, NULL, 16);
+	*ret_ino = ino;
+	return true;
+}
+
+/* ---- folders ------------------------------------------------------------------ */
+
+static int folder_open(int at_fd, const char *name, int *ret_fd)
+{
+	int fd = openat(at_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+	if (fd < 0)
+		return -errno;
+	*ret_fd = fd;
+	return 0;
+}
+
+/* *made becomes true when it was not there; else it is left alone. */
+static int folder_make(int at_fd, const char *name, bool *made)
+{
+	if (mkdirat(at_fd, name, 0700) == 0)
+		*made = true;
+	else if (errno != EEXIST)
+		return -errno;
+	return 0;
+}
+
+/*
+ * Call `each` for every name of ours in a folder. What `each` removes or adds
+ * may or may not be met.
+ */
+static int folder_each(int at_fd, const char *name, int (*each)(void *arg, uint64_t ino),
+		       void *arg)
+{
+	struct dirent *ent;
+	int fd = -1, rc;
+	DIR *d;
+
+	rc = folder_open(at_fd, name, &fd);
+	if (rc)
+		return rc;
+	d = fdopendir(fd);
+	if (!d) {
+		rc = -errno;
+		close(fd);
+		return rc;
+	}
+	while (rc == 0) {
+		uint64_t ino;
+
+		errno = 0;
+		ent = readdir(d);
+		if (!ent) {
+			rc = -errno;
+			break;
+		}
+		if (name_parse(ent->d_name, &ino))
+			rc = each(arg, ino);
+	}
+	closedir(d);
+	return rc;
+}
+
+static int make_folders(struct extent_dir *dir, int store_fd)
+{
+	bool made = false;
+	int rc;
+
+	rc = folder_make(store_fd, "stage", &made);
+	if (rc == 0)
+		rc = folder_make(store_fd, "extents", &made);
+	if (rc == 0)
+		rc = folder_open(store_fd, "stage", &dir->stage_fd);
+	if (rc == 0)
+		rc = folder_open(store_fd, "extents", &dir->extents_fd);
+	for (unsigned int i = 0; rc == 0 && i < FOLDERS; i++) {
+		char name[3];
+
+		snprintf(name, sizeof(name), "%02x", i);
+		rc = folder_make(dir->extents_fd, name, &made);
+	}
+	/* Names in a folder are durable only if the folder is. */
+	if (rc == 0 && made && (fsync(dir->extents_fd) || fsync(store_fd)))
+		rc = -errno;
+	return rc;
+}
+
+static int drop_staged(void *arg, uint64_t ino)
+{
+	struct extent_dir *dir = arg;
+	char name[NAME_MAX_BYTES];
+
+	stage_name(ino, name);
+	return unlinkat(dir->stage_fd, name, 0) && errno != ENOENT ? -errno : 0;
+}
+
+int extent_dir_new(int store_fd, struct extent_dir **ret_dir)
+{
+	struct extent_dir *dir = calloc(1, sizeof(*dir));
+	int rc;
+
+	if (!dir)
+		return -ENOMEM;
+	dir->stage_fd = -1;
+	dir->extents_fd = -1;
+	/* What an earlier process named it may not have synced. */
+	for (unsigned int i = 0; i < FOLDERS; i++)
+		dir->folders[i].named = 1;
+	rc = make_folders(dir, store_fd);
+	if (rc == 0)
+		rc = folder_each(store_fd, "stage", drop_staged, dir);
+	if (rc) {
+		extent_dir_free(dir);
+		return rc;
+	}
+	*ret_dir = dir;
+	return 0;
+}
+
+void extent_dir_free(struct extent_dir *dir)
+{
+	if (!dir)
+		return;
+	if (dir->stage_fd >= 0)
+		close(dir->stage_fd);
+	if (dir->extents_fd >= 0)
+		close(dir->extents_fd);
+	free(dir);
+}
+
+/* ---- extents -------------------------------------------------------------------- */
+
+int extent_dir_stage(struct extent_dir *dir, uint64_t ino, int *ret_fd)
+{
+	char name[NAME_MAX_BYTES];
+	int fd;
+
+	stage_name(ino, name);
+	fd = openat(dir->stage_fd, name,
+		    O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return -errno;
+	*ret_fd = fd;
+	return 0;
+}
+
+int extent_dir_commit(struct extent_dir *dir, uint64_t ino)
+{
+	char from[NAME_MAX_BYTES], to[NAME_MAX_BYTES];
+
+	stage_name(ino, from);
+	extent_name(ino, to);
+	if (renameat(dir->stage_fd, from, dir->extents_fd, to))
+		return -errno;
+	__atomic_add_fetch(&dir->folders[folder_of(ino)].named, 1, __ATOMIC_RELEASE);
+	return 0;
+}
+
+int extent_dir_open(struct extent_dir *dir, uint64_t ino, int *ret_fd)
+{
+	char name[NAME_MAX_BYTES];
+	int fd;
+
+	extent_name(ino, name);
+	fd = openat(dir->extents_fd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	*ret_fd = fd;
+	return 0;
+}
+
+int extent_dir_remove(struct extent_dir *dir, uint64_t ino)
+{
+	char name[NAME_MAX_BYTES];
+
+	extent_name(ino, name);
+	if (unlinkat(dir->extents_fd, name, 0) == 0)
+		return 0;
+	if (errno != ENOENT)
+		return -errno;
+	return drop_staged(dir, ino);
+}
+
+struct list_args {
+	unsigned int folder;
+	int (*each)(void *arg, uint64_t ino);
+	void *arg;
+};
+
+/* A file in a folder that is not its own would not be found by its number. */
+static int list_own(void *arg, uint64_t ino)
+{
+	struct list_args *args = arg;
+
+	return folder_of(ino) == args->folder ? args->each(args->arg, ino) : 0;
+}
+
+int extent_dir_list(struct extent_dir *dir, int (*each)(void *arg, uint64_t ino),
+		    void *arg)
+{
+	struct list_args args = {.each = each, .arg = arg};
+	int rc = 0;
+
+	for (unsigned int i = 0; rc == 0 && i < FOLDERS; i++) {
+		char name[3];
+
+		snprintf(name, sizeof(name), "%02x", i);
+		args.folder = i;
+		rc = folder_each(dir->extents_fd, name, list_own, &args);
+	}
+	return rc;
+}
+
+static int folder_sync(struct extent_dir *dir, unsigned int i)
+{
+	char name[3];
+	int fd = -1, rc;
+
+	snprintf(name, sizeof(name), "%02x", i);
+	rc = folder_open(dir->extents_fd, name, &fd);
+	if (rc)
+		return rc;
+	if (fsync(fd))
+		rc = -errno;
+	close(fd);
+	return rc;
+}
+
+/* Raise to `value`, unless it is higher already. */
+static void atomic_raise(uint64_t *n, uint64_t value)
+{
+	uint64_t was = __atomic_load_n(n, __ATOMIC_RELAXED);
+
+	while (was < value &&
+	       !__atomic_compare_exchange_n(n, &was, value, true, __ATOMIC_RELEASE,
+					    __ATOMIC_RELAXED))
+		;
+}
+
+int extent_dir_sync(struct extent_dir *dir)
+{
+	for (unsigned int i = 0; i < FOLDERS; i++) {
+		struct folder *folder = &dir->folders[i];
+		uint64_t named = __atomic_load_n(&folder->named, __ATOMIC_ACQUIRE);
+		int rc;
+
+		if (__atomic_load_n(&folder->synced, __ATOMIC_ACQUIRE) >= named)
+			continue;
+		rc = folder_sync(dir, i);
+		if (rc)
+			return rc;
+		atomic_raise(&folder->synced, named);
+	}
+	return 0;
+}

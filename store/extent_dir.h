@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Extents as files of a directory:
+ *
+ *   STORE/stage/<16 hex digits>        being written
+ *   STORE/extents/XX/<16 hex digits>   committed; XX: the last two of the digits
+ *
+ * The digits are the inode number. Files of any other name are left alone. The
+ * contract of each function is that of backend_extent_*() in "store/backend.h";
+ * all but _new and _free may be called from any thread.
+ */
+#ifndef MEMOFS_STORE_EXTENT_DIR_H
+#define MEMOFS_STORE_EXTENT_DIR_H
+
+#include <stdint.h>
+
+struct extent_dir;
+
+/*
+ * Open or make the folders below the directory `store_fd`, which stays the
+ * caller's, and drop what an earlier process left staged.
+ */
+int extent_dir_new(int store_fd, struct extent_dir **ret_dir);
+void extent_dir_free(struct extent_dir *dir); /* NULL is fine */
+
+int extent_dir_stage(struct extent_dir *dir, uint64_t ino, int *ret_fd);
+int extent_dir_commit(struct extent_dir *dir, uint64_t ino);
+int extent_dir_open(struct extent_dir *dir, uint64_t ino, int *ret_fd);
+int extent_dir_remove(struct extent_dir *dir, uint64_t ino);
+int extent_dir_list(struct extent_dir *dir, int (*each)(void *arg, uint64_t ino),
+		    void *arg);
+int extent_dir_sync(struct extent_dir *dir);
+
+#endif

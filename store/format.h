@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The FORMAT file of a store: what marks a directory as one, and its version.
+ *
+ * While a store is being made the file is called FORMAT.new, so that making it
+ * can be resumed after a crash, and a directory is a store from the moment on
+ * in which the file has its name.
+ */
+#ifndef MEMOFS_STORE_FORMAT_H
+#define MEMOFS_STORE_FORMAT_H
+
+#include <stdbool.h>
+
+#include "store/util/err.h"
+
+/* The layout of everything in the directory. Raise it when older programs must not. */
+#define STORE_FORMAT 1
+
+/*
+ * Make the directory `path` if only its parent exists, and see what it is.
+ * Nothing else is written. *ret_made: it is a store. Otherwise it is empty, or
+ * making a store there was begun. -ENOTDIR, -ENOENT, -ENOTEMPTY, -EPROTO,
+ * -EUCLEAN, -EACCES, …, with a message.
+ */
+int format_check(const char *path, bool *ret_made, struct errmsg *err);
+/* Begin to make a store, and end it: once for all, synced. */
+int format_begin(const char *path, struct errmsg *err);
+int format_end(const char *path, struct errmsg *err);
+
+#endif

@@ -1,0 +1,382 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The background thread: deletes what has lost its name, syncs extents that were
+ * published without fsync, writes counted reads, drops extents nobody names.
+ *
+ * What is to be done stands in tables (GCQ, UNSYNCED), so that a crash forgets
+ * nothing. Callers also pass numbers in memory, so that the thread need not look
+ * for them: finding the few rows of a table that a million deletions went
+ * through is slow. When there are too many numbers, it looks after all.
+ *
+ * A pass begins a moment after it was asked for, to have more to do in one
+ * batch, and at once when much is waiting. `work` is held during a pass, by the
+ * thread or by who cannot wait for it: passes never overlap, and what only
+ * passes do (deleting contents, writing HEAT and deleting UNSYNCED rows) races
+ * with nothing. When `work` is taken, no other lock of the store is held but that
+ * of a value being written.
+ *
+ * Here is who does what when. What is done is in reap.c, extent_sync.c, heat.c.
+ */
+#include "store/gc.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "store/extent_sync.h"
+#include "store/gen.h"
+#include "store/heat.h"
+#include "store/notes.h"
+#include "store/reap.h"
+#include "store/util/log.h"
+
+#define PASS_DELAY_NS NSEC_PER_SEC	   /* from a wake to the pass */
+#define TICK_NS (5 * NSEC_PER_SEC)	   /* a pass when nobody asks for one */
+#define REAP_URGENT 8192		   /* numbers that do not wait */
+#define UNSYNCED_URGENT_BYTES (256u << 20) /* bytes that do not wait */
+
+struct gc {
+	pthread_t thread;
+
+	pthread_mutex_t lock; /* of what follows, up to `work` */
+	pthread_cond_t wake;
+	bool asked, urgent;
+	struct notes reap, unsynced;
+	uint64_t unsynced_bytes;
+	atomic_bool stop; /* set under lock; long work looks at it without */
+
+	pthread_mutex_t work;
+	bool seek_orphans;	/* under work */
+	bool deleted;		/* under work: rows, since the last backend_reclaim() */
+	uint64_t orphans_below; /* numbers from here on are of this process */
+	int last_error;		/* under work: what was logged last */
+
+	struct heat *heat;
+};
+
+static struct notes notes_take(struct gc *gc, struct notes *notes)
+{
+	struct notes taken;
+
+	pthread_mutex_lock(&gc->lock);
+	taken = *notes;
+	*notes = (struct notes){0};
+	if (notes == &gc->unsynced)
+		gc->unsynced_bytes = 0;
+	pthread_mutex_unlock(&gc->lock);
+	return taken;
+}
+
+/* ---- asking for work ---- */
+
+/* Under the lock. */
+static void ask(struct gc *gc, bool urgent)
+{
+	if (gc->asked && (gc->urgent || !urgent))
+		return;
+	gc->asked = true;
+	gc->urgent |= urgent;
+	pthread_cond_signal(&gc->wake);
+}
+
+void gc_wake(struct store *st)
+{
+	struct gc *gc = st->gc;
+
+	if (!gc)
+		return;
+	pthread_mutex_lock(&gc->lock);
+	note_all(&gc->reap);
+	ask(gc, false);
+	pthread_mutex_unlock(&gc->lock);
+}
+
+void gc_reap(struct store *st, uint64_t ino)
+{
+	struct gc *gc = st->gc;
+
+	if (!gc)
+		return;
+	pthread_mutex_lock(&gc->lock);
+	note(&gc->reap, ino);
+	ask(gc, note_count(&gc->reap) >= REAP_URGENT);
+	pthread_mutex_unlock(&gc->lock);
+}
+
+void gc_unsynced(struct store *st, uint64_t ino, uint64_t size_bytes)
+{
+	struct gc *gc = st->gc;
+
+	if (!gc)
+		return;
+	pthread_mutex_lock(&gc->lock);
+	note(&gc->unsynced, ino);
+	gc->unsynced_bytes += size_bytes;
+	ask(gc, gc->unsynced_bytes >= UNSYNCED_URGENT_BYTES);
+	pthread_mutex_unlock(&gc->lock);
+}
+
+void gc_hits(struct store *st, uint64_t ino, uint64_t hits)
+{
+	struct gc *gc = st->gc;
+
+	if (!gc || !heat_add(gc->heat, ino, hits, time_now_ns()))
+		return;
+	pthread_mutex_lock(&gc->lock);
+	ask(gc, true);
+	pthread_mutex_unlock(&gc->lock);
+}
+
+int heat_hits(struct store *st, uint64_t ino, uint64_t *ret_hits)
+{
+	uint64_t written, open = gen_hits(st, ino);
+	int r = heat_sum(st, st->gc->heat, ino, &written);
+
+	if (!r)
+		*ret_hits = written + open;
+	return r;
+}
+
+/* ---- deleting what has lost its name ---- */
+
+/* The next pass looks at all of it. */
+static void look_again(struct gc *gc, struct notes *notes)
+{
+	CLEANUP_UNLOCK pthread_mutex_t *held = mutex_hold(&gc->lock);
+
+	note_all(notes);
+}
+
+static int reap(struct store *st)
+{
+	struct gc *gc = st->gc;
+	CLEANUP_NOTES struct notes notes = notes_take(gc, &gc->reap);
+	int r = reap_noted(st, &notes, &gc->stop, &gc->deleted);
+
+	if (r)
+		look_again(gc, &gc->reap);
+	return r;
+}
+
+static bool has_reap(struct gc *gc)
+{
+	CLEANUP_UNLOCK pthread_mutex_t *held = mutex_hold(&gc->lock);
+
+	return !notes_empty(&gc->reap);
+}
+
+bool gc_make_room(struct store *st)
+{
+	struct gc *gc = st->gc;
+	CLEANUP_UNLOCK pthread_mutex_t *held = mutex_hold(&gc->work);
+	bool any = has_reap(gc) && reap(st) == 0;
+
+	if (!gc->deleted)
+		return any;
+	/* Also what was deleted before the disk was short. */
+	gc->deleted = backend_reclaim(st->be) != 0;
+	return true;
+}
+
+/* ---- syncing extents ---- */
+
+static int sync_unsynced(struct store *st)
+{
+	struct gc *gc = st->gc;
+	CLEANUP_NOTES struct notes notes = notes_take(gc, &gc->unsynced);
+	int r = extents_sync(st, &notes);
+
+	if (r)
+		look_again(gc, &gc->unsynced);
+	return r;
+}
+
+int gc_sync_extents(struct store *st)
+{
+	CLEANUP_UNLOCK pthread_mutex_t *held = mutex_hold(&st->gc->work);
+
+	return sync_unsynced(st);
+}
+
+/* ---- extents nobody names ---- */
+
+static int drop_orphans(struct store *st)
+{
+	struct gc *gc = st->gc;
+	int r;
+
+	if (!gc->seek_orphans)
+		return 0;
+	r = orphans_drop(st, gc->orphans_below, &gc->stop);
+	if (!r)
+		gc->seek_orphans = false;
+	return r == -ECANCELED ? 0 : r;
+}
+
+/* ---- passes ---- */
+
+static void log_once(struct store *st, int r)
+{
+	if (r && r != st->gc->last_error)
+		log_error("%s: background work failed and will be tried again: %s",
+			  st->path, strerror(-r));
+	st->gc->last_error = r;
+}
+
+/* Under `work`. Each part is done, whatever became of the others. */
+static int pass(struct store *st)
+{
+	int r = reap(st), r2;
+
+	r2 = sync_unsynced(st);
+	r = r ? r : r2;
+	r2 = heat_flush(st, st->gc->heat);
+	r = r ? r : r2;
+	r2 = drop_orphans(st);
+	return r ? r : r2;
+}
+
+/* Something was noted while a pass was under way. */
+static bool more_to_do(struct gc *gc)
+{
+	CLEANUP_UNLOCK pthread_mutex_t *held = mutex_hold(&gc->lock);
+
+	return !notes_empty(&gc->reap) || !notes_empty(&gc->unsynced);
+}
+
+int gc_settle(struct store *st)
+{
+	struct gc *gc = st->gc;
+	CLEANUP_UNLOCK pthread_mutex_t *held = mutex_hold(&gc->work);
+	int r;
+
+	do
+		r = pass(st);
+	while (!r && more_to_do(gc));
+	log_once(st, r);
+	return r;
+}
+
+/* ---- the thread ---- */
+
+/* Under the lock: until asked or stopped, or `delay_ns` have passed. */
+static void wait_until(struct gc *gc, int64_t delay_ns, const bool *asked)
+{
+	struct timespec until;
+	int r = 0;
+
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_sec += delay_ns / NSEC_PER_SEC;
+	until.tv_nsec += delay_ns % NSEC_PER_SEC;
+	if (until.tv_nsec >= NSEC_PER_SEC) {
+		until.tv_nsec -= NSEC_PER_SEC;
+		until.tv_sec++;
+	}
+	while (!r && !*asked && !atomic_load(&gc->stop))
+		r = pthread_cond_timedwait(&gc->wake, &gc->lock, &until);
+}
+
+static void *gc_main(void *arg)
+{
+	struct store *st = arg;
+	struct gc *gc = st->gc;
+
+	pthread_mutex_lock(&gc->lock);
+	while (!atomic_load(&gc->stop)) {
+		wait_until(gc, TICK_NS, &gc->asked);
+		wait_until(gc, PASS_DELAY_NS, &gc->urgent);
+		gc->asked = gc->urgent = false;
+		if (atomic_load(&gc->stop))
+			break;
+		pthread_mutex_unlock(&gc->lock);
+
+		pthread_mutex_lock(&gc->work);
+		log_once(st, pass(st));
+		pthread_mutex_unlock(&gc->work);
+
+		pthread_mutex_lock(&gc->lock);
+	}
+	pthread_mutex_unlock(&gc->lock);
+	return NULL;
+}
+
+static void gc_free(struct gc *gc)
+{
+	heat_free(gc->heat);
+	notes_deinit(&gc->reap);
+	notes_deinit(&gc->unsynced);
+	pthread_cond_destroy(&gc->wake);
+	pthread_mutex_destroy(&gc->lock);
+	pthread_mutex_destroy(&gc->work);
+	free(gc);
+}
+
+static int gc_new(struct gc **ret_gc)
+{
+	struct gc *gc = calloc(1, sizeof(*gc));
+	pthread_condattr_t attr;
+
+	if (!gc)
+		return -ENOMEM;
+	pthread_mutex_init(&gc->lock, NULL);
+	pthread_mutex_init(&gc->work, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&gc->wake, &attr);
+	pthread_condattr_destroy(&attr);
+	if (heat_new(&gc->heat)) {
+		gc_free(gc);
+		return -ENOMEM;
+	}
+	*ret_gc = gc;
+	return 0;
+}
+
+int gc_start(struct store *st)
+{
+	struct gc *gc;
+	int r;
+
+	r = gc_new(&gc);
+	if (r)
+		return r;
+	/* What an earlier process left. */
+	note_all(&gc->reap);
+	note_all(&gc->unsynced);
+	gc->asked = true;
+	gc->seek_orphans = st->seek_orphans;
+	st->gc = gc;
+	r = ino_alloc(st, &gc->orphans_below);
+	if (!r)
+		r = -pthread_create(&gc->thread, NULL, gc_main, st);
+	if (r) {
+		st->gc = NULL;
+		gc_free(gc);
+	}
+	return r;
+}
+
+/*
+ * Trees, orphans and what is long can wait for the next start; extents are
+ * synced and reads written, so that it need not check or lose any.
+ */
+void gc_stop(struct store *st)
+{
+	struct gc *gc = st->gc;
+
+	if (!gc)
+		return;
+	pthread_mutex_lock(&gc->lock);
+	atomic_store(&gc->stop, true);
+	pthread_cond_signal(&gc->wake);
+	pthread_mutex_unlock(&gc->lock);
+	pthread_join(gc->thread, NULL);
+
+	pthread_mutex_lock(&gc->work);
+	log_once(st, pass(st));
+	st->seek_orphans = gc->seek_orphans;
+	pthread_mutex_unlock(&gc->work);
+	st->gc = NULL;
+	gc_free(gc);
+}

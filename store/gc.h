@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the content half tells the background thread; see gc.c. */
+#ifndef MEMOFS_STORE_GC_H
+#define MEMOFS_STORE_GC_H
+
+#include "store/internal.h"
+
+/* `ino` is in UNSYNCED. */
+void gc_unsynced(struct store *st, uint64_t ino, uint64_t size_bytes);
+
+/* Count reads of an inode whose last reader has closed it. */
+void gc_hits(struct store *st, uint64_t ino, uint64_t hits);
+
+/*
+ * The disk is full: delete now what was going to be deleted. True when there was
+ * something, so that it is worth trying again. The caller holds no lock of the
+ * store but that of a value being written.
+ */
+bool gc_make_room(struct store *st);
+
+/* Sync every extent that was published before this call. */
+int gc_sync_extents(struct store *st);
+
+#endif

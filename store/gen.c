@@ -1,0 +1,353 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Open generations: one object an inode, shared by all who have it open.
+ *
+ * Opening against deleting. A generation's content is deleted by the gc thread
+ * alone, and only after its inode row is gone (one batch removes the row and
+ * puts the number into GCQ). Opening takes its reference in the table first and
+ * reads the inode row second; gc sees the GCQ row first and looks into the table
+ * second, under the same lock. So either gc finds the reference, and leaves the
+ * content to the last close; or the reference came after gc looked, hence after
+ * the row was removed, and the opener finds no row.
+ */
+#include "store/gen.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "store/gc.h"
+#include "store/value.h"
+
+/* ---- the table ---- */
+
+int gen_table_new(struct gen_table **ret_gens)
+{
+	struct gen_table *t = calloc(1, sizeof(*t));
+
+	if (!t)
+		return -ENOMEM;
+	for (int i = 0; i < GEN_SHARDS; i++)
+		pthread_mutex_init(&t->shards[i].lock, NULL);
+	*ret_gens = t;
+	return 0;
+}
+
+void gen_table_free(struct gen_table *t)
+{
+	if (!t)
+		return;
+	for (int i = 0; i < GEN_SHARDS; i++) {
+		htab_deinit(&t->shards[i].gens);
+		pthread_mutex_destroy(&t->shards[i].lock);
+	}
+	free(t);
+}
+
+static struct gen_shard *shard_of(struct store *st, uint64_t ino)
+{
+	/* The table uses the low bits. */
+	return &st->gens->shards[(hash_u64(ino) >> 60) % GEN_SHARDS];
+}
+
+static struct store_gen *find_locked(struct gen_shard *shard, uint64_t ino)
+{
+	struct hlink *l = htab_first(&shard->gens, hash_u64(ino));
+
+	for (; l; l = htab_next(l)) {
+		struct store_gen *gen = CONTAINER_OF(l, struct store_gen, link);
+
+		if (gen->ino == ino)
+			return gen;
+	}
+	return NULL;
+}
+
+static struct store_gen *gen_new(struct store *st, uint64_t ino)
+{
+	struct store_gen *gen = calloc(1, sizeof(*gen));
+
+	if (!gen)
+		return NULL;
+	gen->st = st;
+	gen->ino = ino;
+	gen->fd = -1;
+	pthread_mutex_init(&gen->lock, NULL);
+	return gen;
+}
+
+static void free_chunks(struct store_gen *gen)
+{
+	if (!gen->chunks)
+		return;
+	for (uint64_t i = 0; i < sums_chunks(gen->size_bytes); i++) {
+		struct gen_chunk *chunk = atomic_load(&gen->chunks[i]);
+
+		if (chunk)
+			buf_deinit(&chunk->row);
+		free(chunk);
+	}
+	free(gen->chunks);
+}
+
+static void gen_free(struct store_gen *gen)
+{
+	uint8_t *small = atomic_load(&gen->small);
+
+	if (small)
+		atomic_fetch_sub(&gen->st->gens->small_bytes, gen->size_bytes);
+	free(small);
+	free_chunks(gen);
+	if (gen->fd >= 0)
+		close(gen->fd);
+	pthread_mutex_destroy(&gen->lock);
+	free(gen);
+}
+
+/* A reference to the object of `ino`, which may be new and not ready. */
+static int gen_ref(struct store *st, uint64_t ino, struct store_gen **ret_gen)
+{
+	struct gen_shard *shard = shard_of(st, ino);
+	struct store_gen *gen;
+	int r = 0;
+
+	pthread_mutex_lock(&shard->lock);
+	gen = find_locked(shard, ino);
+	if (!gen) {
+		gen = gen_new(st, ino);
+		r = gen ? htab_add(&shard->gens, &gen->link, hash_u64(ino)) : -ENOMEM;
+	}
+	if (!r)
+		gen->refs++;
+	pthread_mutex_unlock(&shard->lock);
+	if (r) {
+		if (gen)
+			gen_free(gen);
+		return r;
+	}
+	*ret_gen = gen;
+	return 0;
+}
+
+static void gen_unref(struct store_gen *gen)
+{
+	struct store *st = gen->st;
+	struct gen_shard *shard = shard_of(st, gen->ino);
+	uint64_t ino = gen->ino, hits;
+	bool reap;
+
+	pthread_mutex_lock(&shard->lock);
+	if (--gen->refs) {
+		pthread_mutex_unlock(&shard->lock);
+		return;
+	}
+	htab_remove(&shard->gens, &gen->link);
+	reap = gen->reap;
+	pthread_mutex_unlock(&shard->lock);
+
+	hits = atomic_load(&gen->hits);
+	gen_free(gen);
+	if (hits && !reap)
+		gc_hits(st, ino, hits);
+	if (reap)
+		gc_reap(st, ino);
+}
+
+bool gen_defer_reap(struct store *st, uint64_t ino)
+{
+	struct gen_shard *shard = shard_of(st, ino);
+	struct store_gen *gen;
+
+	pthread_mutex_lock(&shard->lock);
+	gen = find_locked(shard, ino);
+	if (gen)
+		gen->reap = true;
+	pthread_mutex_unlock(&shard->lock);
+	return gen != NULL;
+}
+
+/* ---- opening ---- */
+
+int gen_condemn(struct store_gen *gen, const char *why)
+{
+	if (atomic_exchange(&gen->condemned, true))
+		return -EUCLEAN;
+	return value_condemn(gen->st, gen->ino, why);
+}
+
+/* -EUCLEAN: *ret_why says what is wrong. Under the lock: condemns nothing itself. */
+static int open_extent(struct store_gen *gen, uint64_t size_bytes, const char **ret_why)
+{
+	struct stat sb;
+	int fd, r;
+
+	r = backend_extent_open(gen->st->be, gen->ino, &fd);
+	if (r == -ENOENT) {
+		*ret_why = "its extent file is missing";
+		return -EUCLEAN;
+	}
+	if (r)
+		return r;
+	if (fstat(fd, &sb) || (uint64_t)sb.st_size != size_bytes) {
+		close(fd);
+		*ret_why = "its extent file has another size than it had";
+		return -EUCLEAN;
+	}
+	gen->chunks = calloc(sums_chunks(size_bytes), sizeof(*gen->chunks));
+	if (!gen->chunks) {
+		close(fd);
+		return -ENOMEM;
+	}
+	gen->fd = fd;
+	return 0;
+}
+
+static int make_ready(struct store_gen *gen, const struct inode_row *row,
+		      int64_t inherited_ttl_ns)
+{
+	const char *why = NULL;
+	int r = 0;
+
+	pthread_mutex_lock(&gen->lock);
+	if (!gen->ready && row->core.layout == LAYOUT_EXTENT)
+		r = open_extent(gen, row->core.size_bytes, &why);
+	if (!gen->ready && !r) {
+		gen->size_bytes = row->core.size_bytes;
+		gen->layout = row->core.layout;
+		gen->has_hash = row->has_hash;
+		memcpy(gen->hash, row->hash, sizeof(gen->hash));
+		gen->ready = true;
+	}
+	if (!gen->has_core) { /* else gen_attr_changed() knows better */
+		gen->core = row->core;
+		gen->has_core = true;
+	}
+	gen->inherited_ttl_ns = inherited_ttl_ns;
+	pthread_mutex_unlock(&gen->lock);
+	return r == -EUCLEAN ? gen_condemn(gen, why) : r;
+}
+
+static int gen_open(struct store_gen *gen)
+{
+	CLEANUP_INODE struct inode in = INODE_INIT;
+	struct policy policy;
+	int r;
+
+	r = inode_load_placed(gen->st, gen->ino, &in, &policy);
+	if (r)
+		return r;
+	if (!S_ISREG(in.row.core.mode))
+		return -EINVAL;
+	if (core_expires_ns(&in.row.core, policy.ttl_ns) <= time_now_ns())
+		return -ETIME;
+	return make_ready(gen, &in.row, policy.ttl_ns);
+}
+
+int store_gen_open(struct store *st, uint64_t ino, struct store_gen **ret_gen)
+{
+	struct store_gen *gen;
+	int r;
+
+	r = gen_ref(st, ino, &gen);
+	if (r)
+		return r;
+	r = gen_open(gen);
+	if (r) {
+		gen_unref(gen);
+		return r;
+	}
+	*ret_gen = gen;
+	return 0;
+}
+
+int store_gen_reopen(struct store *st, uint64_t ino, struct store_gen **ret_gen)
+{
+	struct gen_shard *shard = shard_of(st, ino);
+	struct store_gen *gen;
+	bool ready = false;
+
+	pthread_mutex_lock(&shard->lock);
+	gen = find_locked(shard, ino);
+	if (gen) {
+		pthread_mutex_lock(&gen->lock);
+		ready = gen->ready;
+		pthread_mutex_unlock(&gen->lock);
+		if (ready)
+			gen->refs++;
+	}
+	pthread_mutex_unlock(&shard->lock);
+	if (!ready)
+		return -ENOENT;
+	*ret_gen = gen;
+	return 0;
+}
+
+void store_gen_close(struct store_gen *gen)
+{
+	if (gen)
+		gen_unref(gen);
+}
+
+/* ---- attributes ---- */
+
+uint64_t gen_size(const struct store_gen *gen)
+{
+	return gen->size_bytes;
+}
+
+int store_gen_attr_by_ino(struct store *st, uint64_t ino, struct store_attr *ret_attr)
+{
+	struct gen_shard *shard = shard_of(st, ino);
+	struct store_gen *gen;
+	int r = -ENOENT;
+
+	pthread_mutex_lock(&shard->lock);
+	gen = find_locked(shard, ino);
+	if (gen) {
+		pthread_mutex_lock(&gen->lock);
+		if (gen->ready) {
+			core_attr(&gen->core, gen->inherited_ttl_ns, ret_attr);
+			r = 0;
+		}
+		pthread_mutex_unlock(&gen->lock);
+	}
+	pthread_mutex_unlock(&shard->lock);
+	return r;
+}
+
+void gen_attr_changed(struct store *st, const struct row_core *core)
+{
+	struct gen_shard *shard = shard_of(st, core->ino);
+	struct store_gen *gen;
+
+	pthread_mutex_lock(&shard->lock);
+	gen = find_locked(shard, core->ino);
+	if (gen) {
+		pthread_mutex_lock(&gen->lock);
+		gen->core = *core;
+		gen->has_core = true;
+		pthread_mutex_unlock(&gen->lock);
+	}
+	pthread_mutex_unlock(&shard->lock);
+}
+
+void store_gen_hit(struct store_gen *gen)
+{
+	atomic_fetch_add_explicit(&gen->hits, 1, memory_order_relaxed);
+}
+
+uint64_t gen_hits(struct store *st, uint64_t ino)
+{
+	struct gen_shard *shard = shard_of(st, ino);
+	struct store_gen *gen;
+	uint64_t hits = 0;
+
+	pthread_mutex_lock(&shard->lock);
+	gen = find_locked(shard, ino);
+	if (gen)
+		hits = atomic_load(&gen->hits);
+	pthread_mutex_unlock(&shard->lock);
+	return hits;
+}

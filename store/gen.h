@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Open generations: what gen.c, gen_read.c and the rest of the content half share. */
+#ifndef MEMOFS_STORE_GEN_H
+#define MEMOFS_STORE_GEN_H
+
+#include "store/digest.h"
+#include "store/internal.h"
+#include "store/util/htab.h"
+
+enum { GEN_SHARDS = 16 };
+
+struct gen_shard {
+	pthread_mutex_t lock;
+	struct htab gens; /* under lock */
+};
+
+struct gen_table {
+	struct gen_shard shards[GEN_SHARDS];
+	_Atomic uint64_t small_bytes; /* of values that are kept */
+};
+
+/* The checksums of a chunk of an extent, and which blocks were compared. */
+struct gen_chunk {
+	struct buf row;
+	_Atomic uint64_t checked[]; /* one bit a block */
+};
+
+struct store_gen {
+	struct store *st;
+	uint64_t ino;
+
+	/* Under the shard's lock. */
+	struct hlink link;
+	unsigned int refs;
+	bool reap; /* it has lost its name, and gc waits for the last close */
+
+	pthread_mutex_t lock; /* of `core`, and to become ready */
+	bool ready;
+	bool has_core;
+	struct row_core core; /* as it was last known */
+	int64_t inherited_ttl_ns;
+
+	/* Fixed once ready. */
+	uint64_t size_bytes;
+	enum layout layout;
+	bool has_hash;
+	uint8_t hash[DIGEST_HASH_BYTES];
+	int fd; /* of an extent, or -1 */
+	/* Of an extent, sums_chunks() of them; each is NULL until it is read. */
+	_Atomic(struct gen_chunk *) *chunks;
+
+	_Atomic(uint8_t *) small; /* NULL: not loaded, or not kept */
+	atomic_bool condemned;
+	_Atomic uint64_t hits;
+};
+
+/* Its content is bad: log it, once, and drop the entry. Returns -EUCLEAN. */
+int gen_condemn(struct store_gen *gen, const char *why);
+
+/*
+ * True when the inode is open. Then gc_reap() is called for it after the last
+ * close; otherwise nobody can open it any more, if it has no INODE row.
+ */
+bool gen_defer_reap(struct store *st, uint64_t ino);
+
+/* Reads counted since it was opened; 0 when it is not. */
+uint64_t gen_hits(struct store *st, uint64_t ino);
+
+/* The size never changes while it is open. */
+uint64_t gen_size(const struct store_gen *gen);
+
+#endif

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Numbers for inodes and branches.
+ *
+ * META "ids" says from where on no number was ever given out. Numbers are taken
+ * from chunks: the row is moved past a whole chunk, and synced, before the first
+ * of it is used. A process that dies wastes the rest of its chunk; 2^64 numbers
+ * last for 2^48 such deaths.
+ */
+#include <errno.h>
+
+#include "store/internal.h"
+
+#define IDS_CHUNK 65536
+/* The numbers below are for inodes that are part of the format, as the root. */
+#define IDS_FIRST 16
+
+static int reserved_load(struct store *st, uint64_t *ret_limit)
+{
+	CLEANUP_BUF struct buf raw = BUF_INIT;
+	int r;
+
+	r = backend_get(st->be, TABLE_META, slice_str("ids"), &raw);
+	if (r == -ENOENT) {
+		*ret_limit = IDS_FIRST;
+		return 0;
+	}
+	if (r)
+		return r;
+	r = u64_decode(buf_slice(&raw), ret_limit);
+	return r ? store_damaged(st, "the counter of ids", 0) : 0;
+}
+
+/* The row is synced, lest a power loss takes the row back but leaves an extent. */
+static int reserved_store(struct store *st, uint64_t limit)
+{
+	CLEANUP_BATCH struct batch b = BATCH_INIT;
+	CLEANUP_BUF struct buf raw = BUF_INIT;
+	int r;
+
+	r = u64_encode(limit, &raw);
+	if (r)
+		return r;
+	batch_put(&b, TABLE_META, slice_str("ids"), buf_slice(&raw));
+	r = backend_commit(st->be, &b);
+	return r ? r : backend_sync(st->be);
+}
+
+static int reserve_chunk(struct store *st)
+{
+	uint64_t first;
+	int r;
+
+	r = reserved_load(st, &first);
+	if (r)
+		return r;
+	if (first > UINT64_MAX - IDS_CHUNK)
+		return -ENOSPC;
+	r = reserved_store(st, first + IDS_CHUNK);
+	if (r)
+		return r;
+	st->ids_next = first;
+	st->ids_limit = first + IDS_CHUNK;
+	return 0;
+}
+
+int ino_alloc(struct store *st, uint64_t *ret_ino)
+{
+	CLEANUP_UNLOCK pthread_mutex_t *held = mutex_hold(&st->ids);
+
+	if (st->ids_next == st->ids_limit) {
+		int r = reserve_chunk(st);
+
+		if (r)
+			return r;
+	}
+	*ret_ino = st->ids_next++;
+	return 0;
+}

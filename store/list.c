@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Listing a branch.
+ *
+ * A position is the ordinal of a row in the iterator's snapshot, expired rows
+ * included: it depends on nothing that changes. The iterator stays on the row
+ * that was given out last, because the usual seek is back to that one (it did
+ * not fit into the caller's buffer). Any other goes to the nearest mark before
+ * it; there is one every MARK_ROWS rows.
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "store/internal.h"
+
+#define MARK_ROWS 1024
+
+struct store_dir {
+	struct store *st;
+	uint64_t branch;
+	struct backend_iter *it; /* NULL: branch 0, which has no names */
+	uint64_t pos;		 /* the row the iterator is on */
+	bool taken;		 /* it was given out */
+	struct buf marks;	 /* struct key of rows 0, MARK_ROWS, 2 * MARK_ROWS, … */
+	char name[STORE_NAME_MAX + 1];
+};
+
+static size_t marks_count(const struct store_dir *dir)
+{
+	return dir->marks.len / sizeof(struct key);
+}
+
+static const struct key *mark_at(const struct store_dir *dir, size_t i)
+{
+	return (const struct key *)(const void *)dir->marks.data + i;
+}
+
+static void rewind_to_start(struct store_dir *dir)
+{
+	struct key key = key_branch(dir->branch);
+
+	backend_iter_seek(dir->it, key_slice(&key));
+	dir->pos = 0;
+	dir->taken = false;
+}
+
+int store_dir_open(struct store *st, uint64_t branch, struct store_dir **ret_dir)
+{
+	struct store_dir *dir;
+	struct policy policy;
+	struct key end;
+	int r;
+
+	/* A directory that is gone has no children; its rows may wait for gc. */
+	r = branch ? policy_get(st, branch, &policy) : 0;
+	if (r && r != -ENOENT)
+		return r;
+	if (r == -ENOENT)
+		branch = 0;
+	r = 0;
+	dir = calloc(1, sizeof(*dir));
+	if (!dir)
+		return -ENOMEM;
+	dir->st = st;
+	dir->branch = branch;
+	end = key_branch(branch + 1);
+	if (branch)
+		r = backend_iter_new_until(st->be, TABLE_DIRENT, key_slice(&end),
+					   &dir->it);
+	if (r) {
+		free(dir);
+		return r;
+	}
+	if (dir->it)
+		rewind_to_start(dir);
+	*ret_dir = dir;
+	return 0;
+}
+
+void store_dir_close(struct store_dir *dir)
+{
+	if (!dir)
+		return;
+	backend_iter_free(dir->it);
+	buf_deinit(&dir->marks);
+	free(dir);
+}
+
+/* The name under the iterator. -ENOENT: the branch has no more. */
+static int at_row(struct store_dir *dir, struct slice *ret_name)
+{
+	uint64_t branch;
+	int r;
+
+	if (!backend_iter_valid(dir->it))
+		return backend_iter_status(dir->it) ?: -ENOENT;
+	r = key_dirent_decode(backend_iter_key(dir->it), &branch, ret_name);
+	return r ? store_damaged(dir->st, "a name in the branch", dir->branch) : 0;
+}
+
+static int remember_mark(struct store_dir *dir, struct slice name)
+{
+	struct key key;
+
+	if (dir->pos % MARK_ROWS || dir->pos / MARK_ROWS != marks_count(dir))
+		return 0;
+	key = key_dirent(dir->branch, name);
+	return buf_append(&dir->marks, &key, sizeof(key));
+}
+
+static void step(struct store_dir *dir)
+{
+	backend_iter_next(dir->it);
+	dir->pos++;
+	dir->taken = false;
+}
+
+int store_dir_seek(struct store_dir *dir, uint64_t off)
+{
+	size_t mark = off / MARK_ROWS;
+	struct slice name;
+	int r;
+
+	if (!dir->it)
+		return 0;
+	if (off == dir->pos) {
+		dir->taken = false;
+		return 0;
+	}
+	if (off < dir->pos || (mark < marks_count(dir) && mark > dir->pos / MARK_ROWS)) {
+		if (mark >= marks_count(dir))
+			mark = marks_count(dir) - 1;
+		backend_iter_seek(dir->it, key_slice(mark_at(dir, mark)));
+		dir->pos = mark * MARK_ROWS;
+		dir->taken = false;
+	}
+	while (dir->pos < off) {
+		r = at_row(dir, &name);
+		if (r == 0)
+			r = remember_mark(dir, name);
+		if (r)
+			return r == -ENOENT ? 0 : r;
+		step(dir);
+	}
+	return 0;
+}
+
+/*
+ * The attributes now of a directory in the snapshot: unlike a generation it
+ * changes under its number. One that is gone is as it was.
+ */
+static int refresh_dir(struct store *st, struct row_core *core)
+{
+	CLEANUP_INODE struct inode in = INODE_INIT;
+	int r;
+
+	r = inode_load(st, core->ino, &in);
+	if (r == 0)
+		*core = in.row.core;
+	return r == -ENOENT ? 0 : r;
+}
+
+/* The row under the iterator. -ENOENT: it is not one to be seen. */
+static int read_row(struct store_dir *dir, int64_t ttl_ns, struct store_attr *ret_attr)
+{
+	struct row_core core;
+	int r;
+
+	r = dirent_read(dir->st, dir->branch, backend_iter_value(dir->it), &core);
+	if (r)
+		return r;
+	if (S_ISDIR(core.mode)) {
+		r = refresh_dir(dir->st, &core);
+		if (r)
+			return r;
+	}
+	core_attr(&core, ttl_ns, ret_attr);
+	return store_attr_expired(ret_attr, time_now_ns()) ? -ENOENT : 0;
+}
+
+int store_dir_next(struct store_dir *dir, struct store_dirent *ret_ent)
+{
+	struct policy policy;
+	struct store_attr attr;
+	struct slice name;
+	int r;
+
+	if (!dir->it)
+		return -ENOENT;
+	r = policy_get(dir->st, dir->branch, &policy);
+	if (r)
+		return r; /* removed since: it has no children */
+	for (;; step(dir)) {
+		r = at_row(dir, &name);
+		if (r)
+			return r;
+		r = remember_mark(dir, name);
+		if (r)
+			return r;
+		if (dir->taken)
+			continue;
+		r = read_row(dir, policy.ttl_ns, &attr);
+		if (r == 0)
+			break;
+		if (r != -ENOENT)
+			return r;
+	}
+	memcpy(dir->name, name.data, name.len);
+	dir->name[name.len] = '\0';
+	dir->taken = true;
+	*ret_ent = (struct store_dirent){
+	    .name = dir->name, .next_off = dir->pos + 1, .attr = attr};
+	return 0;
+}

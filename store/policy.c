@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What applies to the children of a branch: its directory, and the nearest ttl.
+ *
+ * Every lookup needs it, so it is cached by branch. One epoch counts the
+ * changes of any directory; a cached policy is good while the epoch is the one
+ * under which its rows were read. A change commits first and raises the epoch
+ * then, and a reader takes the epoch first and the rows after it. So a policy
+ * that was read before a change was committed never carries the epoch after it,
+ * and once the call that made the change has returned nobody uses an older one.
+ *
+ * A policy is read by walking up to the root, row by row, without a lock. The
+ * walk is repeated when the epoch moved. Otherwise at most one change was
+ * committed meanwhile, its call has not returned, and one change touches one
+ * directory of any walk, so what was seen is the tree before or after it.
+ *
+ * The walk goes to the root even when a ttl was found: a directory whose
+ * ancestor was removed is gone too, although its own row still waits for gc.
+ */
+#include "store/policy.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "store/internal.h"
+
+#define SLOTS (64 * 1024)
+#define SHARDS 64
+/* Deeper than any path the kernel takes; only a damaged store has a ring. */
+#define DEPTH_MAX 65536
+
+struct slot {
+	uint64_t branch; /* 0: unused */
+	uint64_t epoch;
+	struct policy policy;
+};
+
+struct policy_cache {
+	_Atomic uint64_t epoch;
+	pthread_mutex_t locks[SHARDS]; /* slots[i] is under locks[i % SHARDS] */
+	struct slot slots[SLOTS];
+};
+
+int policy_cache_new(struct policy_cache **ret_cache)
+{
+	/* Fresh pages are zero and cost nothing until they are used. */
+	struct policy_cache *cache = calloc(1, sizeof(*cache));
+
+	if (!cache)
+		return -ENOMEM;
+	for (size_t i = 0; i < SHARDS; i++)
+		pthread_mutex_init(&cache->locks[i], NULL);
+	*ret_cache = cache;
+	return 0;
+}
+
+void policy_cache_free(struct policy_cache *cache)
+{
+	if (!cache)
+		return;
+	for (size_t i = 0; i < SHARDS; i++)
+		pthread_mutex_destroy(&cache->locks[i]);
+	free(cache);
+}
+
+/* Fibonacci hashing: numbers that follow each other go far apart. */
+static size_t slot_of(uint64_t branch)
+{
+	return (branch * UINT64_C(0x9e3779b97f4a7c15) >> 32) % SLOTS;
+}
+
+static bool cache_find(struct policy_cache *cache, uint64_t branch, uint64_t epoch,
+		       struct policy *ret_policy)
+{
+	size_t i = slot_of(branch);
+	CLEANUP_UNLOCK pthread_mutex_t *held = mutex_hold(&cache->locks[i % SHARDS]);
+	const struct slot *slot = &cache->slots[i];
+
+	if (slot->branch != branch || slot->epoch != epoch)
+		return false;
+	*ret_policy = slot->policy;
+	return true;
+}
+
+static void cache_put(struct policy_cache *cache, uint64_t branch, uint64_t epoch,
+		      const struct policy *policy)
+{
+	size_t i = slot_of(branch);
+	CLEANUP_UNLOCK pthread_mutex_t *held = mutex_hold(&cache->locks[i % SHARDS]);
+
+	cache->slots[i] =
+	    (struct slot){.branch = branch, .epoch = epoch, .policy = *policy};
+}
+
+void policy_changed(struct store *st)
+{
+	atomic_fetch_add(&st->policy->epoch, 1);
+}
+
+uint64_t policy_epoch(struct store *st)
+{
+	return atomic_load(&st->policy->epoch);
+}
+
+/* The directory a branch belongs to. -ENOENT, -ENOTDIR. */
+static int owner_load(struct store *st, uint64_t branch, struct inode *ret_dir)
+{
+	CLEANUP_BUF struct buf version = BUF_INIT;
+	uint64_t dir_ino;
+	int r;
+
+	r = inode_load(st, branch, ret_dir);
+	if (r == -ENOENT) {
+		r = branch_owner_load(st, branch, &dir_ino, &version);
+		if (r)
+			return r;
+		r = inode_load(st, dir_ino, ret_dir);
+	}
+	if (r)
+		return r;
+	return S_ISDIR(ret_dir->row.core.mode) ? 0 : -ENOTDIR;
+}
+
+/* The ttl above `branch`, which is that of the first directory that has one. */
+static int walk_up(struct store *st, uint64_t branch, uint64_t epoch, int64_t *ret_ttl_ns)
+{
+	int64_t ttl_ns = DURATION_UNSET;
+
+	for (unsigned int depth = 0; branch != 0; depth++) {
+		CLEANUP_INODE struct inode dir = INODE_INIT;
+		struct policy above;
+		int r;
+
+		if (cache_find(st->policy, branch, epoch, &above)) {
+			if (ttl_ns == DURATION_UNSET)
+				ttl_ns = above.ttl_ns;
+			break;
+		}
+		if (depth == DEPTH_MAX)
+			return store_damaged(st, "the path", branch);
+		r = owner_load(st, branch, &dir);
+		if (r)
+			return r == -ENOTDIR ? store_damaged(st, "the path", branch) : r;
+		if (ttl_ns == DURATION_UNSET)
+			ttl_ns = dir.row.core.ttl_ns;
+		branch = dir.row.parent_branch;
+	}
+	*ret_ttl_ns = ttl_ns == DURATION_UNSET ? DURATION_NONE : ttl_ns;
+	return 0;
+}
+
+static int policy_read(struct store *st, uint64_t branch, uint64_t epoch,
+		       struct policy *ret_policy)
+{
+	CLEANUP_INODE struct inode dir = INODE_INIT;
+	int64_t ttl_ns;
+	int r;
+
+	r = owner_load(st, branch, &dir);
+	if (r)
+		return r;
+	r = walk_up(st, dir.row.parent_branch, epoch, &ttl_ns);
+	if (r)
+		return r;
+	if (dir.row.core.ttl_ns != DURATION_UNSET)
+		ttl_ns = dir.row.core.ttl_ns;
+	*ret_policy = (struct policy){
+	    .dir_ino = dir.row.core.ino,
+	    .current_branch = dir.row.branch,
+	    .parent_branch = dir.row.parent_branch,
+	    .ttl_ns = ttl_ns,
+	    .mode = dir.row.core.mode,
+	    .gid = dir.row.core.gid,
+	};
+	return 0;
+}
+
+int policy_get(struct store *st, uint64_t branch, struct policy *ret_policy)
+{
+	struct policy policy;
+	uint64_t epoch;
+	int r;
+
+	if (branch == 0)
+		return -ENOENT;
+	do {
+		epoch = policy_epoch(st);
+		if (cache_find(st->policy, branch, epoch, ret_policy))
+			return 0;
+		r = policy_read(st, branch, epoch, &policy);
+	} while (epoch != policy_epoch(st));
+	if (r)
+		return r;
+	cache_put(st->policy, branch, epoch, &policy);
+	*ret_policy = policy;
+	return 0;
+}
+
+int policy_place(struct store *st, uint64_t branch, uint64_t *ret_dir_ino,
+		 uint64_t *ret_parent_branch)
+{
+	CLEANUP_INODE struct inode dir = INODE_INIT;
+	int r;
+
+	r = owner_load(st, branch, &dir);
+	if (r)
+		return r;
+	*ret_dir_ino = dir.row.core.ino;
+	*ret_parent_branch = dir.row.parent_branch;
+	return 0;
+}
+
+int64_t core_expires_ns(const struct row_core *core, int64_t inherited_ttl_ns)
+{
+	int64_t ttl_ns = core->ttl_ns;
+	int64_t expires_ns;
+
+	if (S_ISDIR(core->mode))
+		return DURATION_NONE;
+	if (ttl_ns == DURATION_UNSET)
+		ttl_ns = inherited_ttl_ns;
+	if (ttl_ns == DURATION_NONE ||
+	    __builtin_add_overflow(core->created_ns, ttl_ns, &expires_ns))
+		return DURATION_NONE;
+	return expires_ns;
+}
+
+void core_attr(const struct row_core *core, int64_t inherited_ttl_ns,
+	       struct store_attr *ret_attr)
+{
+	*ret_attr = (struct store_attr){
+	    .ino = core->ino,
+	    .mode = core->mode,
+	    .uid = core->uid,
+	    .gid = core->gid,
+	    .size_bytes = core->size_bytes,
+	    .disk_bytes = core->disk_bytes,
+	    .atime_ns = core->atime_ns,
+	    .mtime_ns = core->mtime_ns,
+	    .ctime_ns = core->ctime_ns,
+	    .created_ns = core->created_ns,
+	    .expires_ns = core_expires_ns(core, inherited_ttl_ns),
+	};
+}
+
+void policy_adopt(const struct policy *policy, mode_t *mode, gid_t *gid)
+{
+	if (!(policy->mode & S_ISGID))
+		return;
+	*gid = policy->gid;
+	if (S_ISDIR(*mode))
+		*mode |= S_ISGID;
+}

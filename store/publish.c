@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Values being written: how they become current.
+ *
+ * All that takes long comes before `names` is taken: checksums, the extent's
+ * final name, the encoding of the content into the batch. Under it the previous
+ * generation is found and one batch is committed, which is the only commit
+ * point; nothing syncs there.
+ *
+ * Power loss. The batch is in the database's log, which is synced later. A small
+ * value is inside it. An extent is not: an UNSYNCED row in the same batch says
+ * that it must be checked if it comes to the worst, until gc has synced it.
+ * A value that was fsynced gets more, because what fsync returned for must not
+ * be lost: when it is closed, an INTENT row with all that the publish would
+ * write is put on disk, synced. Recovery publishes it. The publish deletes the
+ * row in its batch; a write after the close deletes it, synced, before it is
+ * acknowledged, since the value is then no longer what the intent says.
+ */
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+
+#include "store/gc.h"
+#include "store/staged.h"
+#include "store/value.h"
+
+/* ---- the row and what goes with it ---- */
+
+static int seal(struct store_staged *sg, struct buf *ret_sums)
+{
+	struct row_core *core = &sg->row.core;
+	int r;
+
+	r = content_seal(&sg->content, &sg->row.has_hash, sg->row.hash, ret_sums);
+	if (r)
+		return r;
+	core->size_bytes = sg->content.size_bytes;
+	core->disk_bytes = content_disk_bytes(&sg->content);
+	if (!content_in_memory(&sg->content))
+		core->layout = LAYOUT_EXTENT;
+	else
+		core->layout = core->size_bytes ? LAYOUT_SMALL : LAYOUT_NONE;
+	return 0;
+}
+
+static void set_place(struct store_staged *sg, uint64_t branch, struct slice name)
+{
+	sg->row.parent_branch = branch;
+	sg->row.name = name;
+	sg->row.core.created_ns = time_now_ns();
+}
+
+static void put_content(struct store_staged *sg, struct batch *b, const struct buf *sums)
+{
+	batch_put_value(b, &sg->row.core, buf_slice(&sg->content.mem), buf_slice(sums));
+}
+
+static void put_unsynced(struct store_staged *sg, struct batch *b)
+{
+	CLEANUP_BUF struct buf raw = BUF_INIT;
+	struct key key = key_ino(sg->ino);
+	struct unsynced_row row = {.size_bytes = sg->row.core.size_bytes,
+				   .published_ns = sg->row.core.created_ns};
+
+	if (unsynced_encode(&row, &raw))
+		b->failed = true;
+	else
+		batch_put(b, TABLE_UNSYNCED, key_slice(&key), buf_slice(&raw));
+}
+
+/* -ENOSPC: the disk is too full for what is about to be written. */
+static int take_room(struct store_staged *sg, const struct buf *sums)
+{
+	return room_take(sg->st, sg->content.mem.len + sums->len + ROOM_ROWS_BYTES);
+}
+
+/* ---- intents ---- */
+
+static bool intent_is_current(const struct store_staged *sg, uint64_t branch,
+			      struct slice name)
+{
+	const struct intent *in = &sg->intent;
+
+	return in->durable && in->writes == sg->writes &&
+	       in->attr_changes == sg->attr_changes && in->branch == branch &&
+	       in->name.len == name.len && !memcmp(in->name.data, name.data, name.len);
+}
+
+static int put_intent(struct store_staged *sg, struct batch *b)
+{
+	CLEANUP_BUF struct buf raw = BUF_INIT;
+	struct key key = key_ino(sg->ino);
+	int r = inode_encode(&sg->row, &raw);
+
+	if (!r)
+		batch_put(b, TABLE_INTENT, key_slice(&key), buf_slice(&raw));
+	return r;
+}
+
+static int commit_synced(struct store *st, const struct batch *b)
+{
+	int r = backend_commit(st->be, b);
+
+	return r ? r : backend_sync(st->be);
+}
+
+static int record_intent(struct store_staged *sg, uint64_t branch, struct slice name)
+{
+	CLEANUP_BATCH struct batch b = BATCH_INIT;
+	CLEANUP_BUF struct buf sums = BUF_INIT;
+	struct intent *in = &sg->intent;
+	int r;
+
+	r = seal(sg, &sums);
+	if (!r)
+		r = take_room(sg, &sums);
+	if (r)
+		return r;
+	if (buf_set(&in->name, name.data, name.len))
+		return -ENOMEM;
+	set_place(sg, branch, buf_slice(&in->name));
+	r = put_intent(sg, &b);
+	if (!r && sg->row.core.layout == LAYOUT_EXTENT)
+		r = backend_extent_sync_dir(sg->st->be);
+	if (r)
+		return r;
+	put_content(sg, &b, &sums);
+	in->core = sg->row.core; /* from here on there may be rows to delete */
+	in->recorded = true;
+	in->durable = false;
+	r = commit_synced(sg->st, &b);
+	if (r)
+		return r;
+	in->durable = true;
+	in->branch = branch;
+	in->writes = sg->writes;
+	in->attr_changes = sg->attr_changes;
+	return 0;
+}
+
+int staged_withdraw(struct store_staged *sg, bool sync)
+{
+	CLEANUP_BATCH struct batch b = BATCH_INIT;
+	const struct row_core *core = &sg->intent.core;
+	struct key key = key_ino(sg->ino);
+	int r;
+
+	batch_del(&b, TABLE_INTENT, key_slice(&key));
+	batch_del_value(&b, sg->ino, core->layout, core->size_bytes);
+	r = sync ? commit_synced(sg->st, &b) : backend_commit(sg->st->be, &b);
+	if (r)
+		return r;
+	sg->intent.recorded = sg->intent.durable = false;
+	return 0;
+}
+
+int store_staged_flush(struct store_staged *sg, uint64_t branch, const char *name)
+{
+	CLEANUP_UNLOCK pthread_mutex_t *held = mutex_hold(&sg->lock);
+
+	if (sg->content.error)
+		return sg->content.error;
+	if (sg->published || !staged_content_changed(sg) || !sg->synced ||
+	    sg->synced_writes != sg->writes ||
+	    intent_is_current(sg, branch, slice_str(name)))
+		return 0;
+	return record_intent(sg, branch, slice_str(name));
+}
+
+/* ---- publishing ---- */
+
+/* The inode that has the name now, or 0. */
+static int ino_at(struct store *st, uint64_t branch, struct slice name, uint64_t *ret_ino)
+{
+	struct row_core core;
+	int r = dirent_load(st, branch, name, &core);
+
+	if (r && r != -ENOENT)
+		return r;
+	*ret_ino = r ? 0 : core.ino;
+	return 0;
+}
+
+/* Give the staged attributes to the base, unless it lost its place. */
+static int publish_attrs_locked(struct store_staged *sg, uint64_t branch,
+				struct slice name)
+{
+	CLEANUP_BATCH struct batch b = BATCH_INIT;
+	CLEANUP_INODE struct inode in = INODE_INIT;
+	const struct row_core *from = &sg->row.core;
+	struct row_core *to = &in.row.core;
+	int r;
+
+	r = inode_load(sg->st, sg->base_ino, &in);
+	if (r)
+		return r == -ENOENT ? 0 : r;
+	if (in.row.parent_branch != branch || slice_cmp(in.row.name, name))
+		return 0;
+	to->mode = from->mode;
+	to->uid = from->uid;
+	to->gid = from->gid;
+	to->atime_ns = from->atime_ns;
+	to->mtime_ns = from->mtime_ns;
+	to->ctime_ns = from->ctime_ns;
+	to->ttl_ns = from->ttl_ns;
+	in.row.ttl_text = sg->row.ttl_text;
+	in.row.xattrs = sg->row.xattrs;
+	if (sg->row.cost_s >= 0)
+		in.row.cost_s = sg->row.cost_s;
+	batch_put_inode(&b, &in.row);
+	r = backend_commit(sg->st->be, &b);
+	if (r)
+		return r;
+	sg->st->names_added++; /* a longer ttl may have brought it back */
+	gen_attr_changed(sg->st, to);
+	return 0;
+}
+
+static int publish_attrs(struct store_staged *sg, uint64_t branch, struct slice name)
+{
+	CLEANUP_UNLOCK pthread_mutex_t *held = mutex_hold(&sg->st->names);
+
+	return publish_attrs_locked(sg, branch, name);
+}
+
+static int commit_row(struct store_staged *sg, struct batch *b, bool noreplace,
+		      uint64_t *ret_replaced_ino)
+{
+	CLEANUP_UNLOCK pthread_mutex_t *held = mutex_hold(&sg->st->names);
+
+	return name_publish(sg->st, b, &sg->row, noreplace, ret_replaced_ino);
+}
+
+static int publish_content(struct store_staged *sg, uint64_t branch, struct slice name,
+			   bool noreplace, uint64_t *ret_replaced_ino)
+{
+	CLEANUP_BATCH struct batch b = BATCH_INIT;
+	CLEANUP_BUF struct buf sums = BUF_INIT;
+	struct key key = key_ino(sg->ino);
+	bool unsynced;
+	int r;
+
+	r = seal(sg, &sums);
+	/* What fsync and close have promised is not refused any more. */
+	if (!r && !sg->intent.durable)
+		r = take_room(sg, &sums);
+	if (r)
+		return r;
+	/* An intent stands for a synced extent with a synced name. */
+	unsynced = sg->row.core.layout == LAYOUT_EXTENT &&
+		   !(sg->intent.durable && sg->intent.writes == sg->writes);
+	set_place(sg, branch, name);
+	put_content(sg, &b, &sums);
+	if (unsynced)
+		put_unsynced(sg, &b);
+	if (sg->intent.recorded)
+		batch_del(&b, TABLE_INTENT, key_slice(&key));
+	r = commit_row(sg, &b, noreplace, ret_replaced_ino);
+	sg->row.name = slice(NULL, 0); /* the caller's */
+	if (r)
+		return r;
+	sg->published = true;
+	sg->intent.recorded = sg->intent.durable = false;
+	if (unsynced)
+		gc_unsynced(sg->st, sg->ino, sg->row.core.size_bytes);
+	return 0;
+}
+
+int store_publish(struct store_staged *sg, uint64_t branch, const char *name,
+		  bool noreplace, uint64_t *ret_ino, uint64_t *ret_replaced_ino)
+{
+	CLEANUP_UNLOCK pthread_mutex_t *held = mutex_hold(&sg->lock);
+	struct slice key = slice_str(name);
+	uint64_t ino = sg->ino, replaced_ino = 0;
+	int r = name_check(name);
+
+	assert(!sg->published);
+	if (!r)
+		r = sg->content.error;
+	if (!r && staged_content_changed(sg)) {
+		r = publish_content(sg, branch, key, noreplace, &replaced_ino);
+	} else if (!r) {
+		if (sg->attr_changes)
+			r = publish_attrs(sg, branch, key);
+		if (!r)
+			r = ino_at(sg->st, branch, key, &ino);
+	}
+	if (r)
+		return r;
+	if (replaced_ino)
+		gc_reap(sg->st, replaced_ino);
+	if (ret_ino)
+		*ret_ino = ino;
+	if (ret_replaced_ino)
+		*ret_replaced_ino = replaced_ino;
+	return 0;
+}

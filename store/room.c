@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "store/room.h"
+
+#include <errno.h>
+#include <sys/statvfs.h>
+
+#include "store/gc.h"
+#include "store/internal.h"
+#include "store/util/log.h"
+#include "store/util/size.h"
+
+#define LOOK_NS (50 * (NSEC_PER_SEC / 1000)) /* others fill the disk, too */
+#define LOOK_PART 4 /* a look allows one part in so many of the room it found */
+
+/* A clock that costs nothing to read; its ticks are a few milliseconds. */
+static int64_t coarse_now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);
+	return ts.tv_sec * NSEC_PER_SEC + ts.tv_nsec;
+}
+
+uint64_t room_reserve(const struct room *room, uint64_t total_bytes)
+{
+	uint64_t part = total_bytes / ROOM_DISK_PART;
+
+	return part < room->reserve_bytes ? part : room->reserve_bytes;
+}
+
+static void tell(struct store *st, uint64_t bytes, uint64_t avail_bytes,
+		 uint64_t reserve_bytes)
+{
+	char want[SIZE_TEXT_MAX], avail[SIZE_TEXT_MAX], reserve[SIZE_TEXT_MAX];
+
+	if (atomic_exchange(&st->room.told, true))
+		return;
+	size_format(bytes, want);
+	size_format(avail_bytes, avail);
+	size_format(reserve_bytes, reserve);
+	log_warning("%s: no room on the disk for %s more: %s are free, and %s are kept "
+		    "free; what is stored stays, and removing some of it makes room",
+		    st->path, want, avail, reserve);
+}
+
+/* Look at the disk. */
+static bool look(struct store *st, uint64_t bytes, bool last_try)
+{
+	struct room *room = &st->room;
+	uint64_t avail, reserve, above;
+	struct statvfs vfs;
+
+	/* No answer, or a file system that counts no blocks: the write will tell. */
+	if (statvfs(st->path, &vfs) || !vfs.f_blocks)
+		return true;
+	avail = (uint64_t)vfs.f_bavail * vfs.f_frsize;
+	reserve = room_reserve(room, (uint64_t)vfs.f_blocks * vfs.f_frsize);
+	above = avail > reserve ? avail - reserve : 0;
+	if (bytes > above) {
+		atomic_store(&room->until_ns, 0);
+		if (last_try)
+			tell(st, bytes, avail, reserve);
+		return false;
+	}
+	/* Not at once, lest a disk at its limit fills the log. */
+	if (above > reserve)
+		atomic_store(&room->told, false);
+	atomic_store(&room->allowed_bytes, (int64_t)((above - bytes) / LOOK_PART));
+	atomic_store(&room->until_ns, coarse_now_ns() + LOOK_NS);
+	return true;
+}
+
+int room_take(struct store *st, uint64_t bytes)
+{
+	struct room *room = &st->room;
+
+	if (!st->lock)
+		return 0;
+	if (bytes <= (uint64_t)STORE_FILE_MAX &&
+	    coarse_now_ns() < atomic_load(&room->until_ns) &&
+	    atomic_fetch_sub(&room->allowed_bytes, (int64_t)bytes) >= (int64_t)bytes)
+		return 0;
+	if (look(st, bytes, false))
+		return 0;
+	gc_make_room(st);
+	return look(st, bytes, true) ? 0 : -ENOSPC;
+}

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Every row of every table: what its key and its value are. Keys are made in
+ * "store/keys.h", values are encoded and decoded here.
+ *
+ *   META      "ids"                 → u64: no number from here on was given out
+ *             "root"                → u8 format: the store was made completely
+ *             "clean"               → (empty) the last process closed the store
+ *             "boot"                → text: the kernel's id of the boot under which
+ *                                     every extent in UNSYNCED was found whole
+ *   INODE     be64(ino)             → struct inode_row
+ *   DIRENT    be64(branch) name     → struct row_core, the same as in the inode row
+ *   BRANCH    'v' be64(dir) version → u64 branch        (named versions only)
+ *             'b' be64(branch)      → u64 dir, version  (the way back)
+ *   SMALL     be64(ino)             → the content
+ *   SUMS      be64(ino) be32(chunk) → sums of blocks: see "store/sums.h"
+ *   GCQ       be64(ino)             → struct gcq_row
+ *   UNSYNCED  be64(ino)             → struct unsynced_row
+ *   INTENT    be64(ino)             → struct inode_row: what the publish would put
+ *   HEAT      be64(ino)             → struct heat_row
+ *   COUNTER   "entries" "dirs" "bytes" → u64, by batch_add()
+ *
+ * Keys are big-endian, so that they sort; numbers in values are little-endian.
+ * Every value that is a struct starts with a format byte. Decoders check every
+ * bound and every field that other code relies on, and return -EUCLEAN for
+ * anything else: bytes from the disk are input. What they return borrows from
+ * the raw row, which must outlive it.
+ *
+ * Inode numbers, and the numbers of branches that are not a directory's own,
+ * come from one space and are never used again.
+ */
+#ifndef MEMOFS_STORE_ROWS_H
+#define MEMOFS_STORE_ROWS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "store/keys.h"
+#include "store/store.h"
+#include "store/util/buf.h"
+
+/* ---- inode and dirent ---- */
+
+enum layout {
+	LAYOUT_NONE,  /* no content: directories, symlinks, empty files */
+	LAYOUT_SMALL, /* TABLE_SMALL */
+	LAYOUT_EXTENT,
+	LAYOUT_COUNT
+};
+
+/* The longest text of a ttl that a row holds. */
+#define ROW_TTL_TEXT_MAX 255
+
+/*
+ * What lookup and listing need. An empty file has LAYOUT_NONE, any other file
+ * has not; directories and symlinks have LAYOUT_NONE, and a directory no size.
+ */
+struct row_core {
+	uint64_t ino;
+	mode_t mode;
+	uid_t uid;
+	gid_t gid;
+	enum layout layout;
+	uint64_t size_bytes;
+	uint64_t disk_bytes;
+	int64_t atime_ns, mtime_ns, ctime_ns, created_ns;
+	int64_t ttl_ns; /* its own: DURATION_UNSET, DURATION_NONE or a duration */
+};
+
+/* Appends. -ENOMEM. */
+int dirent_encode(const struct row_core *core, struct buf *ret_raw);
+int dirent_decode(struct slice raw, struct row_core *ret_core); /* -EUCLEAN */
+
+struct inode_row {
+	struct row_core core;
+	uint64_t parent_branch; /* 0: the root */
+	struct slice name;	/* empty: the root */
+	struct slice ttl_text;	/* as the user wrote it */
+	struct slice xattrs;	/* see "store/xattrs.h" */
+
+	/* Files. */
+	bool has_hash;
+	uint8_t hash[16]; /* XXH3-128, canonical (big-endian) */
+
+	/* Files and symlinks. */
+	double cost_s; /* negative: not known */
+	struct store_writer writer;
+	struct slice target; /* symlinks */
+
+	/* Directories. */
+	uint64_t branch; /* where the current version's children are */
+	struct slice version;
+};
+
+/* Appends. -ENOMEM. The row must be valid: sizes within the limits of store.h. */
+int inode_encode(const struct inode_row *row, struct buf *ret_raw);
+int inode_decode(struct slice raw, struct inode_row *ret_row); /* -EUCLEAN */
+
+/* ---- the others ---- */
+
+int branch_owner_encode(uint64_t dir_ino, struct slice version, struct buf *ret_raw);
+int branch_owner_decode(struct slice raw, uint64_t *ret_dir_ino,
+			struct slice *ret_version);
+
+/*
+ * An inode that has lost its name. GCQ_CONTENT: the content goes when nobody
+ * has it open. GCQ_TREE: a directory, whose branches and all below them go.
+ */
+enum gcq_kind { GCQ_CONTENT, GCQ_TREE, GCQ_KIND_COUNT };
+struct gcq_row {
+	enum gcq_kind kind;
+	enum layout layout;
+	uint64_t size_bytes;
+};
+int gcq_encode(const struct gcq_row *row, struct buf *ret_raw);
+int gcq_decode(struct slice raw, struct gcq_row *ret_row);
+
+struct unsynced_row {
+	uint64_t size_bytes;
+	int64_t published_ns;
+};
+int unsynced_encode(const struct unsynced_row *row, struct buf *ret_raw);
+int unsynced_decode(struct slice raw, struct unsynced_row *ret_row);
+
+struct heat_row {
+	uint64_t hits;
+	int64_t last_read_ns;
+};
+int heat_encode(const struct heat_row *row, struct buf *ret_raw);
+int heat_decode(struct slice raw, struct heat_row *ret_row);
+
+/* A row that is one little-endian u64: META "ids", COUNTER, 'v' of BRANCH. */
+int u64_encode(uint64_t value, struct buf *ret_raw);
+int u64_decode(struct slice raw, uint64_t *ret_value);
+
+#endif

@@ -1,0 +1,402 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Values being written: their content.
+ *
+ * A value that keeps the content of its base does not copy it until the first
+ * change, so that opening for writing and closing again costs nothing. The copy
+ * passes through memory and is checked on the way: a damaged block must not get
+ * a new checksum.
+ */
+#include "store/staged.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "store/gc.h"
+#include "store/gen.h"
+#include "store/util/log.h"
+
+#define COPY_BYTES (1024 * 1024)
+
+/* ---- beginning ---- */
+
+static int adopt_base(struct store_staged *sg, const struct store_stage_args *args)
+{
+	CLEANUP_INODE struct inode in = INODE_INIT;
+	struct inode_row *row = &sg->row;
+	struct policy policy;
+	int r;
+
+	r = inode_load_placed(sg->st, args->base_ino, &in, &policy);
+	if (r)
+		return r;
+	if (!S_ISREG(in.row.core.mode))
+		return -EINVAL;
+	if (buf_set(&sg->ttl_text, in.row.ttl_text.data, in.row.ttl_text.len) ||
+	    buf_set(&sg->xattrs, in.row.xattrs.data, in.row.xattrs.len))
+		return -ENOMEM;
+	row->core = in.row.core;
+	row->ttl_text = buf_slice(&sg->ttl_text);
+	row->xattrs = buf_slice(&sg->xattrs);
+	sg->inherited_ttl_ns = policy.ttl_ns;
+	return args->truncate ? 0 : store_gen_open(sg->st, args->base_ino, &sg->base);
+}
+
+static int adopt_dir(struct store_staged *sg, const struct store_stage_args *args)
+{
+	struct row_core *core = &sg->row.core;
+	struct policy policy;
+	int r;
+
+	r = policy_get(sg->st, args->branch, &policy);
+	if (r)
+		return r == -ENOTDIR ? -ENOENT : r;
+	core->mode = S_IFREG | (args->mode & 07777);
+	core->uid = args->writer.uid;
+	core->gid = args->writer.gid;
+	core->ttl_ns = DURATION_UNSET;
+	policy_adopt(&policy, &core->mode, &core->gid);
+	sg->inherited_ttl_ns = policy.ttl_ns;
+	return 0;
+}
+
+static void set_times(struct store_staged *sg)
+{
+	struct row_core *core = &sg->row.core;
+	int64_t now_ns = time_now_ns();
+
+	core->ctime_ns = core->created_ns = now_ns;
+	if (!sg->base) /* else nothing was changed yet */
+		core->atime_ns = core->mtime_ns = now_ns;
+}
+
+static int staged_begin(struct store_staged *sg, const struct store_stage_args *args)
+{
+	struct content_limits limits = {
+	    .be = sg->st->be,
+	    .small_max_bytes = sg->st->small_max_bytes,
+	    .memory_max_bytes = sg->st->staged_memory_bytes,
+	    .memory_used_bytes = &sg->st->staged_used_bytes,
+	};
+	int r;
+
+	r = ino_alloc(sg->st, &sg->ino);
+	if (r)
+		return r;
+	content_init(&sg->content, &limits, sg->ino);
+	sg->row.cost_s = -1;
+	sg->row.writer = args->writer;
+	sg->base_ino = args->base_ino;
+	sg->base_replaced = args->base_ino && args->truncate;
+	r = args->base_ino ? adopt_base(sg, args) : adopt_dir(sg, args);
+	if (r)
+		return r;
+	sg->row.core.ino = sg->ino;
+	set_times(sg);
+	return 0;
+}
+
+int store_stage(struct store *st, const struct store_stage_args *args,
+		struct store_staged **ret_staged)
+{
+	struct store_staged *sg = calloc(1, sizeof(*sg));
+	int r;
+
+	if (!sg)
+		return -ENOMEM;
+	sg->st = st;
+	sg->content.fd = -1;
+	pthread_mutex_init(&sg->lock, NULL);
+	r = staged_begin(sg, args);
+	if (r) {
+		store_staged_free(sg);
+		return r;
+	}
+	*ret_staged = sg;
+	return 0;
+}
+
+void store_staged_free(struct store_staged *sg)
+{
+	if (!sg)
+		return;
+	if (sg->intent.recorded) {
+		int r = staged_withdraw(sg, false);
+
+		if (r)
+			log_error("%s: %.*s: an unpublished value could not be withdrawn "
+				  "and may appear when the store is opened again: %s",
+				  sg->st->path, (int)sg->intent.name.len,
+				  (const char *)sg->intent.name.data, strerror(-r));
+	}
+	if (sg->content.limits.be)
+		content_deinit(&sg->content, !sg->published);
+	store_gen_close(sg->base);
+	buf_deinit(&sg->intent.name);
+	buf_deinit(&sg->ttl_text);
+	buf_deinit(&sg->xattrs);
+	pthread_mutex_destroy(&sg->lock);
+	free(sg);
+}
+
+uint64_t store_staged_ino(const struct store_staged *sg)
+{
+	return sg->ino;
+}
+
+/* ---- the base's content ---- */
+
+/* -ENOSPC: remembered, as that of a write. */
+static int take_room(struct store_staged *sg, uint64_t len)
+{
+	int r = room_take(sg->st, len);
+
+	if (r && !sg->content.error)
+		sg->content.error = r;
+	return r;
+}
+
+/* A quota, say, may be full where the disk is not: gc can help with both. */
+static int write_content(struct store_staged *sg, const void *data, size_t len,
+			 uint64_t off)
+{
+	int before = sg->content.error;
+	int r;
+
+	r = take_room(sg, len);
+	if (r)
+		return r;
+	r = content_write(&sg->content, data, len, off);
+	if ((r != -ENOSPC && r != -EDQUOT) || before || !gc_make_room(sg->st))
+		return r;
+	sg->content.error = 0;
+	return content_write(&sg->content, data, len, off);
+}
+
+/* Copy from a generation; *ret_len is short at its end. */
+static int copy_in(struct store_staged *sg, uint64_t off, struct store_gen *src,
+		   uint64_t src_off, uint64_t len, uint64_t *ret_len)
+{
+	uint8_t *data = malloc(len < COPY_BYTES ? (size_t)len : COPY_BYTES);
+	uint64_t done = 0;
+	int r = data ? 0 : -ENOMEM;
+
+	while (!r && done < len) {
+		size_t want = len - done < COPY_BYTES ? (size_t)(len - done) : COPY_BYTES;
+		size_t n;
+
+		r = store_gen_read(src, data, want, src_off + done, &n);
+		if (!r && n)
+			r = write_content(sg, data, n, off + done);
+		if (r || !n)
+			break;
+		done += n;
+	}
+	free(data);
+	if (!r)
+		*ret_len = done;
+	return r;
+}
+
+/* The first `size` bytes of the base, its holes as holes. */
+static int copy_base(struct store_staged *sg, uint64_t size)
+{
+	uint64_t at = 0, data, hole, copied;
+	int r = 0;
+
+	while (!r && at < size) {
+		r = store_gen_seek(sg->base, at, SEEK_DATA, &data);
+		if (r == -ENXIO || (!r && data >= size)) {
+			r = 0;
+			break;
+		}
+		if (!r)
+			r = store_gen_seek(sg->base, data, SEEK_HOLE, &hole);
+		if (r)
+			break;
+		if (hole > size)
+			hole = size;
+		r = copy_in(sg, data, sg->base, data, hole - data, &copied);
+		at = hole;
+	}
+	return r ? r : content_truncate(&sg->content, size);
+}
+
+/*
+ * Before the content is changed. Of the base, `keep` bytes at most are still
+ * wanted. An intent that says the value is complete must go first.
+ */
+static int begin_change(struct store_staged *sg, uint64_t keep)
+{
+	int r = 0;
+
+	assert(!sg->published);
+	if (sg->intent.recorded)
+		r = staged_withdraw(sg, true);
+	if (!r && sg->base) {
+		uint64_t size = gen_size(sg->base);
+
+		r = copy_base(sg, keep < size ? keep : size);
+		if (!r) {
+			store_gen_close(sg->base);
+			sg->base = NULL;
+		}
+	}
+	if (r && !sg->content.error)
+		sg->content.error = r;
+	return r;
+}
+
+static void end_change(struct store_staged *sg)
+{
+	sg->writes++;
+	sg->row.core.mtime_ns = sg->row.core.ctime_ns = time_now_ns();
+}
+
+static uint64_t size_of(const struct store_staged *sg)
+{
+	return sg->base ? gen_size(sg->base) : sg->content.size_bytes;
+}
+
+/* ---- reading and writing ---- */
+
+int store_staged_read(struct store_staged *sg, void *data, size_t len, uint64_t off,
+		      size_t *ret_len)
+{
+	CLEANUP_UNLOCK pthread_mutex_t *held = mutex_hold(&sg->lock);
+
+	if (sg->base)
+		return store_gen_read(sg->base, data, len, off, ret_len);
+	return content_read(&sg->content, data, len, off, ret_len);
+}
+
+static int write_locked(struct store_staged *sg, const void *data, size_t len,
+			uint64_t off)
+{
+	int r;
+
+	if (!len)
+		return 0;
+	r = begin_change(sg, UINT64_MAX);
+	if (!r)
+		r = write_content(sg, data, len, off);
+	if (!r)
+		end_change(sg);
+	return r;
+}
+
+int store_staged_write(struct store_staged *sg, const void *data, size_t len,
+		       uint64_t off)
+{
+	CLEANUP_UNLOCK pthread_mutex_t *held = mutex_hold(&sg->lock);
+
+	return write_locked(sg, data, len, off);
+}
+
+int store_staged_truncate(struct store_staged *sg, uint64_t size_bytes)
+{
+	CLEANUP_UNLOCK pthread_mutex_t *held = mutex_hold(&sg->lock);
+	int r;
+
+	if (size_bytes == size_of(sg)) { /* nothing changes but the times */
+		sg->row.core.mtime_ns = time_now_ns();
+		staged_attr_changed(sg);
+		return 0;
+	}
+	r = begin_change(sg, size_bytes);
+	if (!r)
+		r = content_truncate(&sg->content, size_bytes);
+	if (!r)
+		end_change(sg);
+	return r;
+}
+
+int store_staged_allocate(struct store_staged *sg, int mode, uint64_t off, uint64_t len)
+{
+	CLEANUP_UNLOCK pthread_mutex_t *held = mutex_hold(&sg->lock);
+	int r = 0;
+
+	/* Refused before anything was changed: nothing is remembered. */
+	if (!(mode & FALLOC_FL_PUNCH_HOLE) && len <= (uint64_t)STORE_FILE_MAX)
+		r = room_take(sg->st, len);
+	if (!r)
+		r = begin_change(sg, UINT64_MAX);
+	if (!r)
+		r = content_allocate(&sg->content, mode, off, len);
+	if (!r)
+		end_change(sg);
+	return r;
+}
+
+int store_staged_seek(struct store_staged *sg, uint64_t off, int whence,
+		      uint64_t *ret_off)
+{
+	CLEANUP_UNLOCK pthread_mutex_t *held = mutex_hold(&sg->lock);
+
+	if (sg->base)
+		return store_gen_seek(sg->base, off, whence, ret_off);
+	return content_seek(&sg->content, off, whence, ret_off);
+}
+
+int store_staged_copy(struct store_staged *sg, uint64_t off, struct store_gen *src,
+		      uint64_t src_off, size_t len, size_t *ret_len)
+{
+	CLEANUP_UNLOCK pthread_mutex_t *held = mutex_hold(&sg->lock);
+	uint64_t copied;
+	int r;
+
+	if (!len || src_off >= gen_size(src)) {
+		*ret_len = 0;
+		return 0;
+	}
+	r = begin_change(sg, UINT64_MAX);
+	if (!r)
+		r = copy_in(sg, off, src, src_off, len, &copied);
+	if (r)
+		return r;
+	end_change(sg);
+	*ret_len = (size_t)copied;
+	return 0;
+}
+
+/* ---- fsync ---- */
+
+/*
+ * The extent is synced without the lock, through a descriptor of its own: the
+ * content may become small meanwhile. What stays in memory is put on the disk by
+ * store_staged_flush().
+ */
+int store_staged_sync(struct store_staged *sg)
+{
+	uint64_t writes;
+	int fd = -1, r = 0;
+
+	pthread_mutex_lock(&sg->lock);
+	writes = sg->writes;
+	r = sg->content.error;
+	if (!r && !content_in_memory(&sg->content)) {
+		fd = fcntl(sg->content.fd, F_DUPFD_CLOEXEC, 0);
+		r = fd < 0 ? -errno : 0;
+	}
+	pthread_mutex_unlock(&sg->lock);
+	if (r)
+		return r;
+	if (fd >= 0) {
+		r = fdatasync(fd) ? -errno : 0;
+		close(fd);
+	}
+
+	pthread_mutex_lock(&sg->lock);
+	if (r && !sg->content.error) /* the dirty pages are gone */
+		sg->content.error = r;
+	if (!r && writes >= sg->synced_writes) {
+		sg->synced_writes = writes;
+		sg->synced = true;
+	}
+	pthread_mutex_unlock(&sg->lock);
+	return r;
+}

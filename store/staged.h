@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A value being written: what staged.c, publish.c and staged_attr.c share. */
+#ifndef MEMOFS_STORE_STAGED_H
+#define MEMOFS_STORE_STAGED_H
+
+#include "store/content.h"
+#include "store/internal.h"
+
+/* What is on disk of a value that was fsynced and closed, but not published. */
+struct intent {
+	bool recorded; /* there may be rows of it */
+	bool durable;  /* there are, and they are synced: the fields below are set */
+	uint64_t writes, attr_changes; /* as they were then */
+	uint64_t branch;
+	struct buf name;
+	struct row_core core; /* says which rows there are */
+};
+
+struct store_staged {
+	struct store *st;
+	uint64_t ino;	    /* fixed */
+	uint64_t base_ino;  /* fixed; 0: none */
+	bool base_replaced; /* fixed: begun with the content cut off */
+
+	pthread_mutex_t lock; /* of all below; taken before `names` */
+	/* The base while its content has not been copied: then it is the content. */
+	struct store_gen *base;
+	struct content content;
+	/* Borrows ttl_text and xattrs; size, layout and hash are set when sealed. */
+	struct inode_row row;
+	struct buf ttl_text, xattrs;
+	int64_t inherited_ttl_ns; /* for the attributes shown */
+	uint64_t writes;	  /* changes of the content */
+	bool synced;		  /* fsync was called */
+	uint64_t synced_writes;	  /* how many of them are on disk */
+	uint64_t attr_changes;
+	struct intent intent;
+	bool published;
+};
+
+/* To be called under the lock whenever an attribute was changed. */
+static inline void staged_attr_changed(struct store_staged *sg)
+{
+	sg->attr_changes++;
+	sg->row.core.ctime_ns = time_now_ns();
+}
+
+static inline bool staged_content_changed(const struct store_staged *sg)
+{
+	return !sg->base_ino || sg->base_replaced || sg->writes;
+}
+
+/* Delete the intent from the disk, synced with `sync`. Under the lock. */
+int staged_withdraw(struct store_staged *sg, bool sync);
+
+#endif

@@ -1,0 +1,392 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The cache engine: names, generations, versions, ttl, contents.
+ *
+ * It knows nothing of FUSE. Words are those of the design: an entry is what is
+ * published under a name; a generation is one immutable content of it with an
+ * inode number of its own that is never used again; to publish is the one
+ * atomic step that makes a generation current; a branch is the set of children
+ * a directory has at one version.
+ *
+ * Names live in branches, not in directories: `store_branch()` turns a
+ * directory and a version into the branch, and every call that names a child
+ * takes (branch, name). A branch number is stable and never used again. The
+ * number of a directory's unnamed version is the directory's own inode number.
+ *
+ * All functions may be called from any thread. They return 0 or -errno; outputs
+ * are last and untouched on failure. Besides what each one lists, any may
+ * return -EIO (the database failed; it is in the log), -ENOMEM, and those that
+ * change something -ENOSPC and -EROFS. Times are nanoseconds since the epoch.
+ */
+#ifndef MEMOFS_STORE_STORE_H
+#define MEMOFS_STORE_STORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "store/util/buf.h"
+#include "store/util/duration.h"
+#include "store/util/err.h"
+
+#define STORE_ROOT_INO UINT64_C(1)
+#define STORE_NAME_MAX 255
+#define STORE_VERSION_MAX 255
+#define STORE_SYMLINK_MAX 4095
+/* Bytes of one entry: its checksums, in memory once all was read, are 64 MiB. */
+#define STORE_FILE_MAX (INT64_C(1) << 40)
+/* Foreign user.* attributes of one inode: names and values together. */
+#define STORE_XATTR_MAX (16 * 1024)
+
+struct store;
+
+enum store_kind { STORE_ROCKSDB, STORE_MEMORY };
+
+struct store_options {
+	enum store_kind kind;
+	const char *path;     /* directory; made if its parent exists; NULL for memory */
+	uint64_t cache_bytes; /* database cache; 0: default (32 MiB) */
+	/* Up to here a value lives in the database, above in an extent. */
+	uint32_t small_max_bytes;     /* 0: default */
+	uint64_t staged_memory_bytes; /* all values being written; 0: default (64 MiB) */
+	/* Of the disk, left free; 0: default (16 MiB). An eighth of it at most. */
+	uint64_t reserve_bytes;
+	/* Of the root directory when the store is made. */
+	uid_t root_uid;
+	gid_t root_gid;
+	mode_t root_mode;
+};
+
+/*
+ * Open or make a store and lock it. A message tells what is wrong and what to
+ * do: -EBUSY (another process has it: names it), -EUCLEAN (damaged), -EPROTO
+ * (a format this program does not know), -ENOTDIR, -EROFS, -ENOSPC, -EACCES,
+ * -ENOENT (parent missing), -ENOTEMPTY (the directory holds something else).
+ */
+int store_open(const struct store_options *opt, struct store **ret_store,
+	       struct errmsg *err);
+
+/*
+ * Close: waits for background work, writes counters, syncs. Every struct
+ * store_gen, store_staged and store_dir of it must be gone. NULL is fine.
+ */
+void store_close(struct store *st);
+
+/* Change the lock's text, so that others can be told where it is mounted. */
+void store_lock_note(struct store *st, const char *mountpoint);
+
+/* Everything published before this call survives power loss after it. */
+int store_sync(struct store *st);
+
+struct store_stats {
+	uint64_t entries; /* files and symlinks that exist, expired ones included */
+	uint64_t dirs;
+	uint64_t bytes;	       /* their contents */
+	uint64_t memory_bytes; /* the database's caches and buffers */
+	uint64_t staged_bytes; /* in memory, of values being written */
+	uint64_t db_disk_bytes;
+	uint64_t disk_total_bytes, disk_free_bytes; /* of the file system */
+	uint64_t disk_avail_bytes; /* that may be taken: without what is kept free */
+};
+int store_stats(struct store *st, struct store_stats *ret_stats);
+
+/* ---- what an inode is -------------------------------------------------- */
+
+struct store_attr {
+	uint64_t ino;
+	mode_t mode; /* type (S_IFREG, S_IFDIR, S_IFLNK) and permissions */
+	uid_t uid;
+	gid_t gid;
+	uint64_t size_bytes; /* a symlink's: length of its target */
+	uint64_t disk_bytes; /* for st_blocks */
+	int64_t atime_ns, mtime_ns, ctime_ns;
+	int64_t created_ns; /* when it was published */
+	int64_t expires_ns; /* as it is now, inheritance included; DURATION_NONE: never */
+};
+
+/* True when the entry is no longer a hit. Directories never expire. */
+static inline bool store_attr_expired(const struct store_attr *a, int64_t now_ns)
+{
+	return a->expires_ns <= now_ns;
+}
+
+/*
+ * -ENOENT: no such inode, unlinked, or replaced. It does answer for expired
+ * entries: compare expires_ns.
+ */
+int store_getattr(struct store *st, uint64_t ino, struct store_attr *ret_attr);
+
+/* Where an inode is: its branch and name. -ENOENT as above, -EINVAL the root. */
+int store_where(struct store *st, uint64_t ino, uint64_t *ret_branch,
+		struct buf *ret_name);
+
+enum store_set {
+	STORE_SET_MODE = 1 << 0, /* permission bits only */
+	STORE_SET_UID = 1 << 1,
+	STORE_SET_GID = 1 << 2,
+	STORE_SET_ATIME = 1 << 3,
+	STORE_SET_MTIME = 1 << 4,
+};
+/* Change what `set` names, from `attr`. ctime becomes now. -ENOENT. */
+int store_setattr(struct store *st, uint64_t ino, unsigned int set,
+		  const struct store_attr *attr, struct store_attr *ret_attr);
+
+int store_readlink(struct store *st, uint64_t ino, struct buf *ret_target); /* -EINVAL */
+
+/* ---- directories, versions, branches ----------------------------------- */
+
+/*
+ * The branch of a directory at `version`; NULL means the directory's current
+ * version, "" the unnamed one. With `create`, a version that was never written
+ * gets its branch; without, *ret_branch is 0, which every lookup answers with
+ * -ENOENT and every listing with nothing. -ENOENT: no such directory; -ENOTDIR;
+ * -EINVAL: not a version (see store_version_valid).
+ */
+int store_branch(struct store *st, uint64_t dir_ino, const char *version, bool create,
+		 uint64_t *ret_branch);
+
+/* The directory and version a branch belongs to. -ENOENT. */
+int store_branch_owner(struct store *st, uint64_t branch, uint64_t *ret_dir_ino,
+		       struct buf *ret_version);
+
+/* 0..255 bytes, no slash, no NUL, no control characters, not "." or "..". */
+bool store_version_valid(const char *version, size_t len);
+
+/* Current version; empty when it is the unnamed one. -ENOENT, -ENOTDIR. */
+int store_version_get(struct store *st, uint64_t dir_ino, struct buf *ret_version);
+/* Switch in O(1). "" is the unnamed version. -EINVAL, -ENOENT, -ENOTDIR. */
+int store_version_set(struct store *st, uint64_t dir_ino, const char *version);
+/* Call `each` for every named version that has a branch, until non-zero. */
+int store_version_list(struct store *st, uint64_t dir_ino,
+		       int (*each)(void *arg, const char *version, uint64_t branch),
+		       void *arg);
+
+/* The directory that holds `dir_ino` (the root holds itself). -ENOENT, -ENOTDIR. */
+int store_parent(struct store *st, uint64_t dir_ino, uint64_t *ret_parent_ino,
+		 uint64_t *ret_parent_branch);
+
+/* ---- names -------------------------------------------------------------- */
+
+/* The live entry or directory of that name. -ENOENT: absent or expired. */
+int store_lookup(struct store *st, uint64_t branch, const char *name,
+		 struct store_attr *ret_attr);
+
+/*
+ * -EEXIST: a live one is there (an expired one is replaced). -ENOENT: the
+ * branch's directory is gone. -ENAMETOOLONG. Ownership and mode are taken as
+ * given, except that a set-group-id parent passes on its group (and, to a
+ * directory, the bit).
+ */
+int store_mkdir(struct store *st, uint64_t branch, const char *name, mode_t mode,
+		uid_t uid, gid_t gid, struct store_attr *ret_attr);
+int store_symlink(struct store *st, uint64_t branch, const char *name, const char *target,
+		  uid_t uid, gid_t gid, struct store_attr *ret_attr);
+
+/* -ENOENT absent or expired, -EISDIR. */
+int store_unlink(struct store *st, uint64_t branch, const char *name);
+/*
+ * -ENOENT, -ENOTDIR, -ENOTEMPTY: a live child is visible at the current
+ * version. What only other versions hold, and what has expired, goes with it,
+ * in the background.
+ */
+int store_rmdir(struct store *st, uint64_t branch, const char *name);
+
+enum store_rename { STORE_RENAME_NOREPLACE = 1 << 0, STORE_RENAME_EXCHANGE = 1 << 1 };
+/*
+ * rename(2): -ENOENT, -EEXIST, -ENOTEMPTY, -EISDIR, -ENOTDIR, -EINVAL (a
+ * directory into itself). The clock of a ttl does not restart. Renaming an
+ * inode to itself is a success. `ret_replaced_ino`, if not NULL, gets the inode
+ * that lost its name, or 0.
+ */
+int store_rename(struct store *st, uint64_t from_branch, const char *from,
+		 uint64_t to_branch, const char *to, unsigned int flags,
+		 uint64_t *ret_replaced_ino);
+
+/*
+ * A listing as it was when it was opened; entries that expire are left out from
+ * then on. `off` names a position: 0 is the start, others are what
+ * store_dir_next() gave, and stay good until the listing is closed.
+ * One thread at a time.
+ */
+struct store_dir;
+struct store_dirent {
+	const char *name;  /* until the next call */
+	uint64_t next_off; /* position after this one */
+	struct store_attr attr;
+};
+int store_dir_open(struct store *st, uint64_t branch, struct store_dir **ret_dir);
+int store_dir_seek(struct store_dir *dir, uint64_t off);
+/* -ENOENT at the end. */
+int store_dir_next(struct store_dir *dir, struct store_dirent *ret_ent);
+void store_dir_close(struct store_dir *dir); /* NULL is fine */
+
+/* ---- reading a generation ----------------------------------------------- */
+
+/*
+ * An open generation. It keeps its content through overwrite, expiry, rename
+ * and removal until it is closed. Opens of one inode share one object.
+ */
+struct store_gen;
+
+/*
+ * -ENOENT: gone or replaced; -ETIME: it has expired; -EINVAL: not a file;
+ * -EUCLEAN: its content is missing or damaged (logged; the entry has been
+ * dropped, so that the next lookup misses).
+ */
+int store_gen_open(struct store *st, uint64_t ino, struct store_gen **ret_gen);
+void store_gen_close(struct store_gen *gen); /* NULL is fine */
+/*
+ * Another reference to what is open already, even if it was removed or has
+ * expired: for opening it again through its descriptor. -ENOENT: not open.
+ */
+int store_gen_reopen(struct store *st, uint64_t ino, struct store_gen **ret_gen);
+/*
+ * Read up to `len` bytes; *ret_len is short only at the end. Every block is
+ * checked before its bytes are given out: -EUCLEAN drops the entry.
+ */
+int store_gen_read(struct store_gen *gen, void *data, size_t len, uint64_t off,
+		   size_t *ret_len);
+/* lseek(2) with SEEK_DATA or SEEK_HOLE. -ENXIO. */
+int store_gen_seek(struct store_gen *gen, uint64_t off, int whence, uint64_t *ret_off);
+/* The attributes of an inode that is open, even if it was removed. -ENOENT: not open. */
+int store_gen_attr_by_ino(struct store *st, uint64_t ino, struct store_attr *ret_attr);
+/* Count one read of it (the `hits` attribute). Cheap; kept in memory for a while. */
+void store_gen_hit(struct store_gen *gen);
+
+/* ---- writing a generation ------------------------------------------------ */
+
+/*
+ * A value being written: private, no name until it is published. It has an
+ * inode number from the start and keeps it. Safe from several threads.
+ * Memory is spilled to an extent when it grows.
+ */
+struct store_staged;
+
+struct store_writer {
+	uid_t uid;
+	gid_t gid;
+	pid_t pid;
+	char comm[32];
+};
+
+/*
+ * Begin. `base_ino`, if not 0, is the generation being overwritten: its mode,
+ * owner, ttl and foreign attributes are taken over, and its content too unless
+ * `truncate` (-ENOENT, -EUCLEAN: as store_gen_open; expired is fine when
+ * truncate is set, else -ETIME). Otherwise mode, uid and gid are as given (a
+ * set-group-id directory passes on its group).
+ */
+struct store_stage_args {
+	uint64_t branch; /* where it will be published, unless renamed */
+	uint64_t base_ino;
+	bool truncate;
+	mode_t mode;
+	struct store_writer writer;
+};
+int store_stage(struct store *st, const struct store_stage_args *args,
+		struct store_staged **ret_staged);
+
+uint64_t store_staged_ino(const struct store_staged *sg);
+void store_staged_attr(struct store_staged *sg, struct store_attr *ret_attr);
+int store_staged_setattr(struct store_staged *sg, unsigned int set,
+			 const struct store_attr *attr, struct store_attr *ret_attr);
+int store_staged_read(struct store_staged *sg, void *data, size_t len, uint64_t off,
+		      size_t *ret_len);
+/* -EFBIG, -ENOSPC, -EDQUOT. A failed write also fails the publish. */
+int store_staged_write(struct store_staged *sg, const void *data, size_t len,
+		       uint64_t off);
+int store_staged_truncate(struct store_staged *sg, uint64_t size_bytes);
+/* fallocate(2): 0, KEEP_SIZE, PUNCH_HOLE|KEEP_SIZE, ZERO_RANGE; else -EOPNOTSUPP. */
+int store_staged_allocate(struct store_staged *sg, int mode, uint64_t off, uint64_t len);
+int store_staged_seek(struct store_staged *sg, uint64_t off, int whence,
+		      uint64_t *ret_off);
+/* Copy from an open generation without passing the bytes through the caller. */
+int store_staged_copy(struct store_staged *sg, uint64_t off, struct store_gen *src,
+		      uint64_t src_off, size_t len, size_t *ret_len);
+
+/*
+ * fsync(2): what was written so far is on disk, and the close that follows will
+ * be too (store_staged_flush).
+ */
+int store_staged_sync(struct store_staged *sg);
+
+/*
+ * To be called at each close(2) of a descriptor, before the last is known:
+ * reports a deferred write error, and, if everything written so far was
+ * fsynced, records on disk that the value is complete under (branch, name), so
+ * that it is published even if power is lost before store_publish().
+ */
+int store_staged_flush(struct store_staged *sg, uint64_t branch, const char *name);
+
+/*
+ * Make it the current generation of (branch, name), atomically. The previous
+ * one loses its name (*ret_replaced_ino, or 0; may be NULL). Where a base was
+ * given and nothing changed, nothing is published; where only attributes did
+ * and the base is still current, the base gets them. *ret_ino, if not NULL, is
+ * the inode now at the name. Times: mtime stays as written or set; `created`
+ * is now. -ENOENT: the directory is gone; -EISDIR: a directory has the name;
+ * -EEXIST: with `noreplace`, a live entry has it; or a deferred write error.
+ * In all cases the object stays readable until it is freed.
+ */
+int store_publish(struct store_staged *sg, uint64_t branch, const char *name,
+		  bool noreplace, uint64_t *ret_ino, uint64_t *ret_replaced_ino);
+
+/* Free it; if it was not published, the content is dropped. NULL is fine. */
+void store_staged_free(struct store_staged *sg);
+
+/* ---- attributes ------------------------------------------------------------ */
+
+/*
+ * ttl: DURATION_UNSET (inherited), DURATION_NONE, or a duration. `text` is what
+ * the user wrote and is given back. -EINVAL is the caller's to find: parse first.
+ */
+int store_ttl_set(struct store *st, uint64_t ino, int64_t ttl_ns, const char *text);
+/* The inode's own. *ret_ttl_ns is DURATION_UNSET when it has none. */
+int store_ttl_get(struct store *st, uint64_t ino, int64_t *ret_ttl_ns,
+		  struct buf *ret_text);
+
+/* Foreign attributes (user.* but not user.cache.*), kept as they are. */
+enum store_xattr { STORE_XATTR_CREATE = 1 << 0, STORE_XATTR_REPLACE = 1 << 1 };
+/* -EEXIST, -ENODATA, -E2BIG (one value over 16 KiB), -ENOSPC (all together). */
+int store_xattr_set(struct store *st, uint64_t ino, const char *name, struct slice value,
+		    unsigned int flags);
+int store_xattr_get(struct store *st, uint64_t ino, const char *name,
+		    struct buf *ret_value);
+/* Appends each name with its NUL. */
+int store_xattr_list(struct store *st, uint64_t ino, struct buf *ret_names);
+int store_xattr_remove(struct store *st, uint64_t ino, const char *name); /* -ENODATA */
+
+/* The same on a value that is still being written. */
+int store_staged_ttl_set(struct store_staged *sg, int64_t ttl_ns, const char *text);
+int store_staged_ttl_get(struct store_staged *sg, int64_t *ret_ttl_ns,
+			 struct buf *ret_text);
+int store_staged_xattr_set(struct store_staged *sg, const char *name, struct slice value,
+			   unsigned int flags);
+int store_staged_xattr_get(struct store_staged *sg, const char *name,
+			   struct buf *ret_value);
+int store_staged_xattr_list(struct store_staged *sg, struct buf *ret_names);
+int store_staged_xattr_remove(struct store_staged *sg, const char *name);
+
+struct store_facts {
+	uint8_t hash[16]; /* XXH3-128 of the content, big-endian as xxh128sum prints it */
+	bool has_hash;	  /* files only; not with more than 1 GiB of holes */
+	uint64_t hits;
+	double cost_s; /* negative: not known */
+	struct store_writer writer;
+};
+/* What is asked for by name. Files and symlinks. -ENOENT. */
+int store_facts(struct store *st, uint64_t ino, struct store_facts *ret_facts);
+int store_cost_set(struct store *st, uint64_t ino, double cost_s);
+int store_staged_cost_set(struct store_staged *sg, double cost_s);
+
+/* ---- background -------------------------------------------------------------- */
+
+/*
+ * Work that was put off: deleting old generations, syncing extents, counting
+ * hits. A thread of the store does it by itself; tests call this to have all of
+ * it done when it returns.
+ */
+int store_settle(struct store *st);
+
+#endif

@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The sink is one descriptor, whose number never changes while threads run:
+ * log_reopen() puts the new file under the old number with dup3(2), which the
+ * kernel does atomically. So a line is one write(2) and needs no lock; files
+ * are opened for appending, so that lines of several processes do not mix.
+ */
+#include "store/util/log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <syslog.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "store/util/text.h"
+
+/* A longer line is cut. Room for a message with a path of PATH_MAX in it. */
+#define LINE_MAX_BYTES 6144
+
+static struct {
+	_Atomic enum log_level level;
+	enum log_sink sink;
+	int fd;
+	char *path; /* absolute, so that reopening does not depend on the cwd */
+} out = {.level = LOG_LEVEL_INFO, .sink = LOG_SINK_STDERR, .fd = STDERR_FILENO};
+
+static const struct {
+	const char *name;
+	int priority; /* of syslog(3) */
+} levels[] = {
+    [LOG_LEVEL_ERROR] = {"error", LOG_ERR},
+    [LOG_LEVEL_WARNING] = {"warning", LOG_WARNING},
+    [LOG_LEVEL_INFO] = {"info", LOG_INFO},
+    [LOG_LEVEL_DEBUG] = {"debug", LOG_DEBUG},
+};
+#define LEVEL_COUNT (sizeof(levels) / sizeof(levels[0]))
+
+static int open_file(const char *path, int *ret_fd, struct errmsg *err)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY, 0640);
+
+	if (fd < 0) {
+		int errnum = errno;
+
+		return err_set(err, errnum, "cannot open the log %s: %s", path,
+			       strerror(errnum));
+	}
+	*ret_fd = fd;
+	return 0;
+}
+
+static char *absolute_path(const char *path)
+{
+	char *cwd, *abs = NULL;
+
+	if (path[0] == '/')
+		return strdup(path);
+	cwd = getcwd(NULL, 0);
+	if (cwd && asprintf(&abs, "%s/%s", cwd, path) < 0)
+		abs = NULL;
+	free(cwd);
+	return abs;
+}
+
+static int open_file_sink(const char *path, struct errmsg *err)
+{
+	char *abs = absolute_path(path);
+	int fd = -1, r;
+
+	if (!abs)
+		return err_set(err, errno, "cannot open the log %s: %m", path);
+	r = open_file(abs, &fd, err);
+	if (r) {
+		free(abs);
+		return r;
+	}
+	log_close();
+	out.path = abs;
+	out.fd = fd;
+	out.sink = LOG_SINK_FILE;
+	return 0;
+}
+
+int log_open(enum log_sink sink, const char *path, struct errmsg *err)
+{
+	if (sink == LOG_SINK_FILE)
+		return open_file_sink(path, err);
+	log_close();
+	if (sink == LOG_SINK_SYSLOG)
+		openlog("memofs", LOG_PID, LOG_DAEMON);
+	out.sink = sink;
+	return 0;
+}
+
+int log_reopen(struct errmsg *err)
+{
+	int fd = -1, r;
+
+	if (out.sink != LOG_SINK_FILE)
+		return 0;
+	r = open_file(out.path, &fd, err);
+	if (r)
+		return r;
+	if (dup3(fd, out.fd, O_CLOEXEC) < 0)
+		r = err_set(err, errno, "cannot reopen the log %s: %m", out.path);
+	close(fd);
+	return r;
+}
+
+void log_close(void)
+{
+	if (out.sink == LOG_SINK_FILE)
+		close(out.fd);
+	else if (out.sink == LOG_SINK_SYSLOG)
+		closelog();
+	free(out.path);
+	out.path = NULL;
+	out.fd = STDERR_FILENO;
+	out.sink = LOG_SINK_STDERR;
+}
+
+void log_set_level(enum log_level level)
+{
+	atomic_store_explicit(&out.level, level, memory_order_relaxed);
+}
+
+int log_level_parse(const char *text, enum log_level *ret_level)
+{
+	for (size_t i = 0; i < LEVEL_COUNT; i++) {
+		if (strcmp(text, levels[i].name) == 0) {
+			*ret_level = (enum log_level)i;
+			return 0;
+		}
+	}
+	return -EINVAL;
+}
+
+const char *log_level_name(enum log_level level)
+{
+	return levels[level].name;
+}
+
+/* "2026-01-31T12:00:00.250Z warning: "; returns its length. */
+static size_t print_head(char *line, size_t cap, enum log_level level)
+{
+	struct timespec now;
+	struct tm tm;
+	size_t n;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	gmtime_r(&now.tv_sec, &tm);
+	n = strftime(line, cap, "%Y-%m-%dT%H:%M:%S", &tm);
+	n += (size_t)snprintf(line + n, cap - n, ".%03ldZ %s: ", now.tv_nsec / 1000000,
+			      levels[level].name);
+	return n;
+}
+
+/* A log that cannot be written has nobody to tell. */
+static void write_all(int fd, const char *data, size_t len)
+{
+	while (len) {
+		ssize_t n = write(fd, data, len);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return;
+		data += n;
+		len -= (size_t)n;
+	}
+}
+
+static void write_syslog(enum log_level level, const char *text, size_t len)
+{
+	char line[LINE_MAX_BYTES];
+
+	text_escape(line, sizeof(line), text, len);
+	syslog(levels[level].priority, "%s", line);
+}
+
+static void write_line(enum log_level level, const char *text, size_t len)
+{
+	char line[LINE_MAX_BYTES + 1];
+	size_t n = print_head(line, sizeof(line), level);
+
+	n += text_escape(line + n, sizeof(line) - n - 1, text, len);
+	line[n++] = '\n';
+	write_all(out.fd, line, n);
+}
+
+void log_at(enum log_level level, const char *fmt, ...)
+{
+	int saved_errno = errno;
+	char text[LINE_MAX_BYTES];
+	va_list ap;
+	int n;
+
+	if (level > atomic_load_explicit(&out.level, memory_order_relaxed))
+		return;
+	va_start(ap, fmt);
+	n = vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	if (n < 0)
+		n = 0;
+	if (n >= (int)sizeof(text))
+		n = (int)sizeof(text) - 1;
+	if (out.sink == LOG_SINK_SYSLOG)
+		write_syslog(level, text, (size_t)n);
+	else
+		write_line(level, text, (size_t)n);
+	errno = saved_errno;
+}

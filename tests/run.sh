@@ -1,0 +1,154 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# Install, build and run every default test: first a normal build, then one with
+# AddressSanitizer and UBSan, then one with ThreadSanitizer.
+#
+# usage: tests/run.sh [--quick] [--no-install] [SUITE...]
+#
+#   --quick        the normal build only
+#   --no-install   do not look for packages
+#   SUITE          unit, conformance, mount (these by default), slow
+#
+# The last line says how many tests passed, failed and were skipped. The builds
+# stay in build-test/ (or $MEMOFS_TEST_BUILD); nothing else does.
+set -eu
+
+source=$(cd "$(dirname "$0")/.." && pwd)
+builds=${MEMOFS_TEST_BUILD:-$source/build-test}
+variants='plain asan tsan'
+install=1
+suites=''
+tmp=''
+jobs=$(nproc)
+
+usage() {
+	sed -n 's/^# \{0,1\}//; 6,13p' "$source/tests/run.sh"
+}
+
+while [ $# -gt 0 ]; do
+	case $1 in
+	--quick) variants=plain ;;
+	--no-install) install=0 ;;
+	-h | --help)
+		usage
+		exit 0
+		;;
+	unit | conformance | mount | slow) suites="$suites $1" ;;
+	*)
+		echo "run.sh: unknown argument \"$1\"" >&2
+		usage >&2
+		exit 2
+		;;
+	esac
+	shift
+done
+[ -n "$suites" ] || suites='unit conformance mount'
+
+# Mounts that a killed test left are not left to the machine.
+cleanup() {
+	status=$?
+	trap - EXIT
+	trap '' HUP INT TERM
+	cd /
+	[ -z "$tmp" ] || remove_temporary || status=1
+	exit $status
+}
+
+remove_temporary() {
+	left=$(awk -v t="$tmp/" 'index($5, t) == 1 { print $5 }' /proc/self/mountinfo | sort -r)
+	for mnt in $left; do
+		echo "run.sh: a test left $mnt mounted" >&2
+		umount -l "$mnt" 2>/dev/null || fusermount3 -u -z "$mnt"
+	done
+	rm -rf --one-file-system "$tmp"
+	[ -z "$left" ]
+}
+
+trap cleanup EXIT
+trap 'exit 130' INT
+trap 'exit 143' HUP TERM
+
+# Old ThreadSanitizers die when addresses are randomised over more bits than they
+# know of (vm.mmap_rnd_bits > 28); without randomisation they work.
+tsan_prefix() {
+	printf 'int main(void) { return 0; }\n' |
+		${CC:-cc} -fsanitize=thread -x c -o "$tmp/tsan-probe" - || {
+		echo 'run.sh: the compiler has no ThreadSanitizer' >&2
+		return 1
+	}
+	for try in 1 2 3 4 5 6 7 8; do
+		"$tmp/tsan-probe" 2>/dev/null && continue
+		if setarch -R "$tmp/tsan-probe" 2>/dev/null; then
+			echo "setarch -R"
+			return 0
+		fi
+		echo "run.sh: ThreadSanitizer does not work on this kernel (try $try)" >&2
+		return 1
+	done
+}
+
+# All sanitizers end the program at the first report.
+configure() {
+	case $1 in
+	plain) set -- "$1" ;;
+	asan) set -- "$1" -Db_sanitize=address,undefined -Db_lundef=false -Doptimization=1 ;;
+	tsan) set -- "$1" -Db_sanitize=thread -Db_lundef=false -Doptimization=1 ;;
+	esac
+	variant=$1
+	shift
+	[ -e "$builds/$variant/build.ninja" ] || meson setup "$@" "$builds/$variant" "$source"
+}
+
+environment() {
+	prefix='' multiplier=1 MEMOFS_BACKEND=rocksdb
+	case $1 in
+	asan) multiplier=3 ;;
+	tsan)
+		# RocksDB is not instrumented; the memory backend is, to the last byte.
+		prefix=$(tsan_prefix) multiplier=5 MEMOFS_BACKEND=memory
+		;;
+	esac
+	ASAN_OPTIONS=halt_on_error=1:detect_leaks=1:detect_stack_use_after_return=1
+	UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
+	TSAN_OPTIONS=halt_on_error=1:die_after_fork=0:second_deadlock_stack=1
+	TSAN_OPTIONS=$TSAN_OPTIONS:suppressions=$source/tests/tsan.supp
+	MEMOFS_BUILD=$builds/$1
+	TMPDIR=$tmp
+	export MEMOFS_BACKEND ASAN_OPTIONS UBSAN_OPTIONS TSAN_OPTIONS MEMOFS_BUILD TMPDIR
+}
+
+run_variant() {
+	variant=$1
+	echo "== $variant: build"
+	configure "$variant" >"$tmp/setup.log" 2>&1 &&
+		ninja -C "$builds/$variant" >"$tmp/setup.log" 2>&1 || {
+		tail -n 60 "$tmp/setup.log" >&2
+		echo "run.sh: the $variant build failed" >&2
+		exit 1
+	}
+	environment "$variant"
+	for suite in $suites; do
+		echo "== $variant: $suite"
+		rm -f "$builds/$variant/meson-logs/$suite.json"
+		# Its exit code is in the log, which has more to say.
+		# shellcheck disable=SC2086
+		$prefix meson test -C "$builds/$variant" --no-rebuild --suite "$suite" \
+			-t $multiplier --num-processes "$jobs" --logbase "$suite" --quiet \
+			>"$tmp/meson.out" 2>&1 || :
+		# No log at all is a failure: it stays empty here.
+		log=$tmp/results/$variant.$suite.json
+		cat "$builds/$variant/meson-logs/$suite.json" >"$log" 2>/dev/null ||
+			cat "$tmp/meson.out"
+		python3 "$source/tests/results.py" --list "$log" || :
+	done
+}
+
+[ "$install" -eq 0 ] || "$source/tools/install-packages.sh" build mount test
+tmp=$(mktemp -d "${TMPDIR:-/tmp}/memofs-run.XXXXXX")
+# Tests run as other users too, and look below it.
+chmod 755 "$tmp"
+mkdir "$tmp/results"
+for variant in $variants; do
+	run_variant "$variant"
+done
+python3 "$source/tests/results.py" --sum "$tmp/results"/*.json
