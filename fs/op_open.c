@@ -19,6 +19,7 @@
 #include "fs/node.h"
 #include "fs/pending.h"
 #include "fs/pending_reply.h"
+#include "fs/recent.h"
 #include "fs/reply.h"
 #include "fs/retry.h"
 
@@ -394,10 +395,14 @@ void release_noted(struct fs *fs, uint64_t fh)
 static void close_handle(struct fs *fs, struct handle *h)
 {
 	char name[STORE_NAME_MAX + 1];
+	struct store_attr attr;
 	uint64_t branch;
 	bool published;
 
 	if (h->writer) {
+		/* Before it can be replaced: who has just looked it up may ask. */
+		store_staged_attr(pending_staged(h->pending), &attr);
+		recent_put(fs->recent, &attr);
 		pending_release(h->pending, &published, &branch, name);
 		/* Whoever asked by the ordinary path while it was being written
 		 * was told not to cache; other paths may have. */
