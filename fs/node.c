@@ -94,14 +94,14 @@ bool dir_busy(struct fs *fs, uint64_t dir_ino)
 	       pending_branch_busy(fs->pending, branch);
 }
 
-void dir_settle(struct fs *fs, fuse_ino_t nodeid)
+void dir_settle(struct fs *fs, fuse_ino_t nodeid, pid_t tid)
 {
 	struct dirref dir;
 	uint64_t branch;
 
 	if (pending_releasing(fs->pending) && dirref_get(fs, nodeid, &dir) == 0 &&
 	    dirref_branch(fs, &dir, false, &branch) == 0)
-		pending_wait_branch(fs->pending, branch);
+		pending_wait_branch(fs->pending, branch, tid);
 }
 
 int entry_fill(struct fs *fs, const struct dirref *dir, const struct store_attr *attr,

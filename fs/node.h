@@ -45,8 +45,8 @@ int entry_fill(struct fs *fs, const struct dirref *dir, const struct store_attr 
 	       bool busy, struct fuse_entry_param *ret_e);
 /* A publish in it is ahead, which will change its times: they are not cached. */
 bool dir_busy(struct fs *fs, uint64_t dir_ino);
-/* If the node is a directory: wait for the publishes under way in it. */
-void dir_settle(struct fs *fs, fuse_ino_t nodeid);
+/* If the node is a directory: wait for the publishes under way in it; `tid` asks. */
+void dir_settle(struct fs *fs, fuse_ino_t nodeid, pid_t tid);
 /*
  * Absent, and the kernel may remember that, unless somebody is writing the name
  * or the directory is seen by more than one path: what is published by one would

@@ -92,7 +92,8 @@ void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	bool cache = false, gone = false;
 	int r = 0;
 
-	dir_settle(fs_of(req), ino); /* a publish changes the directory's times */
+	dir_settle(fs_of(req), ino,
+		   fuse_req_ctx(req)->pid); /* a publish changes the directory's times */
 	if (vnode_is(ino)) {
 		getattr_vnode(req, ino);
 		return;
@@ -228,7 +229,9 @@ void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int to_set,
 		reply_stale(req, r);
 		return;
 	}
-	dir_settle(fs, ino); /* else a publish could overwrite times set after it */
+	dir_settle(fs, ino,
+		   fuse_req_ctx(req)
+		       ->pid); /* else a publish could overwrite times set after it */
 	p = vnode_is(ino) ? NULL : pending_by_ino(fs->pending, target);
 	if (p)
 		r = set_staged(pending_staged(p), st, to_set, &attr);

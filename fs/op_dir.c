@@ -140,7 +140,7 @@ void op_fsyncdir(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_
 	struct fs *fs = fs_of(req);
 
 	if (!d->control)
-		pending_wait_branch(fs->pending, d->branch);
+		pending_wait_branch(fs->pending, d->branch, fuse_req_ctx(req)->pid);
 	reply_err(req, store_sync(fs->store));
 }
 
@@ -229,8 +229,9 @@ static int fill_entry(struct fs *fs, struct listing *d, bool plus,
 	return 0;
 }
 
-static int seek_to(struct fs *fs, struct listing *d, uint64_t off)
+static int seek_to(fuse_req_t req, struct listing *d, uint64_t off)
 {
+	struct fs *fs = fs_of(req);
 	int r = 0;
 
 	if (d->stream && off == FIRST_OFF && d->at != off) {
@@ -239,7 +240,7 @@ static int seek_to(struct fs *fs, struct listing *d, uint64_t off)
 		d->held = false;
 	}
 	if (!d->stream) {
-		pending_wait_branch(fs->pending, d->branch);
+		pending_wait_branch(fs->pending, d->branch, fuse_req_ctx(req)->pid);
 		r = store_dir_open(fs->store, d->branch, &d->stream);
 		d->at = FIRST_OFF;
 	}
@@ -262,7 +263,7 @@ static int next_entry(struct listing *d)
 static int fill_store(struct fs *fs, struct listing *d, struct page *pg, uint64_t off)
 {
 	struct fuse_entry_param e;
-	int r = seek_to(fs, d, off);
+	int r = seek_to(pg->req, d, off);
 
 	while (!r) {
 		r = next_entry(d);

@@ -136,7 +136,7 @@ static int lookup(struct lookup *l, struct fuse_entry_param *ret_e)
 	l->key =
 	    (struct retry_key){l->ctx->pid, l->ctx->uid, retry_place(l->branch, l->name)};
 	noted = retry_take(l->fs->retries, &l->key, &note);
-	pending_wait(l->fs->pending, l->branch, l->name);
+	pending_wait(l->fs->pending, l->branch, l->name, l->ctx->pid);
 	/* A writer that comes back gets a value that nobody else can close before
 	 * it is there; a reader was refused what it would find. */
 	p = noted ? NULL

@@ -28,15 +28,16 @@ struct place {
 	const char *name;
 };
 
-static int place_get(struct fs *fs, fuse_ino_t parent, const char *name, bool create,
+static int place_get(fuse_req_t req, fuse_ino_t parent, const char *name, bool create,
 		     struct place *ret_at)
 {
+	struct fs *fs = fs_of(req);
 	int r = dirref_child(fs, parent, name, create, &ret_at->dir, &ret_at->branch);
 
 	if (r)
 		return r;
 	ret_at->name = name;
-	pending_wait(fs->pending, ret_at->branch, name);
+	pending_wait(fs->pending, ret_at->branch, name, fuse_req_ctx(req)->pid);
 	return 0;
 }
 
@@ -73,7 +74,7 @@ void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
 	const struct fuse_ctx *ctx = fuse_req_ctx(req);
 	struct store_attr attr;
 	struct place at;
-	int r = place_get(fs, parent, name, true, &at);
+	int r = place_get(req, parent, name, true, &at);
 
 	if (!r)
 		r = store_mkdir(fs->store, at.branch, name, mode, ctx->uid, ctx->gid,
@@ -87,7 +88,7 @@ void op_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, const cha
 	const struct fuse_ctx *ctx = fuse_req_ctx(req);
 	struct store_attr attr;
 	struct place at;
-	int r = place_get(fs, parent, name, true, &at);
+	int r = place_get(req, parent, name, true, &at);
 
 	if (!r)
 		r = store_symlink(fs->store, at.branch, name, target, ctx->uid, ctx->gid,
@@ -128,7 +129,7 @@ void op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
 		reply_err(req, -EPERM);
 		return;
 	}
-	r = place_get(fs, parent, name, true, &at);
+	r = place_get(req, parent, name, true, &at);
 	if (!r)
 		r = make_empty(fs, &at, mode, fuse_req_ctx(req), &attr);
 	reply_new(req, &at, r, &attr);
@@ -162,7 +163,7 @@ void op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
 	struct fs *fs = fs_of(req);
 	const struct fuse_ctx *ctx = fuse_req_ctx(req);
 	struct place at;
-	int r = place_get(fs, parent, name, false, &at);
+	int r = place_get(req, parent, name, false, &at);
 
 	if (!r)
 		r = unlink_own(fs, ctx->pid, ctx->uid, &at);
@@ -177,13 +178,13 @@ void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
 	struct store_attr attr;
 	struct place at;
 	uint64_t branch;
-	int r = place_get(fs, parent, name, false, &at);
+	int r = place_get(req, parent, name, false, &at);
 
 	/* What was closed just now makes the directory not empty. */
 	if (!r && pending_releasing(fs->pending) &&
 	    store_lookup(fs->store, at.branch, name, &attr) == 0 && S_ISDIR(attr.mode) &&
 	    store_branch(fs->store, attr.ino, NULL, false, &branch) == 0)
-		pending_wait_branch(fs->pending, branch);
+		pending_wait_branch(fs->pending, branch, fuse_req_ctx(req)->pid);
 	if (!r)
 		r = store_rmdir(fs->store, at.branch, name);
 	if (!r)
@@ -292,10 +293,10 @@ void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t n
 {
 	struct fs *fs = fs_of(req);
 	struct place from, to;
-	int r = place_get(fs, parent, name, false, &from);
+	int r = place_get(req, parent, name, false, &from);
 
 	if (!r)
-		r = place_get(fs, newparent, newname, true, &to);
+		r = place_get(req, newparent, newname, true, &to);
 	if (!r)
 		r = rename_place(fs, fuse_req_ctx(req), &from, &to, flags);
 	if (!r) {

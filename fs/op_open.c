@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * From open to close.
+ * Opening.
  *
  * A published inode is never opened for writing: the open is answered ESTALE
  * once, and the kernel comes back through LOOKUP with a value of its own (see
@@ -19,7 +19,6 @@
 #include "fs/node.h"
 #include "fs/pending.h"
 #include "fs/pending_reply.h"
-#include "fs/recent.h"
 #include "fs/reply.h"
 #include "fs/retry.h"
 
@@ -109,7 +108,7 @@ void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
 	int r = dirref_child(fs, parent, name, true, &dir, &args.branch);
 
 	if (!r)
-		pending_wait(fs->pending, args.branch, name);
+		pending_wait(fs->pending, args.branch, name, ctx->pid);
 	if (!r)
 		r = pending_new(fs->pending, &args, &p);
 	/* After it is in the table: of two that create, one sees the other. */
@@ -193,7 +192,7 @@ static int refuse_write(fuse_req_t req, uint64_t ino, int flags)
 /* ---- a published generation ---- */
 
 /* A publish of this inode's name may be under way: let it be done first. */
-static void wait_for_name(struct fs *fs, uint64_t ino)
+static void wait_for_name(struct fs *fs, uint64_t ino, pid_t tid)
 {
 	CLEANUP_BUF struct buf name = BUF_INIT;
 	uint64_t branch;
@@ -202,7 +201,7 @@ static void wait_for_name(struct fs *fs, uint64_t ino)
 		return;
 	if (store_where(fs->store, ino, &branch, &name) || buf_append(&name, "", 1))
 		return;
-	pending_wait(fs->pending, branch, (const char *)name.data);
+	pending_wait(fs->pending, branch, (const char *)name.data, tid);
 }
 
 /*
@@ -229,7 +228,7 @@ static int find_gen(fuse_req_t req, uint64_t ino, struct store_gen **ret_gen)
 	}
 	if (noted)
 		store_gen_close(note.gen);
-	wait_for_name(fs, ino);
+	wait_for_name(fs, ino, ctx->pid);
 	r = store_gen_open(fs->store, ino, ret_gen);
 	if (r != -ENOENT && r != -ETIME && r != -EUCLEAN)
 		return r;
@@ -359,61 +358,4 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		reply_err(req, r);
 	else
 		reply_open(req, h, fi);
-}
-
-void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
-{
-	struct handle *h = handle_of(fi->fh);
-
-	reply_err(req, h->writer ? pending_flush(h->pending) : 0);
-}
-
-/* A value of this size is hashed and published in no time. */
-enum { SHORT_VALUE_BYTES = 256 * 1024 };
-
-bool close_is_long(uint64_t fh)
-{
-	const struct handle *h = handle_of(fh);
-	struct store_attr attr;
-
-	if (!h->writer)
-		return false;
-	if (atomic_load(&h->synced))
-		return true;
-	store_staged_attr(pending_staged(h->pending), &attr);
-	return attr.size_bytes > SHORT_VALUE_BYTES;
-}
-
-void release_noted(struct fs *fs, uint64_t fh)
-{
-	struct handle *h = handle_of(fh);
-
-	if (h->writer)
-		pending_note_release(h->pending);
-}
-
-static void close_handle(struct fs *fs, struct handle *h)
-{
-	char name[STORE_NAME_MAX + 1];
-	struct store_attr attr;
-	uint64_t branch;
-	bool published;
-
-	if (h->writer) {
-		/* Before it can be replaced: who has just looked it up may ask. */
-		store_staged_attr(pending_staged(h->pending), &attr);
-		recent_put(fs->recent, &attr);
-		pending_release(h->pending, &published, &branch, name);
-		/* Whoever asked by the ordinary path while it was being written
-		 * was told not to cache; other paths may have. */
-		if (published)
-			kcache_name_changed(fs->kcache, branch, name, 0);
-	}
-	handle_free(fs->handles, h);
-}
-
-void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
-{
-	close_handle(fs_of(req), handle_of(fi->fh));
-	reply_err(req, 0);
 }

@@ -619,7 +619,7 @@ static bool name_releasing(struct pending_table *t, uint64_t branch, const char 
 	return false;
 }
 
-void pending_wait(struct pending_table *t, uint64_t branch, const char *name)
+void pending_wait(struct pending_table *t, uint64_t branch, const char *name, pid_t tid)
 {
 	if (!pending_releasing(t))
 		return;
@@ -638,7 +638,7 @@ static bool branch_releasing(struct pending_table *t, uint64_t branch)
 	return false;
 }
 
-void pending_wait_branch(struct pending_table *t, uint64_t branch)
+void pending_wait_branch(struct pending_table *t, uint64_t branch, pid_t tid)
 {
 	if (!pending_releasing(t))
 		return;

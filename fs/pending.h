@@ -108,9 +108,12 @@ void pending_abandon(struct pending *p);
 int pending_rename(struct pending *p, uint64_t branch, const char *name);
 int pending_detach(struct pending *p);
 
-/* Wait for the releases that were noted, of a name or of all in a branch. */
-void pending_wait(struct pending_table *t, uint64_t branch, const char *name);
-void pending_wait_branch(struct pending_table *t, uint64_t branch);
+/*
+ * Wait for the releases that were noted, of a name or of all in a branch. `tid` is
+ * the thread that asks (0: not known).
+ */
+void pending_wait(struct pending_table *t, uint64_t branch, const char *name, pid_t tid);
+void pending_wait_branch(struct pending_table *t, uint64_t branch, pid_t tid);
 /* False: there is nothing to wait for anywhere. */
 bool pending_releasing(const struct pending_table *t);
 

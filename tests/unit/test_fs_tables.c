@@ -304,8 +304,8 @@ static void *hammer(void *arg)
 
 		if (!close_value(p))
 			atomic_fetch_add(&h->misses, 1);
-		pending_wait(h->w->t, STORE_ROOT_INO, "shared");
-		pending_wait_branch(h->w->t, STORE_ROOT_INO);
+		pending_wait(h->w->t, STORE_ROOT_INO, "shared", 1);
+		pending_wait_branch(h->w->t, STORE_ROOT_INO, 1);
 		if (!stored(h->w, "shared"))
 			atomic_fetch_add(&h->misses, 1);
 		pending_reap(h->w->t);

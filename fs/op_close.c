@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Closing: FLUSH at each close(2), RELEASE when the last descriptor has gone.
+ */
+#include "fs/handle.h"
+#include "fs/kcache.h"
+#include "fs/pending.h"
+#include "fs/recent.h"
+#include "fs/reply.h"
+
+void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct handle *h = handle_of(fi->fh);
+
+	reply_err(req, h->writer ? pending_flush(h->pending) : 0);
+}
+
+/* A value of this size is hashed and published in no time. */
+enum { SHORT_VALUE_BYTES = 256 * 1024 };
+
+bool close_is_long(uint64_t fh)
+{
+	const struct handle *h = handle_of(fh);
+	struct store_attr attr;
+
+	if (!h->writer)
+		return false;
+	if (atomic_load(&h->synced))
+		return true;
+	store_staged_attr(pending_staged(h->pending), &attr);
+	return attr.size_bytes > SHORT_VALUE_BYTES;
+}
+
+void release_noted(struct fs *fs, uint64_t fh)
+{
+	struct handle *h = handle_of(fh);
+
+	if (h->writer)
+		pending_note_release(h->pending);
+}
+
+static void close_handle(struct fs *fs, struct handle *h)
+{
+	char name[STORE_NAME_MAX + 1];
+	struct store_attr attr;
+	uint64_t branch;
+	bool published;
+
+	if (h->writer) {
+		/* Before it can be replaced: who has just looked it up may ask. */
+		store_staged_attr(pending_staged(h->pending), &attr);
+		recent_put(fs->recent, &attr);
+		pending_release(h->pending, &published, &branch, name);
+		/* Whoever asked by the ordinary path while it was being written
+		 * was told not to cache; other paths may have. */
+		if (published)
+			kcache_name_changed(fs->kcache, branch, name, 0);
+	}
+	handle_free(fs->handles, h);
+}
+
+void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	close_handle(fs_of(req), handle_of(fi->fh));
+	reply_err(req, 0);
+}
