@@ -89,31 +89,20 @@ int control_text_write(struct fs *fs, unsigned int text, struct buf *ret_text)
 
 /* ---- names ---- */
 
-/* `version=V`, the one option of a view so far. */
-static int view_parse(const char *text, struct vnode *want)
-{
-	const char *version = text + strlen("version=");
-
-	if (strncmp(text, "version=", strlen("version=")) != 0 ||
-	    !store_version_valid(version, strlen(version)))
-		return -EINVAL;
-	want->has_version = true;
-	strcpy(want->version, version);
-	return 0;
-}
-
 static int version_parse(const char *text, struct vnode *want)
 {
 	if (!*text || !store_version_valid(text, strlen(text)))
 		return -EINVAL;
-	want->has_version = true;
-	strcpy(want->version, text);
+	want->view = (struct view){.set = VIEW_VERSION};
+	strcpy(want->view.version, text);
 	return 0;
 }
 
 /* What `name` is in the control directory `parent`. */
 static int find(const struct vnode *parent, const char *name, struct vnode *want)
 {
+	struct errmsg err;
+
 	*want = (struct vnode){.parent_id = parent->id, .dir_ino = parent->dir_ino};
 	switch (parent->kind) {
 	case VNODE_VERSIONS:
@@ -121,7 +110,7 @@ static int find(const struct vnode *parent, const char *name, struct vnode *want
 		return version_parse(name, want);
 	case VNODE_VIEWS:
 		want->kind = VNODE_DIR;
-		return view_parse(name, want);
+		return view_parse(name, &want->view, &err);
 	case VNODE_CONTROL:
 		break;
 	default:

@@ -196,8 +196,9 @@ static bool shows(struct kcache *kc, const struct vnode *v, uint64_t branch)
 {
 	uint64_t b;
 
-	return store_branch(kc->fs->store, v->dir_ino, v->has_version ? v->version : NULL,
-			    false, &b) == 0 &&
+	const char *version = v->view.set & VIEW_VERSION ? v->view.version : NULL;
+
+	return store_branch(kc->fs->store, v->dir_ino, version, false, &b) == 0 &&
 	       b == branch;
 }
 

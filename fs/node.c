@@ -17,7 +17,7 @@ int dirref_get(struct fs *fs, fuse_ino_t nodeid, struct dirref *ret_dir)
 	if (!vnode_is(nodeid)) {
 		ret_dir->nodeid = nodeid;
 		ret_dir->ino = nodeid;
-		ret_dir->has_version = false;
+		ret_dir->view = (struct view){0};
 		return 0;
 	}
 	r = vnode_get(fs->vnodes, nodeid, &v);
@@ -29,16 +29,19 @@ int dirref_get(struct fs *fs, fuse_ino_t nodeid, struct dirref *ret_dir)
 		return -EPERM;
 	ret_dir->nodeid = nodeid;
 	ret_dir->ino = v.dir_ino;
-	ret_dir->has_version = v.has_version;
-	strcpy(ret_dir->version, v.version);
+	ret_dir->view = v.view;
 	return 0;
+}
+
+const char *dirref_version(const struct dirref *dir)
+{
+	return dir->view.set & VIEW_VERSION ? dir->view.version : NULL;
 }
 
 int dirref_branch(struct fs *fs, const struct dirref *dir, bool create,
 		  uint64_t *ret_branch)
 {
-	return store_branch(fs->store, dir->ino, dir->has_version ? dir->version : NULL,
-			    create, ret_branch);
+	return store_branch(fs->store, dir->ino, dirref_version(dir), create, ret_branch);
 }
 
 int dirref_child(struct fs *fs, fuse_ino_t nodeid, const char *name, bool create,

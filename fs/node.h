@@ -14,9 +14,11 @@
 struct dirref {
 	uint64_t nodeid;
 	uint64_t ino;
-	bool has_version;
-	char version[256];
+	struct view view;
 };
+
+/* The version it is seen at, for store_branch(); NULL: its current one. */
+const char *dirref_version(const struct dirref *dir);
 
 /*
  * The directory behind a node. -ENOENT: the node is gone; -EPERM: a control

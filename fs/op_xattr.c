@@ -99,8 +99,8 @@ static int get_version(struct subject *s, struct buf *out)
 	uint64_t branch, owner;
 	int r;
 
-	if (s->is_dir && s->dir.has_version)
-		r = buf_set(out, s->dir.version, strlen(s->dir.version));
+	if (s->is_dir && dirref_version(&s->dir))
+		r = buf_set(out, s->dir.view.version, strlen(s->dir.view.version));
 	else if (s->is_dir)
 		r = store_version_get(s->fs->store, s->ino, out);
 	else if (s->pending)
@@ -232,7 +232,7 @@ static int switch_version(struct subject *s, const char *version)
 {
 	int r;
 
-	if (s->dir.has_version)
+	if (dirref_version(&s->dir))
 		return -EPERM; /* a view of one version has that version */
 	r = store_version_set(s->fs->store, s->ino, version);
 	if (r)

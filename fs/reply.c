@@ -45,7 +45,7 @@ void attr_to_stat(const struct store_attr *attr, struct stat *ret_st)
 
 uint64_t vnode_st_ino(const struct vnode *v)
 {
-	return v->kind == VNODE_DIR && !v->has_version ? v->dir_ino : v->id;
+	return v->kind == VNODE_DIR && !(v->view.set & VIEW_VERSION) ? v->dir_ino : v->id;
 }
 
 void vnode_to_stat(const struct fs *fs, const struct vnode *v, struct stat *ret_st)

@@ -55,17 +55,17 @@ void vnode_table_free(struct vnode_table *t)
 
 static uint64_t key_hash(const struct vnode *v)
 {
-	uint64_t key[5] = {v->parent_id, v->kind, v->dir_ino, v->has_version, v->text};
+	uint64_t key[6] = {v->parent_id, v->kind, v->dir_ino,
+			   v->ino,	 v->text, view_hash(&v->view)};
 
-	return hash_bytes(v->version, strlen(v->version),
-			  hash_bytes(key, sizeof(key), 0));
+	return hash_bytes(v->name, strlen(v->name), hash_bytes(key, sizeof(key), 0));
 }
 
 static bool same(const struct vnode *a, const struct vnode *b)
 {
 	return a->parent_id == b->parent_id && a->kind == b->kind &&
-	       a->dir_ino == b->dir_ino && a->has_version == b->has_version &&
-	       a->text == b->text && strcmp(a->version, b->version) == 0;
+	       a->dir_ino == b->dir_ino && a->ino == b->ino && a->text == b->text &&
+	       view_equal(&a->view, &b->view) && strcmp(a->name, b->name) == 0;
 }
 
 static struct node *find_id(struct vnode_table *t, uint64_t id)

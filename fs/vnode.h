@@ -15,6 +15,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "fs/view.h"
+
 #define VNODE_BIT (UINT64_C(1) << 63)
 
 static inline bool vnode_is(uint64_t nodeid)
@@ -23,11 +25,15 @@ static inline bool vnode_is(uint64_t nodeid)
 }
 
 enum vnode_kind {
-	VNODE_CONTROL,	/* DIR/.memofs */
-	VNODE_VERSIONS, /* DIR/.memofs/versions */
-	VNODE_VIEWS,	/* DIR/.memofs/view */
-	VNODE_DIR,	/* a directory of the store, seen through a view */
-	VNODE_TEXT,	/* /.memofs/status and the like */
+	VNODE_CONTROL,	    /* DIR/.memofs */
+	VNODE_VERSIONS,	    /* DIR/.memofs/versions */
+	VNODE_VIEWS,	    /* DIR/.memofs/view */
+	VNODE_RESERVATIONS, /* DIR/.memofs/reservations */
+	VNODE_RESERVATION,  /* `name` in it */
+	VNODE_DIR,	    /* a directory of the store, seen through a view */
+	VNODE_FILE,	    /* a file of it, seen through a view that restricts */
+	VNODE_WAIT,	    /* `name`, which is missing and reserved, in a wait view */
+	VNODE_TEXT,	    /* /.memofs/status and the like */
 };
 
 /* A copy of what a node is; good for as long as the caller likes. */
@@ -35,10 +41,11 @@ struct vnode {
 	uint64_t id;
 	uint64_t parent_id; /* the node it was found in */
 	enum vnode_kind kind;
-	uint64_t dir_ino; /* the directory of the store it belongs to */
-	bool has_version; /* VNODE_DIR: shows `version`, not the current one */
-	char version[256];
-	unsigned int text; /* VNODE_TEXT: which */
+	uint64_t dir_ino;	       /* the directory of the store it belongs to */
+	uint64_t ino;		       /* VNODE_FILE: of the store */
+	struct view view;	       /* under which its directory is seen */
+	unsigned int text;	       /* VNODE_TEXT: which */
+	char name[STORE_NAME_MAX + 1]; /* VNODE_RESERVATION, VNODE_WAIT */
 };
 
 struct vnode_table;

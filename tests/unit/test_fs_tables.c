@@ -36,11 +36,11 @@ static uint64_t intern(struct vnode_table *t, uint64_t parent, uint64_t dir,
 	    .parent_id = parent,
 	    .kind = VNODE_DIR,
 	    .dir_ino = dir,
-	    .has_version = *version,
+	    .view.set = *version ? VIEW_VERSION : 0,
 	};
 	uint64_t id;
 
-	strcpy(want.version, version);
+	strcpy(want.view.version, version);
 	assert_ok(vnode_intern(t, &want, &id, ret_new));
 	return id;
 }
@@ -58,7 +58,7 @@ static void test_vnode_lives_while_it_is_looked_up(void **state)
 	assert_true(intern(t, 5, 7, "v1", &made) == id && !made);
 	assert_ok(vnode_get(t, id, &v));
 	assert_int_equal(v.dir_ino, 7);
-	assert_string_equal(v.version, "v1");
+	assert_string_equal(v.view.version, "v1");
 	vnode_forget(t, id, 1);
 	assert_ok(vnode_get(t, id, &v));
 	vnode_forget(t, id, 1);
