@@ -14,7 +14,7 @@ const char *table_name(enum table table)
 	    [TABLE_SUMS] = "sums",	 [TABLE_BRANCH] = "branch",
 	    [TABLE_GCQ] = "gcq",	 [TABLE_UNSYNCED] = "unsynced",
 	    [TABLE_INTENT] = "intent",	 [TABLE_HEAT] = "heat",
-	    [TABLE_COUNTER] = "counter",
+	    [TABLE_LEASE] = "lease",	 [TABLE_COUNTER] = "counter",
 	};
 
 	assert((unsigned int)table < TABLE_COUNT);

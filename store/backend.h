@@ -33,6 +33,7 @@ enum table {
 	TABLE_UNSYNCED, /* extents that were published without fsync */
 	TABLE_INTENT,	/* fsynced, closed, and not yet published */
 	TABLE_HEAT,	/* reads counted */
+	TABLE_LEASE,	/* reservations with a name */
 	TABLE_COUNTER,	/* values are u64, little-endian, changed by BATCH_ADD */
 	TABLE_COUNT
 };

@@ -55,6 +55,7 @@ static const struct profile profiles[TABLE_COUNT] = {
     [TABLE_UNSYNCED] = {1 * MIB, 4 * KIB, .deletes = true},
     [TABLE_INTENT] = {1 * MIB, 4 * KIB, .deletes = true},
     [TABLE_HEAT] = {1 * MIB, 4 * KIB},
+    [TABLE_LEASE] = {1 * MIB, 4 * KIB, .deletes = true},
     [TABLE_COUNTER] = {256 * KIB, 4 * KIB},
 };
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The background thread: deletes what has lost its name, syncs extents that were
- * published without fsync, writes counted reads, drops extents nobody names.
+ * published without fsync, writes counted reads, drops extents nobody names and
+ * reservations that have ended.
  *
  * What is to be done stands in tables (GCQ, UNSYNCED), so that a crash forgets
  * nothing. Callers also pass numbers in memory, so that the thread need not look
@@ -27,6 +28,7 @@
 #include "store/extent_sync.h"
 #include "store/gen.h"
 #include "store/heat.h"
+#include "store/leases.h"
 #include "store/notes.h"
 #include "store/reap.h"
 #include "store/util/log.h"
@@ -232,6 +234,8 @@ static int pass(struct store *st)
 	r2 = sync_unsynced(st);
 	r = r ? r : r2;
 	r2 = heat_flush(st, st->gc->heat);
+	r = r ? r : r2;
+	r2 = leases_expire(st, &st->gc->stop);
 	r = r ? r : r2;
 	r2 = drop_orphans(st);
 	return r ? r : r2;

@@ -9,6 +9,7 @@
  * Locks, in the order in which they may be taken:
  *   names        every change of an INODE, DIRENT or BRANCH row, and of META;
  *                held over read, decide, commit. Nothing syncs under it.
+ *   leases       see "store/leases.h"
  *   gens' own    the table of open generations (gen.c)
  *   ids          the allocator of numbers
  *   policy shard one line of the policy cache; a leaf
@@ -34,12 +35,22 @@
 struct gc;
 struct lockfile;
 struct gen_table;
+struct leases;
 struct policy_cache;
+
+/* What leases are measured by. Another one than the machine's is for tests. */
+struct store_clock {
+	int64_t (*boot_ns)(void *arg); /* CLOCK_BOOTTIME */
+	int64_t (*wall_ns)(void *arg); /* CLOCK_REALTIME */
+	void *arg;
+	const char *boot_id; /* NULL: the kernel's */
+};
 
 struct store {
 	struct backend *be;
 	struct lockfile *lock; /* NULL: a memory store */
 	char *path;	       /* the directory, for messages; ":memory:" */
+	const struct store_clock *clock;
 
 	/* Options, with the defaults filled in. */
 	uint32_t small_max_bytes;
@@ -57,6 +68,7 @@ struct store {
 	struct policy_cache *policy;
 	struct gen_table *gens; /* gen.c */
 	struct gc *gc;		/* gc.c; NULL until gc_start */
+	struct leases *leases;
 	bool seek_orphans; /* extents nobody names may be there: at open, and at close */
 	_Atomic uint64_t staged_used_bytes; /* memory of values being written */
 	struct room room;
@@ -92,6 +104,12 @@ void store_damaged_key(struct store *st, enum table table);
 
 /* A number that was never given out before, nor will be again. */
 int ino_alloc(struct store *st, uint64_t *ret_ino);
+
+/* ---- clock.c ---- */
+
+extern const struct store_clock clock_system;
+/* Names this boot of the machine; empty when the kernel does not tell. */
+int clock_boot_id(struct store *st, struct buf *ret_boot);
 
 /* ---- load.c: reading rows ---- */
 

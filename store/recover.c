@@ -16,9 +16,7 @@
  * with its checksum when it is first read, whatever was done here.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "store/gc.h"
 #include "store/util/log.h"
@@ -123,21 +121,6 @@ static int recover_unsynced(struct store *st, uint64_t ino)
 	return 0;
 }
 
-#define BOOT_ID_PATH "/proc/sys/kernel/random/boot_id"
-
-/* Empty when the kernel does not tell. */
-static int boot_load(struct buf *ret_boot)
-{
-	char text[64];
-	ssize_t n;
-	int fd = open(BOOT_ID_PATH, O_RDONLY | O_CLOEXEC);
-
-	n = fd < 0 ? 0 : read(fd, text, sizeof(text));
-	if (fd >= 0)
-		close(fd);
-	return buf_set(ret_boot, text, n < 0 ? 0 : (size_t)n);
-}
-
 /* Whether nothing was lost since UNSYNCED was checked. A damaged row says no. */
 static bool was_checked(struct store *st, const struct buf *boot)
 {
@@ -159,7 +142,7 @@ static int mark_checked(struct store *st, const struct buf *boot)
 static int check_unsynced(struct store *st)
 {
 	CLEANUP_BUF struct buf boot = BUF_INIT;
-	int r = boot_load(&boot);
+	int r = clock_boot_id(st, &boot);
 
 	if (r || was_checked(st, &boot))
 		return r;

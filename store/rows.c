@@ -457,6 +457,48 @@ int heat_decode(struct slice raw, struct heat_row *ret_row)
 	return 0;
 }
 
+static bool lease_valid(const struct lease_row *row)
+{
+	return row->token && row->duration_ns > 0 &&
+	       row->duration_ns <= STORE_LEASE_MAX_NS && row->boot.len <= ROW_BOOT_MAX &&
+	       store_owner_valid(row->owner.len ? row->owner.data : "", row->owner.len);
+}
+
+int lease_encode(const struct lease_row *row, struct buf *ret_raw)
+{
+	struct writer w = {.out = ret_raw};
+
+	assert(lease_valid(row));
+	put_u8(&w, ROW_FORMAT);
+	put_slice(&w, row->owner, 1);
+	put_u64(&w, row->token);
+	put_i64(&w, row->since_ns);
+	put_i64(&w, row->duration_ns);
+	put_slice(&w, row->boot, 1);
+	put_i64(&w, row->boot_ends_ns);
+	put_i64(&w, row->wall_ends_ns);
+	return w.err;
+}
+
+int lease_decode(struct slice raw, struct lease_row *ret_row)
+{
+	struct reader r = reader(raw);
+	struct lease_row row = {0};
+
+	take_format(&r);
+	row.owner = take_slice(&r, 1, STORE_OWNER_MAX);
+	row.token = take_u64(&r);
+	row.since_ns = take_i64(&r);
+	row.duration_ns = take_i64(&r);
+	row.boot = take_slice(&r, 1, ROW_BOOT_MAX);
+	row.boot_ends_ns = take_i64(&r);
+	row.wall_ends_ns = take_i64(&r);
+	if (take_end(&r) || !lease_valid(&row))
+		return -EUCLEAN;
+	*ret_row = row;
+	return 0;
+}
+
 int u64_encode(uint64_t value, struct buf *ret_raw)
 {
 	struct writer w = {.out = ret_raw};

@@ -18,6 +18,7 @@
  *   UNSYNCED  be64(ino)             → struct unsynced_row
  *   INTENT    be64(ino)             → struct inode_row: what the publish would put
  *   HEAT      be64(ino)             → struct heat_row
+ *   LEASE     be64(branch) name     → struct lease_row: a named reservation
  *   COUNTER   "entries" "dirs" "bytes" → u64, by batch_add()
  *
  * Keys are big-endian, so that they sort; numbers in values are little-endian.
@@ -38,7 +39,7 @@
 #include <sys/types.h>
 
 #include "store/keys.h"
-#include "store/store.h"
+#include "store/lease.h"
 #include "store/util/buf.h"
 
 /* ---- inode and dirent ---- */
@@ -130,6 +131,22 @@ struct heat_row {
 };
 int heat_encode(const struct heat_row *row, struct buf *ret_raw);
 int heat_decode(struct slice raw, struct heat_row *ret_row);
+
+/* A kernel's id of a boot is 36 characters and a line break. */
+#define ROW_BOOT_MAX 64
+
+/* Where there are two times, `boot` says which counts: see "store/lease.c". */
+struct lease_row {
+	struct slice owner;
+	uint64_t token;
+	int64_t since_ns;	/* wall clock */
+	int64_t duration_ns;	/* 1..STORE_LEASE_MAX_NS */
+	struct slice boot;	/* the boot of the machine; empty: not known */
+	int64_t boot_ends_ns;	/* CLOCK_BOOTTIME of that boot */
+	int64_t wall_ends_ns;
+};
+int lease_encode(const struct lease_row *row, struct buf *ret_raw);
+int lease_decode(struct slice raw, struct lease_row *ret_row);
 
 /* A row that is one little-endian u64: META "ids", COUNTER, 'v' of BRANCH. */
 int u64_encode(uint64_t value, struct buf *ret_raw);

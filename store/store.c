@@ -17,6 +17,7 @@
 #include "store/format.h"
 #include "store/gc.h"
 #include "store/internal.h"
+#include "store/leases.h"
 #include "store/lock.h"
 #include "store/policy.h"
 #include "store/util/log.h"
@@ -31,9 +32,11 @@ static int struct_new(const struct store_options *opt, struct store **ret_store)
 	st->small_max_bytes = opt->small_max_bytes ?: SMALL_MAX_DEFAULT;
 	st->staged_memory_bytes = opt->staged_memory_bytes ?: STAGED_MEMORY_DEFAULT;
 	st->room.reserve_bytes = opt->reserve_bytes ?: ROOM_RESERVE_DEFAULT;
+	st->clock = opt->clock ? opt->clock : &clock_system;
 	pthread_mutex_init(&st->names, NULL);
 	pthread_mutex_init(&st->ids, NULL);
-	if (!st->path || policy_cache_new(&st->policy) || gen_table_new(&st->gens)) {
+	if (!st->path || policy_cache_new(&st->policy) || gen_table_new(&st->gens) ||
+	    leases_new(&st->leases)) {
 		store_close(st);
 		return -ENOMEM;
 	}
@@ -192,6 +195,10 @@ static int open_parts(struct store *st, const struct store_options *opt,
 	r = recover_store(st, clean || !made, err);
 	if (r)
 		return r;
+	r = leases_load(st);
+	if (r)
+		return err_set(err, -r, "%s: the reservations cannot be read: %s",
+			       st->path, strerror(-r));
 	r = gc_start(st);
 	return r ? err_set(err, -r, "%s: the background work cannot be started: %s",
 			   st->path, strerror(-r))
@@ -245,6 +252,7 @@ void store_close(struct store *st)
 		if (!st->seek_orphans) /* else the next start looks again */
 			mark_clean(st);
 	}
+	leases_free(st->leases);
 	gen_table_free(st->gens);
 	backend_free(st->be);
 	policy_cache_free(st->policy);

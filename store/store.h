@@ -40,6 +40,7 @@
 #define STORE_XATTR_MAX (16 * 1024)
 
 struct store;
+struct store_clock;
 
 enum store_kind { STORE_ROCKSDB, STORE_MEMORY };
 
@@ -56,6 +57,7 @@ struct store_options {
 	uid_t root_uid;
 	gid_t root_gid;
 	mode_t root_mode;
+	const struct store_clock *clock; /* for tests; NULL: the machine's */
 };
 
 /*

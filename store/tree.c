@@ -15,7 +15,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "store/internal.h"
+#include "store/leases.h"
 
 struct tree_walk {
 	struct store *st;
@@ -154,6 +154,9 @@ static int end_branch(struct tree_walk *walk, struct batch *b, bool *ret_done)
 
 	backend_iter_free(walk->it);
 	walk->it = NULL;
+	r = leases_drop_branch(walk->st, walk->branch);
+	if (r)
+		return r;
 	drop_branch_rows(walk, b);
 	r = next_branch(walk);
 	if (r && r != -ENOENT)

@@ -44,6 +44,11 @@ static int grow(struct htab *t)
 	return 0;
 }
 
+int htab_reserve(struct htab *t)
+{
+	return t->bucket_count ? 0 : grow(t);
+}
+
 int htab_add(struct htab *t, struct hlink *link, uint64_t hash)
 {
 	/* A full table that cannot grow still works, only slower. */

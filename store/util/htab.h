@@ -31,6 +31,8 @@ struct htab {
 
 /* The links' owner frees them; this frees the buckets. */
 void htab_deinit(struct htab *t);
+/* The next htab_add() cannot fail. -ENOMEM. */
+int htab_reserve(struct htab *t);
 /* Add under `hash`; several links may share one. -ENOMEM: not added. */
 int htab_add(struct htab *t, struct hlink *link, uint64_t hash);
 /* The link must be in the table. */
