@@ -229,7 +229,7 @@ static int make_ready(struct store_gen *gen, const struct inode_row *row,
 	return r == -EUCLEAN ? gen_condemn(gen, why) : r;
 }
 
-static int gen_open(struct store_gen *gen)
+static int gen_open(struct store_gen *gen, bool expired_too)
 {
 	CLEANUP_INODE struct inode in = INODE_INIT;
 	struct policy policy;
@@ -240,12 +240,13 @@ static int gen_open(struct store_gen *gen)
 		return r;
 	if (!S_ISREG(in.row.core.mode))
 		return -EINVAL;
-	if (core_expires_ns(&in.row.core, policy.ttl_ns) <= time_now_ns())
+	if (!expired_too && core_expires_ns(&in.row.core, policy.ttl_ns) <= time_now_ns())
 		return -ETIME;
 	return make_ready(gen, &in.row, policy.ttl_ns);
 }
 
-int store_gen_open(struct store *st, uint64_t ino, struct store_gen **ret_gen)
+static int open_ino(struct store *st, uint64_t ino, bool expired_too,
+		    struct store_gen **ret_gen)
 {
 	struct store_gen *gen;
 	int r;
@@ -253,13 +254,23 @@ int store_gen_open(struct store *st, uint64_t ino, struct store_gen **ret_gen)
 	r = gen_ref(st, ino, &gen);
 	if (r)
 		return r;
-	r = gen_open(gen);
+	r = gen_open(gen, expired_too);
 	if (r) {
 		gen_unref(gen);
 		return r;
 	}
 	*ret_gen = gen;
 	return 0;
+}
+
+int store_gen_open(struct store *st, uint64_t ino, struct store_gen **ret_gen)
+{
+	return open_ino(st, ino, false, ret_gen);
+}
+
+int store_gen_open_expired(struct store *st, uint64_t ino, struct store_gen **ret_gen)
+{
+	return open_ino(st, ino, true, ret_gen);
 }
 
 int store_gen_reopen(struct store *st, uint64_t ino, struct store_gen **ret_gen)

@@ -165,6 +165,9 @@ struct policy {
  * `names` the answer stays true until the lock is dropped.
  */
 int policy_get(struct store *st, uint64_t branch, struct policy *ret_policy);
+struct settings;
+/* The settings that apply in a branch, unset where none does. Errors as above. */
+int policy_settings(struct store *st, uint64_t branch, struct settings *ret_settings);
 /*
  * The directory of a branch, and the branch that is in (0: the root). Unlike
  * policy_get() it looks no further up: a walk to the root is a row a level.

@@ -29,7 +29,8 @@ static inline struct slice key_slice(const struct key *k)
 struct key key_ino(uint64_t ino);
 int key_ino_decode(struct slice raw, uint64_t *ret_ino);
 
-/* DIRENT, LEASE. A prefix and the first key after it: key_branch(b) … key_branch(b + 1). */
+/* DIRENT, LEASE. A prefix and the first key after it: key_branch(b) … key_branch(b + 1).
+ */
 struct key key_branch(uint64_t branch);
 struct key key_dirent(uint64_t branch, struct slice name); /* name: 1..255 bytes */
 int key_dirent_decode(struct slice raw, uint64_t *ret_branch, struct slice *ret_name);

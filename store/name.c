@@ -125,10 +125,9 @@ int batch_touch_dir(struct store *st, struct batch *b, uint64_t dir_ino, int64_t
 
 /* ---- looking up ---- */
 
-int store_lookup(struct store *st, uint64_t branch, const char *name,
-		 struct store_attr *ret_attr)
+int store_lookup_expired(struct store *st, uint64_t branch, const char *name,
+			 struct store_attr *ret_attr)
 {
-	struct store_attr attr;
 	struct policy policy;
 	struct row_core core;
 	int r;
@@ -144,7 +143,19 @@ int store_lookup(struct store *st, uint64_t branch, const char *name,
 	r = policy_get(st, branch, &policy);
 	if (r)
 		return r;
-	core_attr(&core, policy.ttl_ns, &attr);
+	core_attr(&core, policy.ttl_ns, ret_attr);
+	return 0;
+}
+
+int store_lookup(struct store *st, uint64_t branch, const char *name,
+		 struct store_attr *ret_attr)
+{
+	struct store_attr attr;
+	int r;
+
+	r = store_lookup_expired(st, branch, name, &attr);
+	if (r)
+		return r;
 	if (store_attr_expired(&attr, time_now_ns()))
 		return -ENOENT;
 	*ret_attr = attr;

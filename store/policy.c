@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What applies to the children of a branch: its directory, and the nearest ttl.
+ * What applies to the children of a branch: its directory, and the nearest ttl
+ * and settings.
  *
  * Every lookup needs it, so it is cached by branch. One epoch counts the
  * changes of any directory; a cached policy is good while the epoch is the one
@@ -23,6 +24,7 @@
 #include <stdlib.h>
 
 #include "store/internal.h"
+#include "store/settings.h"
 
 #define SLOTS (64 * 1024)
 #define SHARDS 64
@@ -33,6 +35,7 @@ struct slot {
 	uint64_t branch; /* 0: unused */
 	uint64_t epoch;
 	struct policy policy;
+	struct settings settings; /* apart: a lookup does not copy it */
 };
 
 struct policy_cache {
@@ -69,8 +72,9 @@ static size_t slot_of(uint64_t branch)
 	return (branch * UINT64_C(0x9e3779b97f4a7c15) >> 32) % SLOTS;
 }
 
+/* Either of the outputs may be NULL. */
 static bool cache_find(struct policy_cache *cache, uint64_t branch, uint64_t epoch,
-		       struct policy *ret_policy)
+		       struct policy *ret_policy, struct settings *ret_settings)
 {
 	size_t i = slot_of(branch);
 	CLEANUP_UNLOCK pthread_mutex_t *held = mutex_hold(&cache->locks[i % SHARDS]);
@@ -78,18 +82,21 @@ static bool cache_find(struct policy_cache *cache, uint64_t branch, uint64_t epo
 
 	if (slot->branch != branch || slot->epoch != epoch)
 		return false;
-	*ret_policy = slot->policy;
+	if (ret_policy)
+		*ret_policy = slot->policy;
+	if (ret_settings)
+		*ret_settings = slot->settings;
 	return true;
 }
 
 static void cache_put(struct policy_cache *cache, uint64_t branch, uint64_t epoch,
-		      const struct policy *policy)
+		      const struct policy *policy, const struct settings *settings)
 {
 	size_t i = slot_of(branch);
 	CLEANUP_UNLOCK pthread_mutex_t *held = mutex_hold(&cache->locks[i % SHARDS]);
 
-	cache->slots[i] =
-	    (struct slot){.branch = branch, .epoch = epoch, .policy = *policy};
+	cache->slots[i] = (struct slot){
+	    .branch = branch, .epoch = epoch, .policy = *policy, .settings = *settings};
 }
 
 void policy_changed(struct store *st)
@@ -121,19 +128,41 @@ static int owner_load(struct store *st, uint64_t branch, struct inode *ret_dir)
 	return S_ISDIR(ret_dir->row.core.mode) ? 0 : -ENOTDIR;
 }
 
-/* The ttl above `branch`, which is that of the first directory that has one. */
-static int walk_up(struct store *st, uint64_t branch, uint64_t epoch, int64_t *ret_ttl_ns)
-{
-	int64_t ttl_ns = DURATION_UNSET;
+/* What is inherited: of each the nearest. */
+struct inherited {
+	int64_t ttl_ns;
+	struct settings settings;
+};
 
+static void inherit(struct inherited *in, const struct inode_row *dir)
+{
+	if (in->ttl_ns == DURATION_UNSET)
+		in->ttl_ns = dir->core.ttl_ns;
+	if (dir->settings.len)
+		settings_inherit(&in->settings, dir->settings);
+}
+
+/* The same from a branch for which it is known already. */
+static void inherit_known(struct inherited *in, const struct policy *above,
+			  const struct settings *settings)
+{
+	if (in->ttl_ns == DURATION_UNSET)
+		in->ttl_ns = above->ttl_ns;
+	settings_merge(&in->settings, settings);
+}
+
+/* Add to `in` what it inherits from the directories above, beginning at `branch`. */
+static int walk_up(struct store *st, uint64_t branch, uint64_t epoch,
+		   struct inherited *in)
+{
 	for (unsigned int depth = 0; branch != 0; depth++) {
 		CLEANUP_INODE struct inode dir = INODE_INIT;
+		struct settings settings;
 		struct policy above;
 		int r;
 
-		if (cache_find(st->policy, branch, epoch, &above)) {
-			if (ttl_ns == DURATION_UNSET)
-				ttl_ns = above.ttl_ns;
+		if (cache_find(st->policy, branch, epoch, &above, &settings)) {
+			inherit_known(in, &above, &settings);
 			break;
 		}
 		if (depth == DEPTH_MAX)
@@ -141,42 +170,43 @@ static int walk_up(struct store *st, uint64_t branch, uint64_t epoch, int64_t *r
 		r = owner_load(st, branch, &dir);
 		if (r)
 			return r == -ENOTDIR ? store_damaged(st, "the path", branch) : r;
-		if (ttl_ns == DURATION_UNSET)
-			ttl_ns = dir.row.core.ttl_ns;
+		inherit(in, &dir.row);
 		branch = dir.row.parent_branch;
 	}
-	*ret_ttl_ns = ttl_ns == DURATION_UNSET ? DURATION_NONE : ttl_ns;
 	return 0;
 }
 
 static int policy_read(struct store *st, uint64_t branch, uint64_t epoch,
-		       struct policy *ret_policy)
+		       struct policy *ret_policy, struct settings *ret_settings)
 {
+	struct inherited in = {.ttl_ns = DURATION_UNSET, .settings = SETTINGS_UNSET};
 	CLEANUP_INODE struct inode dir = INODE_INIT;
-	int64_t ttl_ns;
 	int r;
 
 	r = owner_load(st, branch, &dir);
 	if (r)
 		return r;
-	r = walk_up(st, dir.row.parent_branch, epoch, &ttl_ns);
+	inherit(&in, &dir.row);
+	r = walk_up(st, dir.row.parent_branch, epoch, &in);
 	if (r)
 		return r;
-	if (dir.row.core.ttl_ns != DURATION_UNSET)
-		ttl_ns = dir.row.core.ttl_ns;
 	*ret_policy = (struct policy){
 	    .dir_ino = dir.row.core.ino,
 	    .current_branch = dir.row.branch,
 	    .parent_branch = dir.row.parent_branch,
-	    .ttl_ns = ttl_ns,
+	    .ttl_ns = in.ttl_ns == DURATION_UNSET ? DURATION_NONE : in.ttl_ns,
 	    .mode = dir.row.core.mode,
 	    .gid = dir.row.core.gid,
 	};
+	*ret_settings = in.settings;
 	return 0;
 }
 
-int policy_get(struct store *st, uint64_t branch, struct policy *ret_policy)
+/* Either of the outputs may be NULL. */
+static int get(struct store *st, uint64_t branch, struct policy *ret_policy,
+	       struct settings *ret_settings)
 {
+	struct settings settings;
 	struct policy policy;
 	uint64_t epoch;
 	int r;
@@ -185,15 +215,28 @@ int policy_get(struct store *st, uint64_t branch, struct policy *ret_policy)
 		return -ENOENT;
 	do {
 		epoch = policy_epoch(st);
-		if (cache_find(st->policy, branch, epoch, ret_policy))
+		if (cache_find(st->policy, branch, epoch, ret_policy, ret_settings))
 			return 0;
-		r = policy_read(st, branch, epoch, &policy);
+		r = policy_read(st, branch, epoch, &policy, &settings);
 	} while (epoch != policy_epoch(st));
 	if (r)
 		return r;
-	cache_put(st->policy, branch, epoch, &policy);
-	*ret_policy = policy;
+	cache_put(st->policy, branch, epoch, &policy, &settings);
+	if (ret_policy)
+		*ret_policy = policy;
+	if (ret_settings)
+		*ret_settings = settings;
 	return 0;
+}
+
+int policy_get(struct store *st, uint64_t branch, struct policy *ret_policy)
+{
+	return get(st, branch, ret_policy, NULL);
+}
+
+int policy_settings(struct store *st, uint64_t branch, struct settings *ret_settings)
+{
+	return get(st, branch, NULL, ret_settings);
 }
 
 int policy_place(struct store *st, uint64_t branch, uint64_t *ret_dir_ino,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The cache of policies: what policy_get() of "store/internal.h" remembers.
- * Its size is fixed, some 4 MiB of address space of which only what is used is
+ * Its size is fixed, some 6 MiB of address space of which only what is used is
  * ever touched.
  */
 #ifndef MEMOFS_STORE_POLICY_H

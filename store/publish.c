@@ -48,6 +48,9 @@ static void set_place(struct store_staged *sg, uint64_t branch, struct slice nam
 	sg->row.parent_branch = branch;
 	sg->row.name = name;
 	sg->row.core.created_ns = time_now_ns();
+	if (!sg->cost_given)
+		sg->row.cost_s =
+		    (double)(time_monotonic_ns() - sg->begun_ns) / (double)NSEC_PER_SEC;
 }
 
 static void put_content(struct store_staged *sg, struct batch *b, const struct buf *sums)
@@ -205,7 +208,7 @@ static int publish_attrs_locked(struct store_staged *sg, uint64_t branch,
 	to->ttl_ns = from->ttl_ns;
 	in.row.ttl_text = sg->row.ttl_text;
 	in.row.xattrs = sg->row.xattrs;
-	if (sg->row.cost_s >= 0)
+	if (sg->cost_given)
 		in.row.cost_s = sg->row.cost_s;
 	batch_put_inode(&b, &in.row);
 	r = backend_commit(sg->st->be, &b);

@@ -9,6 +9,7 @@
 #include "store/xattrs.h"
 
 #define ROW_FORMAT 1
+#define ROW_FORMAT_SETTINGS 2
 
 /* ---- writing and reading fields ---- */
 
@@ -267,7 +268,9 @@ int inode_encode(const struct inode_row *row, struct buf *ret_raw)
 	assert(core_valid(&row->core));
 	assert(row->ttl_text.len <= ROW_TTL_TEXT_MAX &&
 	       row->target.len <= STORE_SYMLINK_MAX);
-	put_u8(&w, ROW_FORMAT);
+	assert(row->settings.len <= ROW_SETTINGS_MAX &&
+	       (!row->settings.len || S_ISDIR(row->core.mode)));
+	put_u8(&w, row->settings.len ? ROW_FORMAT_SETTINGS : ROW_FORMAT);
 	put_core(&w, &row->core);
 	put_u64(&w, row->parent_branch);
 	put_slice(&w, row->name, 1);
@@ -276,6 +279,8 @@ int inode_encode(const struct inode_row *row, struct buf *ret_raw)
 	if (S_ISDIR(row->core.mode)) {
 		put_u64(&w, row->branch);
 		put_slice(&w, row->version, 1);
+		if (row->settings.len)
+			put_slice(&w, row->settings, 2);
 		return w.err;
 	}
 	put_u64(&w, double_bits(row->cost_s));
@@ -302,12 +307,24 @@ static void take_hash(struct reader *r, struct inode_row *row)
 		memcpy(row->hash, hash.data, hash.len);
 }
 
-/* The part that depends on the kind of inode. */
-static void take_kind(struct reader *r, struct inode_row *row)
+static void take_settings(struct reader *r, struct inode_row *row)
 {
+	row->settings = take_slice(r, 2, ROW_SETTINGS_MAX);
+	/* Without any, the row has the other format. */
+	if (!row->settings.len || !xattrs_valid(row->settings))
+		r->bad = true;
+}
+
+/* The part that depends on the kind of inode. */
+static void take_kind(struct reader *r, uint8_t format, struct inode_row *row)
+{
+	if (format != ROW_FORMAT && !S_ISDIR(row->core.mode))
+		r->bad = true;
 	if (S_ISDIR(row->core.mode)) {
 		row->branch = take_u64(r);
 		row->version = take_slice(r, 1, STORE_VERSION_MAX);
+		if (format == ROW_FORMAT_SETTINGS)
+			take_settings(r, row);
 		row->cost_s = -1;
 		if (row->branch == 0 || !key_version_valid(row->version))
 			r->bad = true;
@@ -337,15 +354,17 @@ int inode_decode(struct slice raw, struct inode_row *ret_row)
 {
 	struct reader r = reader(raw);
 	struct inode_row row = {0};
+	uint8_t format = take_u8(&r);
 
-	take_format(&r);
+	if (format != ROW_FORMAT && format != ROW_FORMAT_SETTINGS)
+		r.bad = true;
 	row.core = take_core(&r);
 	row.parent_branch = take_u64(&r);
 	row.name = take_slice(&r, 1, STORE_NAME_MAX);
 	row.ttl_text = take_slice(&r, 1, ROW_TTL_TEXT_MAX);
 	/* Each attribute has five bytes of lengths; the shortest is one byte. */
 	row.xattrs = take_slice(&r, 4, STORE_XATTR_MAX * 6);
-	take_kind(&r, &row);
+	take_kind(&r, format, &row);
 	if (take_end(&r) || !place_valid(&row) || !xattrs_valid(row.xattrs))
 		return -EUCLEAN;
 	*ret_row = row;

@@ -22,7 +22,8 @@
  *   COUNTER   "entries" "dirs" "bytes" → u64, by batch_add()
  *
  * Keys are big-endian, so that they sort; numbers in values are little-endian.
- * Every value that is a struct starts with a format byte. Decoders check every
+ * Every value that is a struct starts with a format byte: 1, or 2 for the inode row
+ * of a directory that has settings, which are its last field. Decoders check every
  * bound and every field that other code relies on, and return -EUCLEAN for
  * anything else: bytes from the disk are input. What they return borrows from
  * the raw row, which must outlive it.
@@ -53,6 +54,8 @@ enum layout {
 
 /* The longest text of a ttl that a row holds. */
 #define ROW_TTL_TEXT_MAX 255
+/* The longest settings of a directory: three, each with name and lengths. */
+#define ROW_SETTINGS_MAX 1024
 
 /*
  * What lookup and listing need. An empty file has LAYOUT_NONE, any other file
@@ -93,6 +96,7 @@ struct inode_row {
 	/* Directories. */
 	uint64_t branch; /* where the current version's children are */
 	struct slice version;
+	struct slice settings; /* packed: see "store/settings.h" */
 };
 
 /* Appends. -ENOMEM. The row must be valid: sizes within the limits of store.h. */
@@ -139,10 +143,10 @@ int heat_decode(struct slice raw, struct heat_row *ret_row);
 struct lease_row {
 	struct slice owner;
 	uint64_t token;
-	int64_t since_ns;	/* wall clock */
-	int64_t duration_ns;	/* 1..STORE_LEASE_MAX_NS */
-	struct slice boot;	/* the boot of the machine; empty: not known */
-	int64_t boot_ends_ns;	/* CLOCK_BOOTTIME of that boot */
+	int64_t since_ns;     /* wall clock */
+	int64_t duration_ns;  /* 1..STORE_LEASE_MAX_NS */
+	struct slice boot;    /* the boot of the machine; empty: not known */
+	int64_t boot_ends_ns; /* CLOCK_BOOTTIME of that boot */
 	int64_t wall_ends_ns;
 };
 int lease_encode(const struct lease_row *row, struct buf *ret_raw);

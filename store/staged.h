@@ -29,6 +29,8 @@ struct store_staged {
 	/* Borrows ttl_text and xattrs; size, layout and hash are set when sealed. */
 	struct inode_row row;
 	struct buf ttl_text, xattrs;
+	bool cost_given;	  /* else it is measured */
+	int64_t begun_ns;	  /* fixed: time_monotonic_ns() */
 	int64_t inherited_ttl_ns; /* for the attributes shown */
 	uint64_t writes;	  /* changes of the content */
 	bool synced;		  /* fsync was called */

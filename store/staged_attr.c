@@ -76,6 +76,7 @@ int store_staged_cost_set(struct store_staged *sg, double cost_s)
 	CLEANUP_UNLOCK pthread_mutex_t *held = mutex_hold(&sg->lock);
 
 	sg->row.cost_s = cost_s;
+	sg->cost_given = cost_s >= 0;
 	staged_attr_changed(sg);
 	return 0;
 }

@@ -174,6 +174,10 @@ int store_parent(struct store *st, uint64_t dir_ino, uint64_t *ret_parent_ino,
 int store_lookup(struct store *st, uint64_t branch, const char *name,
 		 struct store_attr *ret_attr);
 
+/* The same, but an entry that has expired is answered too: compare expires_ns. */
+int store_lookup_expired(struct store *st, uint64_t branch, const char *name,
+			 struct store_attr *ret_attr);
+
 /*
  * -EEXIST: a live one is there (an expired one is replaced). -ENOENT: the
  * branch's directory is gone. -ENAMETOOLONG. Ownership and mode are taken as
@@ -237,6 +241,8 @@ struct store_gen;
  * dropped, so that the next lookup misses).
  */
 int store_gen_open(struct store *st, uint64_t ino, struct store_gen **ret_gen);
+/* The same, but an entry that has expired is opened too: never -ETIME. */
+int store_gen_open_expired(struct store *st, uint64_t ino, struct store_gen **ret_gen);
 void store_gen_close(struct store_gen *gen); /* NULL is fine */
 /*
  * Another reference to what is open already, even if it was removed or has
@@ -348,6 +354,32 @@ int store_ttl_set(struct store *st, uint64_t ino, int64_t ttl_ns, const char *te
 int store_ttl_get(struct store *st, uint64_t ino, int64_t *ret_ttl_ns,
 		  struct buf *ret_text);
 
+/*
+ * Settings of a directory; the nearest above an entry applies, as with a ttl.
+ *  - lease: how long a reservation is that names no duration: 60s unless set.
+ *    A duration in 1..STORE_LEASE_MAX_NS.
+ *  - wait: how long who opens a reserved name waits. A duration, or `none`, which
+ *    is DURATION_NONE: without end. Unless set, nobody waits.
+ *  - publish: what becomes of an entry whose producer failed. `on-success`, which
+ *    is the default, or `always`.
+ */
+enum store_setting { STORE_SETTING_LEASE, STORE_SETTING_WAIT, STORE_SETTING_PUBLISH };
+/* "" removes it. -EINVAL: not a value; -ENOENT, -ENOTDIR. */
+int store_setting_set(struct store *st, uint64_t dir_ino, enum store_setting which,
+		      const char *text);
+/* The directory's own, as it was written. -ENODATA, -ENOENT, -ENOTDIR. */
+int store_setting_get(struct store *st, uint64_t dir_ino, enum store_setting which,
+		      struct buf *ret_text);
+
+struct store_settings {
+	int64_t lease_ns;
+	int64_t wait_ns; /* DURATION_UNSET: none given */
+	bool publish_always;
+};
+/* What applies to the children of a branch. -ENOENT. */
+int store_settings(struct store *st, uint64_t branch,
+		   struct store_settings *ret_settings);
+
 /* Foreign attributes (user.* but not user.cache.*), kept as they are. */
 enum store_xattr { STORE_XATTR_CREATE = 1 << 0, STORE_XATTR_REPLACE = 1 << 1 };
 /* -EEXIST, -ENODATA, -E2BIG (one value over 16 KiB), -ENOSPC (all together). */
@@ -380,6 +412,10 @@ struct store_facts {
 /* What is asked for by name. Files and symlinks. -ENOENT. */
 int store_facts(struct store *st, uint64_t ino, struct store_facts *ret_facts);
 int store_cost_set(struct store *st, uint64_t ino, double cost_s);
+/*
+ * Unless it is set, the cost of a value is measured: the time from store_stage()
+ * to store_publish(). A negative one is not known, or, before the publish, measured.
+ */
 int store_staged_cost_set(struct store_staged *sg, double cost_s);
 
 /* ---- background -------------------------------------------------------------- */
