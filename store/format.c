@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -69,7 +70,8 @@ static int parse(const char *text, uint64_t *ret_format)
 }
 
 /* -ENOENT without a message: there is no such file. */
-static int check_file(const char *path, int dir_fd, struct errmsg *err)
+static int check_file(const char *path, int dir_fd, unsigned int *ret_format,
+		      struct errmsg *err)
 {
 	CLEANUP_FD int fd =
 	    openat(dir_fd, FORMAT_FILE, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
@@ -93,12 +95,14 @@ static int check_file(const char *path, int dir_fd, struct errmsg *err)
 			       ": is damaged or not a memofs file; use another "
 			       "directory, or delete this one to begin anew",
 			       path);
-	if (format != STORE_FORMAT)
+	if (format < STORE_FORMAT_OLDEST || format > STORE_FORMAT)
 		return err_set(err, EPROTO,
 			       "%s/" FORMAT_FILE ": the store has format %" PRIu64
-			       ", this memofs (%s) knows %d only; use the memofs that "
-			       "made it, or another directory",
-			       path, format, MEMOFS_VERSION, STORE_FORMAT);
+			       ", this memofs (%s) knows %d to %d only; use the memofs "
+			       "that made it, or another directory",
+			       path, format, MEMOFS_VERSION, STORE_FORMAT_OLDEST,
+			       STORE_FORMAT);
+	*ret_format = (unsigned int)format;
 	return 0;
 }
 
@@ -134,7 +138,7 @@ static int check_empty(const char *path, int dir_fd, struct errmsg *err)
 	return r;
 }
 
-int format_check(const char *path, bool *ret_made, struct errmsg *err)
+int format_check(const char *path, unsigned int *ret_format, struct errmsg *err)
 {
 	CLEANUP_FD int dir_fd = -1;
 	int r;
@@ -142,12 +146,10 @@ int format_check(const char *path, bool *ret_made, struct errmsg *err)
 	r = open_dir(path, &dir_fd, err);
 	if (r)
 		return r;
-	r = check_file(path, dir_fd, err);
-	if (r == 0)
-		*ret_made = true;
+	r = check_file(path, dir_fd, ret_format, err);
 	if (r != -ENOENT)
 		return r;
-	*ret_made = false;
+	*ret_format = 0;
 	if (faccessat(dir_fd, FORMAT_NEW, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
 		return 0;
 	return check_empty(path, dir_fd, err);

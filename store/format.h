@@ -9,21 +9,29 @@
 #ifndef MEMOFS_STORE_FORMAT_H
 #define MEMOFS_STORE_FORMAT_H
 
-#include <stdbool.h>
-
 #include "store/util/err.h"
 
-/* The layout of everything in the directory. Raise it when older programs must not. */
-#define STORE_FORMAT 1
+/*
+ * The layout of everything in the directory. Raise it when older programs must not
+ * open what this one writes. A store of an older format is raised to it when it is
+ * opened, before anything else is written; how is said here.
+ *   1  the first
+ *   2  the table LEASE, made empty by the backend; settings in rows of directories
+ */
+#define STORE_FORMAT 2
+#define STORE_FORMAT_OLDEST 1
 
 /*
  * Make the directory `path` if only its parent exists, and see what it is.
- * Nothing else is written. *ret_made: it is a store. Otherwise it is empty, or
- * making a store there was begun. -ENOTDIR, -ENOENT, -ENOTEMPTY, -EPROTO,
+ * Nothing else is written. *ret_format: that of the store it is, or 0: it is
+ * empty, or making a store there was begun. -ENOTDIR, -ENOENT, -ENOTEMPTY, -EPROTO,
  * -EUCLEAN, -EACCES, …, with a message.
  */
-int format_check(const char *path, bool *ret_made, struct errmsg *err);
-/* Begin to make a store, and end it: once for all, synced. */
+int format_check(const char *path, unsigned int *ret_format, struct errmsg *err);
+/*
+ * Begin to make a store, and end it: once for all, synced. Both at once raise the
+ * format of one that is there.
+ */
 int format_begin(const char *path, struct errmsg *err);
 int format_end(const char *path, struct errmsg *err);
 

@@ -86,7 +86,9 @@ static int check_root(struct store *st, struct errmsg *err)
 	if (r)
 		return err_set(err, -r, "%s: the database cannot be read: %s", st->path,
 			       strerror(-r));
-	if (raw.len != 1 || raw.data[0] != STORE_FORMAT)
+	/* The format under which it was made: the FORMAT file may be newer. */
+	if (raw.len != 1 || raw.data[0] < STORE_FORMAT_OLDEST ||
+	    raw.data[0] > STORE_FORMAT)
 		return err_set(err, EUCLEAN,
 			       "%s: the database does not fit the FORMAT file; restore "
 			       "both from one backup, or use another directory",
@@ -118,27 +120,47 @@ static int make_or_check(struct store *st, const struct store_options *opt, bool
 
 /* ---- open ---- */
 
+/*
+ * To the format of this program. Before the backend is opened, which makes the
+ * tables that are new, so that an older program refuses the store by its format
+ * and not because it finds a table it does not know.
+ */
+static int raise_format(struct store *st, unsigned int format, struct errmsg *err)
+{
+	int r;
+
+	r = format_begin(st->path, err);
+	if (r == 0)
+		r = format_end(st->path, err);
+	if (r == 0)
+		log_info("%s: the store had format %u and has %d now", st->path, format,
+			 STORE_FORMAT);
+	return r;
+}
+
 /* Lock the directory; *ret_made: it has a store. */
 static int claim_dir(struct store *st, bool *ret_made, struct errmsg *err)
 {
-	bool made;
+	unsigned int format;
 	int r;
 
 	/* Before the lock, lest it writes its file among what is not ours. */
-	r = format_check(st->path, &made, err);
+	r = format_check(st->path, &format, err);
 	if (r)
 		return r;
 	r = lockfile_new(st->path, &st->lock, err);
 	if (r)
 		return r;
 	/* And with it: another process may have made the store meanwhile. */
-	r = format_check(st->path, &made, err);
+	r = format_check(st->path, &format, err);
 	if (r)
 		return r;
-	if (!made)
+	if (!format)
 		r = format_begin(st->path, err);
+	else if (format < STORE_FORMAT)
+		r = raise_format(st, format, err);
 	if (r == 0)
-		*ret_made = made;
+		*ret_made = format != 0;
 	return r;
 }
 

@@ -14,6 +14,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <rocksdb/c.h>
+
+#include "store/internal.h"
+#include "store/lease.h"
 #include "tests/conformance/store_check.h"
 
 static struct fixture *fixture_of(void **state)
@@ -247,7 +251,7 @@ static void test_locked(void **state)
 
 static void test_format(void **state)
 {
-	static const char newer[] = "memofs store, format 2\n";
+	static const char newer[] = "memofs store, format 3\n";
 	static const char *const damaged[] = {
 	    "", "memofs store, format 1", "memofs store, format x\n",
 	    "memofs store, format 99999999999999999999\n", "something else\n"};
@@ -257,13 +261,98 @@ static void test_format(void **state)
 	fixture_close(fx);
 	file_in(fx, "FORMAT", path);
 	scratch_write(path, newer, strlen(newer));
-	assert_refused(fx, fx->path, -EPROTO, WORDS("FORMAT", "format 2", "1 only"));
+	assert_refused(fx, fx->path, -EPROTO, WORDS("FORMAT", "format 3", "1 to 2 only"));
+	scratch_write(path, "memofs store, format 0\n", 23);
+	assert_refused(fx, fx->path, -EPROTO, WORDS("FORMAT", "format 0"));
 	for (size_t i = 0; i < sizeof(damaged) / sizeof(*damaged); i++) {
 		scratch_write(path, damaged[i], strlen(damaged[i]));
 		assert_refused(fx, fx->path, -EUCLEAN, WORDS("FORMAT"));
 	}
 	scratch_write(path, "memofs store, format 1\n", 23);
 	fixture_open(fx);
+}
+
+/* ---- a store of format 1 ---- */
+
+/* What makes a closed store one: it has no table for reservations. */
+static void drop_lease_table(const struct fixture *fx)
+{
+	rocksdb_column_family_handle_t *families[TABLE_COUNT + 1];
+	const rocksdb_options_t *options[TABLE_COUNT + 1];
+	const char *names[TABLE_COUNT + 1];
+	rocksdb_options_t *opt = rocksdb_options_create();
+	char *error = NULL, path[512];
+	rocksdb_t *db;
+
+	rocksdb_options_set_uint64add_merge_operator(opt);
+	for (int t = 0; t <= TABLE_COUNT; t++) {
+		names[t] = t < TABLE_COUNT ? table_name((enum table)t) : "default";
+		options[t] = opt;
+	}
+	file_in(fx, "db", path);
+	db = rocksdb_open_column_families(opt, path, TABLE_COUNT + 1, names, options,
+					  families, &error);
+	assert_null(error);
+	rocksdb_drop_column_family(db, families[TABLE_LEASE], &error);
+	assert_null(error);
+	for (int t = 0; t <= TABLE_COUNT; t++)
+		rocksdb_column_family_handle_destroy(families[t]);
+	rocksdb_close(db);
+	rocksdb_options_destroy(opt);
+}
+
+static void make_format_1(struct fixture *fx)
+{
+	struct batch b = BATCH_INIT;
+	char path[512];
+
+	batch_put(&b, TABLE_META, slice_str("root"), slice("\1", 1));
+	assert_ok(backend_commit(fx->st->be, &b));
+	batch_deinit(&b);
+	fixture_close(fx);
+	drop_lease_table(fx);
+	file_in(fx, "FORMAT", path);
+	scratch_write(path, "memofs store, format 1\n", 23);
+}
+
+static void assert_format(const struct fixture *fx, const char *expected)
+{
+	char path[512], text[64] = "";
+	FILE *file;
+
+	file_in(fx, "FORMAT", path);
+	file = fopen(path, "r");
+	assert_non_null(file);
+	assert_non_null(fgets(text, sizeof(text), file));
+	fclose(file);
+	assert_string_equal(text, expected);
+}
+
+static void test_format_1_is_raised(void **state)
+{
+	struct fixture *fx = fixture_of(state);
+	struct buf text = BUF_INIT;
+	uint64_t dir, file;
+	int64_t ttl_ns;
+
+	dir = make_dir(fx->st, ROOT, "d");
+	file = make_file(fx->st, dir, "f", "content");
+	assert_ok(store_ttl_set(fx->st, dir, 3600 * NSEC_PER_SEC, "PT1H"));
+	assert_format(fx, "memofs store, format 2\n");
+	make_format_1(fx);
+	fixture_open(fx);
+
+	assert_format(fx, "memofs store, format 2\n");
+	assert_int_equal(lookup(fx->st, dir, "f"), file);
+	assert_ok(store_ttl_get(fx->st, dir, &ttl_ns, &text));
+	assert_true(ttl_ns == 3600 * NSEC_PER_SEC);
+	buf_deinit(&text);
+	assert_ok(store_lease_acquire(fx->st, dir, "f", "me", NSEC_PER_SEC * 600, NULL));
+	assert_ok(store_setting_set(fx->st, dir, STORE_SETTING_LEASE, "5m"));
+	fixture_close(fx);
+	fixture_open(fx);
+	assert_int_equal(store_lease_count(fx->st), 1);
+	check_settled(fx->st);
 }
 
 static void test_not_ours(void **state)
@@ -354,6 +443,7 @@ int main(int argc, char **argv)
 	    STORE_TEST(test_tree_after_kill),
 	    STORE_TEST(test_locked),
 	    STORE_TEST(test_format),
+	    STORE_TEST(test_format_1_is_raised),
 	    STORE_TEST(test_not_ours),
 	    STORE_TEST(test_empty_directory),
 	    STORE_TEST(test_making_is_resumed),
