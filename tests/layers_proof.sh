@@ -16,7 +16,7 @@ make_tree() {
 	mkdir -p "$tmp/tree/cli" "$tmp/tree/fs" "$tmp/tree/store/util"
 	cd "$tmp/tree"
 	printf '#include <stdio.h>\n#include "cli/table.h"\n#include "store/util/buf.h"\n' >cli/main.c
-	printf '#include <fuse3/fuse.h>\n#include "fs/fs.h"\n#include "store/store.h"\n' >fs/main.c
+	printf '#include <fuse3/fuse.h>\n#include "fs/fs.h"\n#include "store/store.h"\n#include "store/lease.h"\n' >fs/main.c
 	printf '#include <linux/fuse.h>\n#include "store/util/log.h"\n' >fs/notify.c
 	printf '#include "store/backend.h"\n#include "store/util/buf.h"\n' >store/name.c
 	printf '#include <rocksdb/c.h>\n#include "store/backend.h"\n' >store/backend_rocksdb.c
