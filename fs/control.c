@@ -12,6 +12,7 @@
 #include "fs/node.h"
 #include "fs/pending.h"
 #include "fs/reply.h"
+#include "fs/reservation.h"
 
 /* ---- the texts ---- */
 
@@ -111,10 +112,20 @@ static int find(const struct vnode *parent, const char *name, struct vnode *want
 	case VNODE_VIEWS:
 		want->kind = VNODE_DIR;
 		return view_parse(name, &want->view, &err);
+	case VNODE_RESERVATIONS: /* whatever a key may be called */
+		want->kind = VNODE_RESERVATION;
+		want->view = parent->view;
+		strcpy(want->name, name);
+		return 0;
 	case VNODE_CONTROL:
 		break;
 	default:
 		return -ENOENT;
+	}
+	if (strcmp(name, "reservations") == 0) {
+		want->kind = VNODE_RESERVATIONS;
+		want->view = parent->view;
+		return 0;
 	}
 	if (strcmp(name, "versions") == 0) {
 		want->kind = VNODE_VERSIONS;
@@ -163,6 +174,8 @@ int control_lookup(struct fs *fs, const struct vnode *parent, const char *name,
 	want.id = e.ino;
 	if (want.kind == VNODE_DIR)
 		r = fill_dir(fs, &want, &e.attr);
+	else if (want.kind == VNODE_RESERVATIONS || want.kind == VNODE_RESERVATION)
+		r = reservation_stat(fs, &want, &e.attr);
 	else
 		vnode_to_stat(fs, &want, &e.attr);
 	if (r) {
@@ -170,8 +183,11 @@ int control_lookup(struct fs *fs, const struct vnode *parent, const char *name,
 		return r;
 	}
 	e.entry_timeout = kcache_timeout(fs->kcache, DURATION_NONE);
-	/* A text has the size of what it says now: never cached. */
-	e.attr_timeout = want.kind == VNODE_TEXT ? 0 : e.entry_timeout;
+	/* A text has the size of what it says now: never cached. A reservation has
+	 * its directory's mode. */
+	if (want.kind == VNODE_VERSIONS || want.kind == VNODE_VIEWS ||
+	    want.kind == VNODE_DIR)
+		e.attr_timeout = e.entry_timeout;
 	*ret_e = e;
 	return 0;
 }
@@ -198,9 +214,13 @@ int control_list(struct fs *fs, const struct vnode *dir,
 
 	if (dir->kind == VNODE_VERSIONS)
 		return store_version_list(fs->store, dir->dir_ino, each_version, &ve);
+	if (dir->kind == VNODE_RESERVATIONS)
+		return reservation_list(fs, dir, each, arg);
 	if (dir->kind != VNODE_CONTROL)
 		return 0;
-	r = each(arg, "versions", S_IFDIR);
+	r = each(arg, "reservations", S_IFDIR);
+	if (!r)
+		r = each(arg, "versions", S_IFDIR);
 	if (!r)
 		r = each(arg, "view", S_IFDIR);
 	for (unsigned int i = 0; !r && i < TEXT_COUNT && dir->dir_ino == STORE_ROOT_INO;

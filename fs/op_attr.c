@@ -13,6 +13,7 @@
 #include "fs/pending.h"
 #include "fs/recent.h"
 #include "fs/reply.h"
+#include "fs/reservation.h"
 
 /* `gone`: it has no name any more, and the kernel is to ask each time. */
 static void reply_attr(fuse_req_t req, int r, const struct store_attr *attr, bool cache,
@@ -45,6 +46,8 @@ static void getattr_vnode(fuse_req_t req, fuse_ino_t ino)
 
 	if (!r && v.kind == VNODE_DIR)
 		r = store_getattr(fs->store, v.dir_ino, &attr);
+	else if (!r && (v.kind == VNODE_RESERVATIONS || v.kind == VNODE_RESERVATION))
+		r = reservation_stat(fs, &v, &st);
 	if (r) {
 		reply_stale(req, r);
 		return;
@@ -52,7 +55,7 @@ static void getattr_vnode(fuse_req_t req, fuse_ino_t ino)
 	if (v.kind == VNODE_DIR) {
 		attr_to_stat(&attr, &st);
 		st.st_ino = vnode_st_ino(&v);
-	} else {
+	} else if (v.kind != VNODE_RESERVATIONS && v.kind != VNODE_RESERVATION) {
 		vnode_to_stat(fs, &v, &st);
 	}
 	fuse_reply_attr(req, &st, 0);

@@ -12,6 +12,7 @@
 #include "fs/kcache.h"
 #include "fs/node.h"
 #include "fs/reply.h"
+#include "fs/reservation.h"
 
 static int read_text(const struct buf *text, void *data, size_t size, uint64_t off,
 		     size_t *ret_len)
@@ -98,14 +99,36 @@ static int drop_set_id(fuse_req_t req, struct store_staged *sg)
 	return store_staged_setattr(sg, STORE_SET_MODE, &attr, &attr);
 }
 
+/* Into the file of a reservation: each write(2) is one command, wherever it is. */
+static int write_command(struct fs *fs, fuse_ino_t ino, const char *data, size_t size)
+{
+	struct vnode v;
+	int r = vnode_get(fs->vnodes, ino, &v);
+
+	if (r)
+		return -ESTALE;
+	return v.kind == VNODE_RESERVATION
+		   ? reservation_node_set(fs, &v, data, size, false)
+		   : -EBADF;
+}
+
+static int write_value(fuse_req_t req, struct store_staged *sg, const char *data,
+		       size_t size, off_t off)
+{
+	int r = sg ? drop_set_id(req, sg) : -EBADF;
+
+	return r ? r : store_staged_write(sg, data, size, (uint64_t)off);
+}
+
 void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off_t off,
 	      struct fuse_file_info *fi)
 {
-	struct store_staged *sg = writing(fi);
-	int r = sg ? drop_set_id(req, sg) : -EBADF;
+	int r;
 
-	if (!r)
-		r = store_staged_write(sg, data, size, (uint64_t)off);
+	if (handle_of(fi->fh)->kind == HANDLE_TEXT)
+		r = write_command(fs_of(req), ino, data, size);
+	else
+		r = write_value(req, writing(fi), data, size, off);
 	if (r)
 		reply_err(req, r);
 	else

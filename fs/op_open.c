@@ -20,6 +20,7 @@
 #include "fs/pending.h"
 #include "fs/pending_reply.h"
 #include "fs/reply.h"
+#include "fs/reservation.h"
 #include "fs/retry.h"
 
 static bool wants_write(int flags)
@@ -305,14 +306,19 @@ static int open_text(struct fs *fs, uint64_t nodeid, int flags, struct handle **
 
 	if (r)
 		return -ESTALE;
-	if (v.kind != VNODE_TEXT)
+	if (v.kind != VNODE_TEXT && v.kind != VNODE_RESERVATION)
 		return -EISDIR;
-	if (wants_write(flags))
+	if (wants_write(flags) && v.kind == VNODE_TEXT)
 		return -EPERM;
+	if (wants_write(flags) && (fs->read_only || (v.view.set & VIEW_RO)))
+		return -EROFS;
 	h = handle_new(fs->handles, HANDLE_TEXT);
 	if (!h)
 		return -ENOMEM;
-	r = control_text_write(fs, v.text, &h->text);
+	if (v.kind == VNODE_TEXT)
+		r = control_text_write(fs, v.text, &h->text);
+	else
+		r = reservation_node_text(fs, &v, &h->text);
 	if (r) {
 		handle_free(fs->handles, h);
 		return r;

@@ -3,10 +3,11 @@
  * Extended attributes: user.cache.* here, other user.* kept as they are.
  *
  * `getfattr -d` lists what a copy should take along: the ttl, and an entry's
- * version. The rest is read by name. A directory's version is not listed: cp,
- * rsync and tar set a directory's attributes last, and would hide what they have
- * just written. Copying in must not warn, so the version that an entry had
- * elsewhere is accepted and changes nothing.
+ * version; and the reservation of an entry while it has one. The rest is read by
+ * name. A directory's version is not listed: cp, rsync and tar set a directory's
+ * attributes last, and would hide what they have just written. Copying in must not
+ * warn, so the version and the reservation that an entry had elsewhere are accepted
+ * and change nothing, and so does taking away the reservation that it has here.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -18,8 +19,10 @@
 #include "fs/node.h"
 #include "fs/pending.h"
 #include "fs/reply.h"
+#include "fs/reservation.h"
 #include "store/util/duration.h"
 #include "store/util/log.h"
+#include "store/util/text.h"
 
 #define PREFIX "user.cache."
 #define PREFIX_LEN (sizeof(PREFIX) - 1)
@@ -29,8 +32,11 @@ struct subject {
 	struct fs *fs;
 	uint64_t ino; /* of the store; of a value being written: its own */
 	bool is_dir;
+	bool is_key;		 /* no inode, but a name: `node` tells */
+	bool read_only;		 /* the mount is, or the view it is seen in */
 	struct dirref dir;	 /* is_dir */
-	struct store_attr attr;	 /* not for directories */
+	struct vnode node;	 /* is_key */
+	struct store_attr attr;	 /* not for directories and keys */
 	struct pending *pending; /* NULL: published; a reference */
 };
 
@@ -46,12 +52,28 @@ static struct store_staged *staged(const struct subject *s)
 	return s->pending ? pending_staged(s->pending) : NULL;
 }
 
+/* A virtual node: is it a key, and may what is behind it be changed? */
+static int subject_get_vnode(struct fs *fs, fuse_ino_t nodeid, struct subject *s)
+{
+	int r = vnode_get(fs->vnodes, nodeid, &s->node);
+
+	if (r)
+		return r;
+	s->is_key = s->node.kind == VNODE_RESERVATION || s->node.kind == VNODE_WAIT;
+	s->read_only = s->read_only || (s->node.view.set & VIEW_RO);
+	return 0;
+}
+
 /* -ENOTSUP: a control file, which has none. */
 static int subject_get(struct fs *fs, fuse_ino_t nodeid, struct subject *ret_s)
 {
-	int r;
+	int r = 0;
 
-	*ret_s = (struct subject){.fs = fs};
+	*ret_s = (struct subject){.fs = fs, .read_only = fs->read_only};
+	if (vnode_is(nodeid))
+		r = subject_get_vnode(fs, nodeid, ret_s);
+	if (r || ret_s->is_key)
+		return r == -ENOENT ? -ESTALE : r;
 	r = node_ino(fs, nodeid, &ret_s->ino);
 	if (r)
 		return r == -EPERM ? -ENOTSUP : -ESTALE;
@@ -162,6 +184,145 @@ static int get_fact_writer(const struct store_facts *f, struct buf *out)
 
 	return buf_printf(out, "uid=%u gid=%u pid=%d comm=%s", w->uid, w->gid,
 			  (int)w->pid, w->comm);
+}
+
+/* ---- reservations ---- */
+
+/* The key of an entry, or of a value being written. */
+static int key_of(struct subject *s, uint64_t *ret_branch,
+		  char ret_name[STORE_NAME_MAX + 1])
+{
+	CLEANUP_BUF struct buf name = BUF_INIT;
+	int r;
+
+	if (s->pending) {
+		pending_where(s->pending, ret_branch, ret_name);
+		return 0;
+	}
+	r = store_where(s->fs->store, s->ino, ret_branch, &name);
+	if (r)
+		return r;
+	memcpy(ret_name, name.data, name.len);
+	ret_name[name.len] = '\0';
+	return 0;
+}
+
+static int get_reservation(struct subject *s, struct buf *out)
+{
+	char name[STORE_NAME_MAX + 1];
+	uint64_t branch;
+	int r;
+
+	if (s->is_key)
+		return reservation_node_get(s->fs, &s->node, out);
+	if (s->is_dir)
+		return -ENODATA;
+	r = key_of(s, &branch, name);
+	return r ? r : reservation_get(s->fs, branch, name, out);
+}
+
+/*
+ * A value being written always has one, which says nothing to who lists its
+ * attributes: itself, or rsync, to take away what the source does not have.
+ */
+static bool lists_reservation(struct subject *s)
+{
+	char name[STORE_NAME_MAX + 1];
+	uint64_t branch;
+
+	if (s->is_key)
+		return true;
+	return !s->pending && !s->is_dir && key_of(s, &branch, name) == 0 &&
+	       reservation_is_held(s->fs, branch, name);
+}
+
+/* A directory is reserved by its name, above it: the attribute is for copies. */
+static int refuse_directory(const char *value, size_t size)
+{
+	struct reservation_command cmd;
+
+	if (reservation_parse(value, size, &cmd, NULL) == 0 &&
+	    cmd.verb == RESERVATION_NOTHING)
+		return 0;
+	log_warning("a directory has no reservation of its own: write to "
+		    ".memofs/reservations/NAME in the directory above it");
+	return -EPERM;
+}
+
+static int change_reservation(struct subject *s, const char *value, size_t size,
+			      bool extend_only)
+{
+	char name[STORE_NAME_MAX + 1];
+	uint64_t branch;
+	int r;
+
+	if (s->is_key)
+		return reservation_node_set(s->fs, &s->node, value, size, extend_only);
+	if (s->is_dir)
+		return refuse_directory(value, size);
+	r = key_of(s, &branch, name);
+	return r ? r : reservation_set(s->fs, branch, name, value, size, extend_only);
+}
+
+static int set_reservation(struct subject *s, const char *value, size_t size)
+{
+	return change_reservation(s, value, size, false);
+}
+
+static int set_reservation_extend(struct subject *s, const char *value, size_t size)
+{
+	return change_reservation(s, value, size, true);
+}
+
+/* Only who has it ends it; but a copy may find one here that its source has not. */
+static int remove_reservation(struct subject *s)
+{
+	if (!s->is_key)
+		return s->is_dir ? -ENODATA : 0;
+	log_warning("a reservation is not removed but released: write \"ID 0\" to it");
+	return -EPERM;
+}
+
+/* ---- settings of directories ---- */
+
+static int get_setting(struct subject *s, enum store_setting which, struct buf *out)
+{
+	if (!s->is_dir)
+		return -ENODATA;
+	return store_setting_get(s->fs->store, s->ino, which, out);
+}
+
+static int set_setting(struct subject *s, enum store_setting which, const char *value,
+		       size_t size)
+{
+	static const char *const want[] = {
+	    [STORE_SETTING_LEASE] = "lease %s is not how long a reservation can last; "
+				    "use e.g. 60s, 5m, 1h",
+	    [STORE_SETTING_WAIT] = "wait %s is not a duration; use e.g. 30s, 10m, none",
+	    [STORE_SETTING_PUBLISH] = "publish %s is neither on-success nor always",
+	};
+	char text[DURATION_TEXT_MAX], quoted[TEXT_QUOTE_MAX];
+	int r = -EINVAL;
+
+	if (!s->is_dir) /* copied in from elsewhere */
+		return 0;
+	text_trim(&value, &size);
+	if (size && size < sizeof(text) && !memchr(value, '\0', size)) {
+		memcpy(text, value, size);
+		text[size] = '\0';
+		r = store_setting_set(s->fs->store, s->ino, which, text);
+	}
+	if (r == -EINVAL)
+		log_warning(want[which], text_quote(quoted, value, size));
+	return r;
+}
+
+static int remove_setting(struct subject *s, enum store_setting which)
+{
+	CLEANUP_BUF struct buf own = BUF_INIT;
+	int r = get_setting(s, which, &own);
+
+	return r ? r : store_setting_set(s->fs->store, s->ino, which, "");
 }
 
 /* ---- writing ---- */
@@ -306,6 +467,10 @@ static const struct attribute {
 	bool listed;
 	bool entries_listed; /* listed, but not of directories */
 	bool entries_only;
+	bool of_keys;	 /* also of a name that may have no entry */
+	bool is_setting; /* of directories; read by name */
+	enum store_setting setting;
+	bool (*lists)(struct subject *s); /* NULL: as the flags say */
 	int (*get)(struct subject *s, struct buf *out);
 	int (*get_fact)(const struct store_facts *f, struct buf *out);
 	int (*set)(struct subject *s, const char *value, size_t size);
@@ -330,14 +495,31 @@ static const struct attribute {
      .set = set_cost,
      .remove = remove_cost},
     {.name = "writer", .entries_only = true, .get_fact = get_fact_writer},
+    {.name = "reservation",
+     .listed = true,
+     .of_keys = true,
+     .lists = lists_reservation,
+     .get = get_reservation,
+     .set = set_reservation,
+     .remove = remove_reservation},
+    {.name = "reservation.extend", .of_keys = true, .set = set_reservation_extend},
+    {.name = "lease", .is_setting = true, .setting = STORE_SETTING_LEASE},
+    {.name = "wait", .is_setting = true, .setting = STORE_SETTING_WAIT},
+    {.name = "publish", .is_setting = true, .setting = STORE_SETTING_PUBLISH},
 };
 
 enum { ATTRIBUTE_COUNT = sizeof(attributes) / sizeof(attributes[0]) };
 
-static const struct attribute *attribute_find(const char *name)
+static bool attribute_is_of(const struct attribute *a, const struct subject *s)
+{
+	return a->of_keys || !s->is_key;
+}
+
+static const struct attribute *attribute_find(const struct subject *s, const char *name)
 {
 	for (size_t i = 0; i < ATTRIBUTE_COUNT; i++)
-		if (strcmp(attributes[i].name, name) == 0)
+		if (strcmp(attributes[i].name, name) == 0 &&
+		    attribute_is_of(&attributes[i], s))
 			return &attributes[i];
 	return NULL;
 }
@@ -351,6 +533,10 @@ static int attribute_get(const struct attribute *a, struct subject *s, struct bu
 		return -ENODATA;
 	if (a->get)
 		return a->get(s, out);
+	if (a->is_setting)
+		return get_setting(s, a->setting, out);
+	if (!a->get_fact)
+		return -ENODATA; /* only written */
 	if (s->pending)
 		return -ENODATA; /* known when it is published */
 	r = store_facts(s->fs->store, s->ino, &facts);
@@ -379,12 +565,14 @@ static int xattr_get(struct subject *s, const char *name, struct buf *out)
 {
 	const struct attribute *a;
 
+	if (is_foreign(name) && s->is_key)
+		return -ENODATA;
 	if (is_foreign(name))
 		return s->pending ? store_staged_xattr_get(staged(s), name, out)
 				  : store_xattr_get(s->fs->store, s->ino, name, out);
 	if (!is_ours(name))
 		return -ENOTSUP;
-	a = attribute_find(name + PREFIX_LEN);
+	a = attribute_find(s, name + PREFIX_LEN);
 	return a ? attribute_get(a, s, out) : -ENODATA;
 }
 
@@ -423,16 +611,22 @@ static int xattr_set(struct subject *s, const char *name, const char *value, siz
 
 	if (is_nameless(name))
 		return -EINVAL;
+	if (s->read_only)
+		return -EROFS;
+	if (is_foreign(name) && s->is_key)
+		return -ENOTSUP;
 	if (is_foreign(name))
 		return xattr_set_foreign(s, name, slice(value, size), flags);
 	if (!is_ours(name))
 		return -ENOTSUP;
-	a = attribute_find(name + PREFIX_LEN);
+	a = attribute_find(s, name + PREFIX_LEN);
 	if (!a)
 		return -ENOTSUP;
-	if (!a->set)
+	if (!a->set && !a->is_setting)
 		return -EPERM;
 	r = check_flags(a, s, flags);
+	if (!r && a->is_setting)
+		return set_setting(s, a->setting, value, size);
 	return r ? r : a->set(s, value, size);
 }
 
@@ -442,14 +636,20 @@ static int xattr_remove(struct subject *s, const char *name)
 
 	if (is_nameless(name))
 		return -EINVAL;
+	if (s->read_only)
+		return -EROFS;
+	if (is_foreign(name) && s->is_key)
+		return -ENODATA;
 	if (is_foreign(name))
 		return s->pending ? store_staged_xattr_remove(staged(s), name)
 				  : store_xattr_remove(s->fs->store, s->ino, name);
 	if (!is_ours(name))
 		return -ENOTSUP;
-	a = attribute_find(name + PREFIX_LEN);
+	a = attribute_find(s, name + PREFIX_LEN);
 	if (!a)
 		return -ENODATA;
+	if (a->is_setting)
+		return remove_setting(s, a->setting);
 	return a->remove ? a->remove(s) : -EPERM;
 }
 
@@ -457,7 +657,8 @@ static int xattr_remove(struct subject *s, const char *name)
 static int list_one(const struct attribute *a, struct subject *s, struct buf *out)
 {
 	CLEANUP_BUF struct buf value = BUF_INIT;
-	bool listed = a->listed && !(a->entries_listed && s->is_dir);
+	bool listed = a->listed && attribute_is_of(a, s) &&
+		      !(a->entries_listed && s->is_dir) && (!a->lists || a->lists(s));
 	int r = listed ? attribute_get(a, s, &value) : -ENODATA;
 
 	if (!r)
@@ -473,7 +674,7 @@ static int xattr_list(struct subject *s, struct buf *out)
 
 	for (size_t i = 0; !r && i < ATTRIBUTE_COUNT; i++)
 		r = list_one(&attributes[i], s, out);
-	if (r)
+	if (r || s->is_key)
 		return r;
 	return s->pending ? store_staged_xattr_list(staged(s), out)
 			  : store_xattr_list(s->fs->store, s->ino, out);

@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fs/reservation.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fs/pending.h"
+#include "fs/reply.h"
+#include "store/lease.h"
+#include "store/util/log.h"
+#include "store/util/text.h"
+
+/* ---- of a key ---- */
+
+int reservation_get(struct fs *fs, uint64_t branch, const char *name, struct buf *out)
+{
+	struct store_lease lease;
+	int r = store_lease_get(fs->store, branch, name, &lease);
+
+	if (r && r != -ENOENT)
+		return r;
+	return reservation_format(r ? NULL : &lease, out);
+}
+
+bool reservation_is_held(struct fs *fs, uint64_t branch, const char *name)
+{
+	struct store_lease lease;
+
+	return store_lease_get(fs->store, branch, name, &lease) == 0;
+}
+
+/* Normal where many want the same: no warning. */
+static void log_refused(const char *name, const struct reservation_command *cmd, int r,
+			const struct store_lease *holder)
+{
+	char quoted[TEXT_QUOTE_MAX];
+
+	text_quote(quoted, name, strlen(name));
+	if (r == -EBUSY)
+		log_debug("%s is not reserved for %s: %s has it", quoted, cmd->owner,
+			  holder->owner);
+	else if (r == -ESTALE)
+		log_debug("%s is not reserved for %s any more, and was not extended",
+			  quoted, cmd->owner);
+}
+
+static int take(struct fs *fs, uint64_t branch, const char *name,
+		const struct reservation_command *cmd, bool extend_only)
+{
+	int64_t duration_ns = cmd->duration_ns;
+	struct store_settings settings;
+	struct store_lease lease;
+	int r = 0;
+
+	if (duration_ns == DURATION_UNSET) {
+		r = store_settings(fs->store, branch, &settings);
+		duration_ns = settings.lease_ns;
+	}
+	if (!r && extend_only)
+		r = store_lease_extend(fs->store, branch, name, cmd->owner, duration_ns,
+				       &lease);
+	else if (!r)
+		r = store_lease_acquire(fs->store, branch, name, cmd->owner, duration_ns,
+					&lease);
+	if (r)
+		log_refused(name, cmd, r, &lease);
+	return r;
+}
+
+static int release(struct fs *fs, uint64_t branch, const char *name,
+		   const struct reservation_command *cmd)
+{
+	int r = store_lease_release(fs->store, branch, name, cmd->owner);
+
+	return r == -ESTALE ? 0 : r; /* it was late */
+}
+
+static int parse(const char *name, const char *text, size_t len,
+		 struct reservation_command *ret_cmd)
+{
+	char quoted[TEXT_QUOTE_MAX];
+	struct errmsg err;
+	int r = reservation_parse(text, len, ret_cmd, &err);
+
+	if (r)
+		log_warning("reservation of %s: %s",
+			    text_quote(quoted, name, strlen(name)), err.text);
+	return r;
+}
+
+static int run(struct fs *fs, uint64_t branch, const char *name,
+	       const struct reservation_command *cmd, bool extend_only)
+{
+	switch (cmd->verb) {
+	case RESERVATION_NOTHING:
+		break;
+	case RESERVATION_TAKE:
+		return take(fs, branch, name, cmd, extend_only);
+	case RESERVATION_RELEASE:
+		return release(fs, branch, name, cmd);
+	}
+	return 0;
+}
+
+int reservation_set(struct fs *fs, uint64_t branch, const char *name, const char *text,
+		    size_t len, bool extend_only)
+{
+	struct reservation_command cmd;
+	int r = parse(name, text, len, &cmd);
+
+	return r ? r : run(fs, branch, name, &cmd, extend_only);
+}
+
+/* ---- nodes ---- */
+
+/* The branch that a node shows; 0: nothing was ever written at this version. */
+static int branch_of(struct fs *fs, const struct vnode *v, bool create,
+		     uint64_t *ret_branch)
+{
+	struct dirref dir = {.ino = v->dir_ino, .view = v->view};
+
+	return dirref_branch(fs, &dir, create, ret_branch);
+}
+
+int reservation_node_get(struct fs *fs, const struct vnode *v, struct buf *out)
+{
+	uint64_t branch;
+	int r = branch_of(fs, v, false, &branch);
+
+	return r ? r : reservation_get(fs, branch, v->name, out);
+}
+
+int reservation_node_set(struct fs *fs, const struct vnode *v, const char *text,
+			 size_t len, bool extend_only)
+{
+	struct reservation_command cmd;
+	uint64_t branch;
+	int r = parse(v->name, text, len, &cmd);
+
+	if (r)
+		return r;
+	if (fs->read_only || (v->view.set & VIEW_RO))
+		return -EROFS;
+	/* Only what is reserved needs a version that nobody has written to. */
+	r = branch_of(fs, v, cmd.verb == RESERVATION_TAKE && !extend_only, &branch);
+	return r ? r : run(fs, branch, v->name, &cmd, extend_only);
+}
+
+int reservation_node_text(struct fs *fs, const struct vnode *v, struct buf *out)
+{
+	int r = reservation_node_get(fs, v, out);
+
+	return r ? r : buf_append(out, "\n", 1);
+}
+
+static struct timespec to_timespec(int64_t ns)
+{
+	return (struct timespec){.tv_sec = ns / NSEC_PER_SEC,
+				 .tv_nsec = ns % NSEC_PER_SEC};
+}
+
+/* What is at the name now: who has it, since when, and how far it is. */
+static int fill_progress(struct fs *fs, const struct vnode *v, struct stat *st)
+{
+	struct store_lease lease;
+	uint64_t branch;
+	int r = branch_of(fs, v, false, &branch);
+
+	if (!r && store_lease_get(fs->store, branch, v->name, &lease) == 0)
+		st->st_mtim = to_timespec(lease.since_ns);
+	return r;
+}
+
+int reservation_stat(struct fs *fs, const struct vnode *v, struct stat *ret_st)
+{
+	struct store_attr dir;
+	struct stat st;
+	int r = store_getattr(fs->store, v->dir_ino, &dir);
+
+	if (r)
+		return r;
+	vnode_to_stat(fs, v, &st);
+	st.st_uid = dir.uid;
+	st.st_gid = dir.gid;
+	if (v->kind == VNODE_RESERVATIONS) {
+		/* Its names are names of the directory: seen by the same people. */
+		st.st_mode = S_IFDIR | (dir.mode & 0555);
+	} else {
+		st.st_mode = S_IFREG | (dir.mode & 0666);
+		r = fill_progress(fs, v, &st);
+		st.st_ctim = st.st_mtim;
+	}
+	if (!r)
+		*ret_st = st;
+	return r;
+}
+
+/* ---- listing ---- */
+
+struct names {
+	char **names;
+	size_t count, cap;
+};
+
+static void names_deinit(struct names *n)
+{
+	for (size_t i = 0; i < n->count; i++)
+		free(n->names[i]);
+	free(n->names);
+}
+
+static int names_add(struct names *n, const char *name)
+{
+	if (n->count == n->cap) {
+		size_t cap = n->cap ? n->cap * 2 : 16;
+		char **names = realloc(n->names, cap * sizeof(*names));
+
+		if (!names)
+			return -ENOMEM;
+		n->names = names;
+		n->cap = cap;
+	}
+	n->names[n->count] = strdup(name);
+	return n->names[n->count] ? (n->count++, 0) : -ENOMEM;
+}
+
+static int add_lease(void *arg, const char *name, const struct store_lease *lease)
+{
+	return names_add(arg, name);
+}
+
+static int compare(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+int reservation_list(struct fs *fs, const struct vnode *v,
+		     int (*each)(void *arg, const char *name, mode_t type), void *arg)
+{
+	__attribute__((cleanup(names_deinit))) struct names n = {0};
+	uint64_t branch;
+	int r = branch_of(fs, v, false, &branch);
+
+	if (!r)
+		r = store_lease_list(fs->store, branch, add_lease, &n);
+	if (!r && n.count)
+		qsort(n.names, n.count, sizeof(*n.names), compare);
+	for (size_t i = 0; !r && i < n.count; i++)
+		if (i == 0 || strcmp(n.names[i], n.names[i - 1]) != 0)
+			r = each(arg, n.names[i], S_IFREG);
+	return r;
+}
+
+/* ---- the fence ---- */
+
+int fence_enter(struct fs *fs, const struct view *view, uint64_t branch, const char *name,
+		struct fence *ret_fence)
+{
+	char quoted[TEXT_QUOTE_MAX];
+	int r;
+
+	*ret_fence = (struct fence){.branch = branch, .name = name};
+	if (!(view->set & VIEW_OWNER))
+		return 0;
+	r = store_lease_begin_publish(fs->store, branch, name, view->owner, 0,
+				      &ret_fence->token);
+	if (!r)
+		ret_fence->fs = fs;
+	else if (r == -ESTALE)
+		log_warning("%s was not changed: it is not reserved for %s (any more)",
+			    text_quote(quoted, name, strlen(name)), view->owner);
+	return r;
+}
+
+void fence_leave(struct fence *f, bool published)
+{
+	if (!f->fs)
+		return;
+	store_lease_end_publish(f->fs->store, f->branch, f->name, f->token, published);
+	f->fs = NULL;
+}
