@@ -3,7 +3,9 @@
  * Requests that make, move and remove names.
  *
  * Each waits for a publish of the name that is under way, so that what a
- * process does after close(2) finds what it closed.
+ * process does after close(2) finds what it closed. Under a view with owner=, a
+ * change of an entry needs the lease of its name (fence_enter()); what gives the
+ * name a value ends it. Directories are made and removed without.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -15,6 +17,7 @@
 #include "fs/pending.h"
 #include "fs/pending_reply.h"
 #include "fs/reply.h"
+#include "fs/reservation.h"
 
 #ifndef RENAME_NOREPLACE
 #define RENAME_NOREPLACE (1 << 0)
@@ -39,6 +42,18 @@ static int place_get(fuse_req_t req, fuse_ino_t parent, const char *name, bool c
 	ret_at->name = name;
 	pending_wait(fs->pending, ret_at->branch, name, fuse_req_ctx(req)->pid);
 	return 0;
+}
+
+/* The same for a change of an entry: to be followed by fence_leave(). */
+static int place_enter(fuse_req_t req, fuse_ino_t parent, const char *name, bool create,
+		       struct place *ret_at, struct fence *ret_fence)
+{
+	int r = place_get(req, parent, name, create, ret_at);
+
+	*ret_fence = (struct fence){0};
+	return r ? r
+		 : fence_enter(fs_of(req), &ret_at->dir.view, ret_at->branch, name,
+			       ret_fence);
 }
 
 static void place_changed(struct fs *fs, const struct place *at)
@@ -87,12 +102,14 @@ void op_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, const cha
 	struct fs *fs = fs_of(req);
 	const struct fuse_ctx *ctx = fuse_req_ctx(req);
 	struct store_attr attr;
+	struct fence fence;
 	struct place at;
-	int r = place_get(req, parent, name, true, &at);
+	int r = place_enter(req, parent, name, true, &at, &fence);
 
 	if (!r)
 		r = store_symlink(fs->store, at.branch, name, target, ctx->uid, ctx->gid,
 				  &attr);
+	fence_leave(&fence, !r);
 	reply_new(req, &at, r, &attr);
 }
 
@@ -121,6 +138,7 @@ void op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
 {
 	struct fs *fs = fs_of(req);
 	struct store_attr attr;
+	struct fence fence;
 	struct place at;
 	int r;
 
@@ -129,9 +147,10 @@ void op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
 		reply_err(req, -EPERM);
 		return;
 	}
-	r = place_get(req, parent, name, true, &at);
+	r = place_enter(req, parent, name, true, &at, &fence);
 	if (!r)
 		r = make_empty(fs, &at, mode, fuse_req_ctx(req), &attr);
+	fence_leave(&fence, !r);
 	reply_new(req, &at, r, &attr);
 }
 
@@ -162,11 +181,13 @@ void op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
 	struct fs *fs = fs_of(req);
 	const struct fuse_ctx *ctx = fuse_req_ctx(req);
+	struct fence fence;
 	struct place at;
-	int r = place_get(req, parent, name, false, &at);
+	int r = place_enter(req, parent, name, false, &at, &fence);
 
 	if (!r)
 		r = unlink_own(fs, ctx->pid, ctx->uid, &at);
+	fence_leave(&fence, false);
 	if (!r)
 		place_changed(fs, &at);
 	reply_err(req, r);
@@ -261,9 +282,10 @@ static void busy_after_rename(struct fs *fs, const struct place *from,
 		kcache_all_changed(fs->kcache);
 }
 
+/* *ret_moved: what was published has been moved. */
 static int rename_place(struct fs *fs, const struct fuse_ctx *ctx,
 			const struct place *from, const struct place *to,
-			unsigned int flags)
+			unsigned int flags, bool *ret_moved)
 {
 	struct pending *own, *over;
 	bool moved = false;
@@ -275,11 +297,13 @@ static int rename_place(struct fs *fs, const struct fuse_ctx *ctx,
 	over = pending_by_owner(fs->pending, to->branch, to->name, ctx->pid, ctx->uid);
 	if (own)
 		r = rename_own(fs, own, from, to, flags, &moved);
-	if (r == -ESTALE)
+	if (r == -ESTALE) {
 		r = rename_published(fs, from, to, flags);
-	if (r == -ENOENT &&
-	    moved) /* it was closed just before, and moved with the rest */
-		r = 0;
+		if (r == -ENOENT && moved) /* closed just before, and moved already */
+			r = 0;
+		moved = !r;
+	}
+	*ret_moved = moved;
 	/* Its own unfinished value of that name is replaced as well. */
 	if (!r && over && over != own && !(flags & RENAME_EXCHANGE))
 		pending_detach(over);
@@ -288,25 +312,34 @@ static int rename_place(struct fs *fs, const struct fuse_ctx *ctx,
 	return r;
 }
 
+static void renamed(struct fs *fs, const struct place *from, const struct place *to,
+		    unsigned int flags)
+{
+	place_changed(fs, from);
+	place_changed(fs, to);
+	if (from->branch != to->branch)
+		life_after_rename(fs, to);
+	if (from->branch != to->branch && (flags & RENAME_EXCHANGE))
+		life_after_rename(fs, from);
+	busy_after_rename(fs, from, to);
+}
+
 void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t newparent,
 	       const char *newname, unsigned int flags)
 {
 	struct fs *fs = fs_of(req);
+	struct fence from_fence, to_fence = {0};
 	struct place from, to;
-	int r = place_get(req, parent, name, false, &from);
+	bool moved = false;
+	int r = place_enter(req, parent, name, false, &from, &from_fence);
 
 	if (!r)
-		r = place_get(req, newparent, newname, true, &to);
+		r = place_enter(req, newparent, newname, true, &to, &to_fence);
 	if (!r)
-		r = rename_place(fs, fuse_req_ctx(req), &from, &to, flags);
-	if (!r) {
-		place_changed(fs, &from);
-		place_changed(fs, &to);
-		if (from.branch != to.branch)
-			life_after_rename(fs, &to);
-		if (from.branch != to.branch && (flags & RENAME_EXCHANGE))
-			life_after_rename(fs, &from);
-		busy_after_rename(fs, &from, &to);
-	}
+		r = rename_place(fs, fuse_req_ctx(req), &from, &to, flags, &moved);
+	fence_leave(&from_fence, moved && (flags & RENAME_EXCHANGE));
+	fence_leave(&to_fence, moved);
+	if (!r)
+		renamed(fs, &from, &to, flags);
 	reply_err(req, r);
 }
