@@ -12,28 +12,49 @@
 #include "cli/copy.h"
 #include "cli/message.h"
 #include "cli/paths.h"
+#include "cli/reservation.h"
 #include "cli/scratch.h"
+#include "cli/waiting.h"
 
 struct get_options {
 	const char *output;
+	struct cli_duration wait;
 };
 
 static const struct cli_option options[] = {
     {'o', "output", CLI_STRING, offsetof(struct get_options, output), "FILE",
      "write to FILE, which appears whole or not at all", NULL},
+    {'w', "wait", CLI_WAIT, offsetof(struct get_options, wait), "DURATION",
+     "while another computes it, wait (the policy `wait`)", NULL},
     CLI_END,
 };
 
-/* An open descriptor, or -CLI_…; a miss says nothing. */
-static int open_entry(const char *path)
+/* A descriptor or -errno. */
+static int open_or_wait(const struct get_options *o, const char *path)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	struct waiting w = waiting_begin(&o->wait);
+	int fd;
+
+	if (o->wait.text && *path_base(path))
+		return waiting_open(&w, path, 0);
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	return fd < 0 ? -errno : fd;
+}
+
+/* An open descriptor, or -CLI_…; a miss says nothing. */
+static int open_entry(const struct get_options *o, const char *path)
+{
+	int fd = open_or_wait(o, path);
 	struct stat st;
 
+	if (fd == -ENOENT || fd == -ENOTDIR)
+		return -CLI_MISS;
+	if (fd == -ETIMEDOUT) {
+		reservation_say_held(path);
+		return -CLI_HELD;
+	}
 	if (fd < 0) {
-		if (errno == ENOENT || errno == ENOTDIR)
-			return -CLI_MISS;
-		cli_error("%s: %s", path, strerror(errno));
+		cli_error("%s: %s", path, strerror(-fd));
 		return -CLI_FAILED;
 	}
 	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
@@ -96,7 +117,7 @@ static int run(const void *opt, char **operands, size_t n)
 	status = path_check_inside(operands[0]);
 	if (status)
 		return status;
-	in = open_entry(operands[0]);
+	in = open_entry(o, operands[0]);
 	if (in < 0)
 		return -in;
 	if (!o->output || strcmp(o->output, "-") == 0)
@@ -113,7 +134,8 @@ const struct command cmd_get = {
     .exits = "0  a hit, written whole\n"
 	     "1  a miss: absent, expired or of another version\n"
 	     "3  not a file, not permitted, or reading or writing failed\n"
-	     "4  PATH is not in a memofs mount, or the mount is dead",
+	     "4  PATH is not in a memofs mount, or the mount is dead\n"
+	     "5  --wait: it is still being computed; the time was over",
     .example = "memofs get /tmp/cache/build/$key -o out.o || cc -c in.c -o out.o",
     .options = options,
     .options_size = sizeof(struct get_options),

@@ -95,7 +95,7 @@ struct namespace
 {
 	char *name;
 	struct stat st;
-	struct buf ttl, version; /* empty: none */
+	struct buf ttl, version, lease, wait, publish; /* empty: none */
 };
 
 struct namespaces {
@@ -109,6 +109,9 @@ static void namespaces_deinit(struct namespaces *all)
 		free(all->list[i].name);
 		buf_deinit(&all->list[i].ttl);
 		buf_deinit(&all->list[i].version);
+		buf_deinit(&all->list[i].lease);
+		buf_deinit(&all->list[i].wait);
+		buf_deinit(&all->list[i].publish);
 	}
 	free(all->list);
 }
@@ -132,6 +135,9 @@ static void add_namespace(struct namespaces *all, const char *root, const char *
 	ns.name = xstrdup(name);
 	read_attribute(path, "ttl", &ns.ttl);
 	read_attribute(path, "version", &ns.version);
+	read_attribute(path, "lease", &ns.lease);
+	read_attribute(path, "wait", &ns.wait);
+	read_attribute(path, "publish", &ns.publish);
 	all->list = xreallocarray(all->list, all->n + 1, sizeof(*all->list));
 	all->list[all->n++] = ns;
 }
@@ -191,8 +197,8 @@ static void add_quoted(struct table *t, const struct buf *text)
 static void print_table(const struct namespaces *all)
 {
 	static const struct table_column columns[] = {
-	    {"TTL", false},   {"VERSION", false}, {"MODE", false},
-	    {"OWNER", false}, {"NAME", false},
+	    {"TTL", false},   {"VERSION", false}, {"MODE", false},    {"OWNER", false},
+	    {"LEASE", false}, {"WAIT", false},	  {"PUBLISH", false}, {"NAME", false},
 	};
 	struct table t;
 
@@ -208,10 +214,20 @@ static void print_table(const struct namespaces *all)
 		add_quoted(&t, &ns->version);
 		table_cell(&t, mode, TABLE_PLAIN);
 		table_cell(&t, owner, TABLE_PLAIN);
+		add_quoted(&t, &ns->lease);
+		add_quoted(&t, &ns->wait);
+		add_quoted(&t, &ns->publish);
 		table_cell(&t, word, TABLE_DIR);
 	}
 	table_print(&t, stdout, table_colour(stdout));
 	table_deinit(&t);
+}
+
+/* What it does not have is left out. */
+static void json_policy(struct json *js, const char *name, const struct buf *value)
+{
+	if (value->len)
+		json_name(js, name, (const char *)value->data);
 }
 
 static void print_json(const struct namespaces *all)
@@ -226,10 +242,11 @@ static void print_json(const struct namespaces *all)
 		snprintf(mode, sizeof(mode), "%04o", ns->st.st_mode & 07777);
 		json_object(&js, NULL);
 		json_name(&js, "name", ns->name);
-		if (ns->ttl.len)
-			json_name(&js, "ttl", (const char *)ns->ttl.data);
-		if (ns->version.len)
-			json_name(&js, "version", (const char *)ns->version.data);
+		json_policy(&js, "ttl", &ns->ttl);
+		json_policy(&js, "version", &ns->version);
+		json_policy(&js, "lease", &ns->lease);
+		json_policy(&js, "wait", &ns->wait);
+		json_policy(&js, "publish", &ns->publish);
 		json_string(&js, "mode", mode);
 		json_uint(&js, "uid", ns->st.st_uid);
 		json_uint(&js, "gid", ns->st.st_gid);
@@ -274,10 +291,13 @@ static const struct command ns_list = {
 /* ---- create ---------------------------------------------------------------- */
 
 struct create_options {
-	struct cli_duration ttl;
+	struct cli_duration ttl, lease, wait;
 	struct cli_mode mode;
 	const char *version, *mountpoint;
+	int publish; /* index into publish_values */
 };
+
+static const char *const publish_values[] = {"inherit", "on-success", "always", NULL};
 
 static const struct cli_option create_options[] = {
     {'t', "ttl", CLI_DURATION, offsetof(struct create_options, ttl), "DURATION",
@@ -286,6 +306,12 @@ static const struct cli_option create_options[] = {
      "the version that is seen and written", NULL},
     {'m', "mode", CLI_MODE, offsetof(struct create_options, mode), "MODE",
      "permissions, octal (0777 less the umask)", NULL},
+    {'l', "lease", CLI_DURATION, offsetof(struct create_options, lease), "DURATION",
+     "how long a reservation holds (60s)", NULL},
+    {'w', "wait", CLI_DURATION, offsetof(struct create_options, wait), "DURATION",
+     "how long who waits for an entry does", NULL},
+    {'p', "publish", CLI_CHOICE, offsetof(struct create_options, publish), "WHEN",
+     "what a failed program wrote: on-success drops it", publish_values},
     {'M', "mountpoint", CLI_STRING, offsetof(struct create_options, mountpoint),
      "MOUNTPOINT", "the mount, where there are several", NULL},
     CLI_END,
@@ -298,6 +324,9 @@ static int run_create(const void *opt, char **operands, size_t n)
 	struct policy policy = {
 	    .ttl = o->ttl.text,
 	    .version = o->version,
+	    .lease = o->lease.text,
+	    .wait = o->wait.text,
+	    .publish = o->publish ? publish_values[o->publish] : NULL,
 	    .has_mode = o->mode.set,
 	    .mode = o->mode.mode,
 	};
@@ -374,7 +403,9 @@ static const struct command ns_set = {
     .summary = "change policies; they act at once on what is stored",
     .detail =
 	"NAMESPACE is a name, or the path of any directory in a mount. The policies\n"
-	"are ttl, version and mode. An empty value takes it away: a ttl is then\n"
+	"are ttl, version, mode; lease (how long a reservation holds), wait (how long\n"
+	"who waits for an entry does), publish (on-success or always: whether what a\n"
+	"failed program wrote is dropped). An empty value takes one away: it is then\n"
 	"inherited, the version the unnamed one. What one version holds is hidden\n"
 	"while another is set, not lost.\n",
     .exits = "0  changed\n"
@@ -383,7 +414,7 @@ static const struct command ns_set = {
 	     "3  refused, or not permitted\n"
 	     "4  no mount, or not one of memofs",
     .example = "memofs ns set build ttl=1h version=gcc13\n"
-	       "memofs ns set build version=",
+	       "memofs ns set build version= lease=5m wait=10m publish=always",
     .options = set_options,
     .options_size = sizeof(struct set_options),
     .operands_min = 2,

@@ -14,6 +14,7 @@
 #include "cli/json.h"
 #include "cli/message.h"
 #include "cli/paths.h"
+#include "cli/reservation.h"
 #include "cli/show.h"
 #include "store/util/duration.h"
 #include "store/util/size.h"
@@ -40,12 +41,12 @@ static const struct attribute {
 	const char *name;
 	enum kind kind;
 } attributes[] = {
-    {"state", KIND_TEXT},   {"ttl", KIND_TEXT},	      {"expires", KIND_TIME},
-    {"created", KIND_TIME}, {"age", KIND_DURATION},   {"version", KIND_TEXT},
-    {"hash", KIND_TEXT},    {"cost", KIND_DURATION},  {"hits", KIND_COUNT},
-    {"writer", KIND_TEXT},  {"key", KIND_TEXT},	      {"reservation", KIND_TEXT},
-    {"lease", KIND_TEXT},   {"wait", KIND_TEXT},      {"quota", KIND_TEXT},
-    {"publish", KIND_TEXT}, {"max-entry", KIND_TEXT},
+    {"state", KIND_TEXT},     {"ttl", KIND_TEXT},      {"expires", KIND_TIME},
+    {"created", KIND_TIME},   {"age", KIND_DURATION},  {"version", KIND_TEXT},
+    {"hash", KIND_TEXT},      {"cost", KIND_DURATION}, {"hits", KIND_COUNT},
+    {"writer", KIND_TEXT},    {"key", KIND_TEXT},      {"lease", KIND_TEXT},
+    {"wait", KIND_TEXT},      {"quota", KIND_TEXT},    {"publish", KIND_TEXT},
+    {"max-entry", KIND_TEXT},
 };
 #define N_ATTRIBUTES (sizeof(attributes) / sizeof(*attributes))
 
@@ -140,6 +141,37 @@ static void report_attributes(struct json *js, const char *path)
 	}
 }
 
+static void json_reservation(struct json *js, const struct reservation *rv)
+{
+	json_object(js, "reservation");
+	json_name(js, "owner", rv->owner);
+	json_seconds(js, "since", rv->since_ns);
+	if (rv->expires_ns == DURATION_NONE)
+		json_null(js, "expires");
+	else
+		json_seconds(js, "expires", rv->expires_ns);
+	json_uint(js, "token", rv->token);
+	json_object_end(js);
+}
+
+/* Who computes it now; nothing when nobody does. */
+static void report_reservation(struct json *js, const char *path)
+{
+	CLEANUP_RESERVATION struct reservation rv = RESERVATION_INIT;
+	CLEANUP_BUF struct buf value = BUF_INIT;
+	CLEANUP_FREE char *text = NULL;
+
+	if (attr_get(path, "reservation", &value) ||
+	    reservation_parse((const char *)value.data, &rv) || !rv.owner)
+		return;
+	if (js) {
+		json_reservation(js, &rv);
+		return;
+	}
+	text = reservation_describe(&rv);
+	put_line("reservation", text);
+}
+
 static void show_size(const struct stat *st)
 {
 	char text[SIZE_TEXT_MAX + 32], human[SIZE_TEXT_MAX];
@@ -188,6 +220,18 @@ static void json_stat(struct json *js, const char *path, const struct stat *st)
 		     st->st_mtim.tv_sec * NSEC_PER_SEC + st->st_mtim.tv_nsec);
 }
 
+static int report_miss(const char *path)
+{
+	CLEANUP_RESERVATION struct reservation rv = RESERVATION_INIT;
+	CLEANUP_FREE char *text = NULL;
+
+	if (reservation_read(path, false, &rv) == 0 && rv.owner)
+		text = reservation_describe(&rv);
+	cli_error("%s: there is no such entry%s%s", path, text ? "; it is reserved " : "",
+		  text ? text : "");
+	return CLI_MISS;
+}
+
 static int report(struct json *js, const char *path)
 {
 	int status = path_check_inside(path);
@@ -196,10 +240,8 @@ static int report(struct json *js, const char *path)
 	if (status)
 		return status;
 	if (lstat(path, &st)) {
-		if (errno == ENOENT || errno == ENOTDIR) {
-			cli_error("%s: there is no such entry", path);
-			return CLI_MISS;
-		}
+		if (errno == ENOENT || errno == ENOTDIR)
+			return report_miss(path);
 		cli_error("%s: %s", path, strerror(errno));
 		return CLI_FAILED;
 	}
@@ -212,6 +254,7 @@ static int report(struct json *js, const char *path)
 	if (S_ISLNK(st.st_mode))
 		report_target(js, path);
 	report_attributes(js, path);
+	report_reservation(js, path);
 	if (js)
 		json_object_end(js);
 	return CLI_OK;

@@ -21,6 +21,9 @@ enum cli_exit {
 	CLI_USAGE = 2,	/* the command line or the configuration is wrong */
 	CLI_FAILED = 3, /* refused or failed: permission, I/O, space; store not opened */
 	CLI_MOUNT = 4,	/* not mounted, not a memofs mount, dead, busy, mount failed */
+	CLI_HELD = 5,	/* reserved by another, also after waiting */
+	CLI_LOST = 6,	/* the reservation was lost */
+	CLI_HIT = 7,	/* nothing to reserve: the entry is there */
 };
 
 /* The more serious of two exit codes; for commands that go on after a failure. */
@@ -35,6 +38,7 @@ enum cli_type {
 	CLI_STRING,   /* const char *, NULL when absent */
 	CLI_LIST,     /* may be repeated; struct cli_list */
 	CLI_DURATION, /* struct cli_duration */
+	CLI_WAIT,     /* the same; `--name` alone is one, too, with the text "" */
 	CLI_MODE,     /* octal permissions; struct cli_mode */
 	CLI_CHOICE,   /* one of `choices`; int, its index; 0 when absent */
 };
@@ -47,7 +51,7 @@ struct cli_list {
 
 struct cli_duration {
 	const char *text; /* as written; NULL when absent */
-	int64_t ns;
+	int64_t ns;	  /* 0 when there is no text */
 };
 
 struct cli_mode {

@@ -5,14 +5,19 @@
 
 #include "cli/command.h"
 
+extern const struct command cmd_extend;
 extern const struct command cmd_get;
 extern const struct command cmd_ls;
 extern const struct command cmd_mount;
 extern const struct command cmd_ns;
 extern const struct command cmd_put;
+extern const struct command cmd_release;
+extern const struct command cmd_reservations;
+extern const struct command cmd_reserve;
 extern const struct command cmd_rm;
 extern const struct command cmd_stat;
 extern const struct command cmd_status;
 extern const struct command cmd_umount;
+extern const struct command cmd_wait;
 
 #endif

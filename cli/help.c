@@ -10,7 +10,10 @@ static const char exit_codes[] =
     "  1  no such entry (a miss), or nothing is mounted\n"
     "  2  the command line or the configuration is wrong\n"
     "  3  refused or failed: permission, space, I/O; the store cannot be opened\n"
-    "  4  trouble with the mount: not one of memofs, dead, busy, cannot be made\n";
+    "  4  trouble with the mount: not one of memofs, dead, busy, cannot be made\n"
+    "  5  another has reserved it, also after waiting\n"
+    "  6  the reservation was lost\n"
+    "  7  nothing was reserved, because the entry is there\n";
 
 /* Text that may have several lines, each indented by two. */
 static void put_indented(const char *text)
@@ -28,10 +31,18 @@ static void put_option(char letter, const char *name, const char *arg, const cha
 {
 	char left[64];
 
-	snprintf(left, sizeof(left), "%c%c%s--%s%s%s", letter ? '-' : ' ',
-		 letter ? letter : ' ', letter ? ", " : "  ", name, arg ? " " : "",
-		 arg ? arg : "");
+	snprintf(left, sizeof(left), "%c%c%s--%s%s", letter ? '-' : ' ',
+		 letter ? letter : ' ', letter ? ", " : "  ", name, arg);
 	printf("  %-28s  %s\n", left, text);
+}
+
+static void put_command_option(const struct cli_option *o)
+{
+	char arg[32] = "";
+
+	if (o->arg)
+		snprintf(arg, sizeof(arg), o->type == CLI_WAIT ? "[=%s]" : " %s", o->arg);
+	put_option(o->letter, o->name, arg, o->help);
 }
 
 static void put_choices(const struct cli_option *o)
@@ -45,18 +56,18 @@ static void put_choices(const struct cli_option *o)
 static void put_commands(const struct command *const *list)
 {
 	for (; *list; list++)
-		printf("  %-8s %s\n", (*list)->name, (*list)->summary);
+		printf("  %-12s %s\n", (*list)->name, (*list)->summary);
 }
 
 static void put_options(const struct command *cmd)
 {
 	printf("\nOptions:\n");
 	for (const struct cli_option *o = cmd->options; o && o->name; o++) {
-		put_option(o->letter, o->name, o->arg, o->help);
+		put_command_option(o);
 		if (o->type == CLI_CHOICE)
 			put_choices(o);
 	}
-	put_option('h', "help", NULL, "show this and do nothing");
+	put_option('h', "help", "", "show this and do nothing");
 }
 
 void help_command(const struct command *cmd)

@@ -21,6 +21,13 @@ struct tables {
 	size_t n; /* of the command's options */
 };
 
+static int argument_of(enum cli_type type)
+{
+	if (type == CLI_FLAG)
+		return no_argument;
+	return type == CLI_WAIT ? optional_argument : required_argument;
+}
+
 static const char *full_name(const struct command *cmd, char text[64])
 {
 	strcpy(text, cmd->group ? cmd->group : "");
@@ -38,7 +45,7 @@ static void tables_fill(struct tables *t, const struct command *cmd)
 	for (; o && o->name && i < OPTIONS_MAX; o++, i++) {
 		t->longs[i] = (struct option){
 		    .name = o->name,
-		    .has_arg = o->type == CLI_FLAG ? no_argument : required_argument,
+		    .has_arg = argument_of(o->type),
 		    .val = VAL_BASE + (int)i,
 		};
 		if (o->letter) {
@@ -186,6 +193,12 @@ static int store(const struct cli_option *o, const char *arg, void *opt)
 		return 0;
 	case CLI_LIST:
 		return store_list(o, arg, at);
+	case CLI_WAIT:
+		if (!arg) {
+			*(struct cli_duration *)at = (struct cli_duration){.text = ""};
+			return 0;
+		}
+		return store_duration(o, arg, at);
 	case CLI_DURATION:
 		return store_duration(o, arg, at);
 	case CLI_MODE:

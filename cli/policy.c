@@ -11,18 +11,45 @@
 #include "store/util/duration.h"
 #include "store/util/suggest.h"
 
-static int set_ttl(struct policy *p, const char *value)
+static int check_duration(const char *name, const char *value)
 {
 	int64_t ns;
 
-	if (*value && duration_parse(value, strlen(value), &ns)) {
-		cli_error("ttl: \"%s\" is not a duration; use e.g. 90s, 1h30m, PT1H, "
-			  "none, or nothing to inherit",
-			  value);
-		return -EINVAL;
-	}
+	if (!*value || duration_parse(value, strlen(value), &ns) == 0)
+		return 0;
+	cli_error("%s: \"%s\" is not a duration; use e.g. 90s, 1h30m, PT1H, "
+		  "none, or nothing to inherit",
+		  name, value);
+	return -EINVAL;
+}
+
+static int set_ttl(struct policy *p, const char *value)
+{
 	p->ttl = value;
-	return 0;
+	return check_duration("ttl", value);
+}
+
+static int set_lease(struct policy *p, const char *value)
+{
+	p->lease = value;
+	return check_duration("lease", value);
+}
+
+static int set_wait(struct policy *p, const char *value)
+{
+	p->wait = value;
+	return check_duration("wait", value);
+}
+
+static int set_publish(struct policy *p, const char *value)
+{
+	p->publish = value;
+	if (!*value || strcmp(value, "on-success") == 0 || strcmp(value, "always") == 0)
+		return 0;
+	cli_error("publish: \"%s\" is neither on-success nor always, nor nothing to "
+		  "inherit",
+		  value);
+	return -EINVAL;
 }
 
 /* What a version may be is the daemon's to say; see policy_apply(). */
@@ -50,9 +77,8 @@ static const struct setting {
 	const char *name;
 	int (*set)(struct policy *p, const char *value);
 } settings[] = {
-    {"ttl", set_ttl},
-    {"version", set_version},
-    {"mode", set_mode},
+    {"ttl", set_ttl},	  {"version", set_version}, {"mode", set_mode},
+    {"lease", set_lease}, {"wait", set_wait},	    {"publish", set_publish},
 };
 #define N_SETTINGS (sizeof(settings) / sizeof(*settings))
 
@@ -75,7 +101,8 @@ static int parse_word(const char *word, struct policy *p)
 		cli_error("unknown policy \"%.*s\"; did you mean \"%s\"?", (int)len, word,
 			  near.best);
 	else
-		cli_error("unknown policy \"%.*s\"; there are ttl, version and mode",
+		cli_error("unknown policy \"%.*s\"; there are ttl, version, mode, lease, "
+			  "wait and publish",
 			  (int)len, word);
 	return -EINVAL;
 }
@@ -108,14 +135,27 @@ static int apply_attribute(const char *dir, const char *name, const char *value)
 }
 
 /* The version first: it is the one that the daemon may find wrong. */
-int policy_apply(const struct policy *p, const char *dir)
+static int apply_attributes(const struct policy *p, const char *dir)
 {
+	const struct {
+		const char *name, *value;
+	} attributes[] = {
+	    {"version", p->version}, {"ttl", p->ttl},	      {"lease", p->lease},
+	    {"wait", p->wait},	     {"publish", p->publish},
+	};
 	int r = 0;
 
-	if (p->version)
-		r = apply_attribute(dir, "version", p->version);
-	if (!r && p->ttl)
-		r = apply_attribute(dir, "ttl", p->ttl);
+	for (size_t i = 0; i < sizeof(attributes) / sizeof(*attributes) && !r; i++) {
+		if (attributes[i].value)
+			r = apply_attribute(dir, attributes[i].name, attributes[i].value);
+	}
+	return r;
+}
+
+int policy_apply(const struct policy *p, const char *dir)
+{
+	int r = apply_attributes(p, dir);
+
 	if (!r && p->has_mode && chmod(dir, p->mode)) {
 		r = -errno;
 		cli_error("%s: mode: %s", dir, strerror(-r));

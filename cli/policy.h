@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The policies of a directory, as words: `ttl=1h`, `version=v2`, `mode=0750`.
+ * The policies of a directory, as words: `ttl=1h`, `version=v2`, `mode=0750`,
+ * `lease=5m`, `wait=10m`, `publish=always`.
  *
  * All words are checked before the first is applied.
  */
@@ -12,8 +13,9 @@
 #include <sys/types.h>
 
 struct policy {
-	const char *ttl;     /* NULL: as it is; "": none of its own */
-	const char *version; /* NULL: as it is; "": the unnamed one */
+	const char *ttl;		    /* NULL: as it is; "": none of its own */
+	const char *version;		    /* NULL: as it is; "": the unnamed one */
+	const char *lease, *wait, *publish; /* as the ttl */
 	bool has_mode;
 	mode_t mode;
 };

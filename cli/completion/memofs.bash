@@ -9,11 +9,16 @@ _memofs_options() {
 	mount) echo '--foreground --debug --option --config --log' ;;
 	umount) echo '--lazy --timeout' ;;
 	status | stat | 'ns list') echo '--json' ;;
-	get) echo '--output' ;;
+	get) echo '--output --wait' ;;
 	put) echo '--input --ttl --mode --parents --fsync' ;;
 	ls) echo '--all --recursive --directory --sort --reverse --bytes --json --null' ;;
 	rm) echo '--recursive --force' ;;
-	'ns create') echo '--ttl --version --mode --mountpoint' ;;
+	reserve) echo '--owner --lease --wait --unless-hit --exec --kill-on-loss --quiet' ;;
+	extend) echo '--owner --lease' ;;
+	release) echo '--owner --verbose' ;;
+	wait) echo '--timeout' ;;
+	reservations) echo '--recursive --json' ;;
+	'ns create') echo '--ttl --version --mode --lease --wait --publish --mountpoint' ;;
 	'ns set') echo '--mountpoint' ;;
 	esac
 	echo '--help'
@@ -48,8 +53,15 @@ _memofs_argument() { # COMMAND OPTION WORD
 	mount:--config | mount:--log | get:--output | get:-o | put:--input | put:-i)
 		_memofs_paths -f "$3"
 		;;
-	*:--ttl | *:-t | *:--timeout) _memofs_reply "$3" < <(printf '%s\n' none 90s 1h 7d) ;;
-	*:--mode | 'ns create:--version' | put:-m | 'ns create:-'[mv] | mount:-o | mount:--option)
+	'ns create:--publish' | 'ns create:-p')
+		_memofs_reply "$3" < <(printf '%s\n' inherit on-success always)
+		;;
+	get:--wait) return 1 ;; # only --wait=DURATION has one
+	*:--ttl | *:-t | *:--timeout | *:--wait | *:-w | *:--lease | *:-l)
+		_memofs_reply "$3" < <(printf '%s\n' none 90s 1h 7d)
+		;;
+	*:--mode | 'ns create:--version' | put:-m | 'ns create:-'[mv] | mount:-o | mount:--option | \
+		*:--owner | reserve:-o | extend:-o | release:-o)
 		COMPREPLY=()
 		;;
 	*) return 1 ;;
@@ -62,7 +74,8 @@ _memofs_operand() { # COMMAND WORD
 	mount) _memofs_paths -d "$2" ;;
 	umount | 'ns list') _memofs_reply "$2" < <(_memofs_mountpoints) ;;
 	help) _memofs_reply "$2" < <(printf '%s\n' "${commands[@]}") ;;
-	'ns set') _memofs_reply "$2" < <(printf '%s\n' ttl= version= mode=) ;;
+	'ns set') _memofs_reply "$2" < <(printf '%s\n' ttl= version= mode= lease= wait= publish=) ;;
+	reservations) _memofs_paths -d "$2" ;;
 	version) COMPREPLY=() ;;
 	*) _memofs_paths -f "$2" ;;
 	esac
@@ -70,7 +83,8 @@ _memofs_operand() { # COMMAND WORD
 
 _memofs() {
 	local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]}
-	local commands=(mount umount status get put ls stat rm ns help version)
+	local commands=(mount umount status get put ls stat rm ns
+		reserve extend release wait reservations help version)
 	local command=${COMP_WORDS[1]} first=2
 	COMPREPLY=()
 	if [ "$COMP_CWORD" -eq 1 ]; then

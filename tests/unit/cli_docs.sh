@@ -46,8 +46,8 @@ man_options() { # COMMAND
 		sed -nE 's/^\.It Fl (([^-]) , )?-([a-z-]+).*/\2 \3/p' | sort
 }
 
-# The options in one arm of the completion's `case`. $mountpoint there stands for
-# the option of that name.
+# The options in one arm of the completion's `case`. $mountpoint, $owner and $lease
+# there stand for the options of these names.
 zsh_options() { # COMMAND
 	# shellcheck disable=SC2016
 	awk -v c="${1##* })" '
@@ -59,7 +59,7 @@ zsh_options() { # COMMAND
 		else
 			sed -n '/^_memofs()/,/^}/p' "$zsh"
 		fi
-	) | tr " '{},\"[" '\n' | sed -nE 's/^\(?--([a-z-]+)[=)]?$/\1/p; s/^\$mountpoint$/mountpoint/p' |
+	) | tr " '{},\"[" '\n' | sed -nE 's/^\(?--([a-z-]+)([)]|=-?)?$/\1/p; s/^\$(mountpoint|owner|lease)$/\1/p' |
 		sort -u
 }
 
