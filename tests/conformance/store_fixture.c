@@ -13,7 +13,8 @@ struct store_options fixture_options(const struct fixture *fx)
 				      .path = fx->path,
 				      .root_uid = 1,
 				      .root_gid = 2,
-				      .root_mode = 0755};
+				      .root_mode = 0755,
+				      .clock = fx->clock};
 }
 
 static int open_store(struct fixture *fx)

@@ -24,6 +24,7 @@ struct fixture {
 	enum store_kind kind;
 	char dir[SCRATCH_MAX]; /* the test's own; the store is in it */
 	char path[SCRATCH_MAX + 8];
+	const struct store_clock *clock; /* NULL: the machine's */
 	struct store *st;	/* closed by the teardown */
 	struct store_dir *list; /* of list_open(); closed before the store */
 };
@@ -44,7 +45,7 @@ int fixture_teardown(void **state);
 
 /* The options the store was opened with. */
 struct store_options fixture_options(const struct fixture *fx);
-/* Open again what was closed, which must succeed. Not for memory. */
+/* Open again what was closed, which must succeed. In memory it is a new one. */
 void fixture_open(struct fixture *fx);
 void fixture_close(struct fixture *fx);
 
