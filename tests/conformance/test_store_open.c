@@ -154,6 +154,27 @@ static int child_removes_tree(struct store *st)
 	return 3;
 }
 
+/* Reservations of each kind and fate, and no word to the database at the end. */
+static int child_reserves(struct store *st)
+{
+	uint64_t token;
+
+	if (store_lease_acquire(st, ROOT, "kept", "alice", 3600 * NSEC_PER_SEC, NULL) ||
+	    store_lease_acquire(st, ROOT, "made longer", "alice", 1, NULL) ||
+	    store_lease_acquire(st, ROOT, "made longer", "alice", 3600 * NSEC_PER_SEC,
+				NULL) ||
+	    store_lease_acquire(st, ROOT, "ended", "alice", 1, NULL) ||
+	    store_lease_acquire(st, ROOT, "freed", "alice", 3600 * NSEC_PER_SEC, NULL) ||
+	    store_lease_release(st, ROOT, "freed", "alice") ||
+	    store_lease_acquire(st, ROOT, "done", "alice", 3600 * NSEC_PER_SEC, NULL) ||
+	    store_lease_begin_publish(st, ROOT, "done", "alice", 0, &token) ||
+	    store_lease_hold(st, ROOT, "held", "pid=1", token + 1))
+		return 2;
+	store_lease_end_publish(st, ROOT, "done", token, true);
+	kill(getpid(), SIGKILL);
+	return 3;
+}
+
 static int child_main(const char *what, const char *path)
 {
 	struct store_options opt = {.kind = STORE_ROCKSDB, .path = path};
@@ -161,6 +182,8 @@ static int child_main(const char *what, const char *path)
 
 	if (store_open(&opt, &st, NULL))
 		return 1;
+	if (!strcmp(what, "reserve"))
+		return child_reserves(st);
 	return strcmp(what, "make-links") ? child_removes_tree(st)
 					  : child_makes_links(st);
 }
@@ -228,6 +251,24 @@ static void test_tree_after_kill(void **state)
 	assert_int_equal(stats.entries, 0);
 	assert_int_equal(stats.dirs, 1);
 	assert_int_equal(stats.bytes, 0);
+}
+
+static void test_reservations_after_kill(void **state)
+{
+	struct fixture *fx = fixture_of(state);
+	struct store_lease lease;
+	uint64_t token;
+
+	fixture_close(fx);
+	assert_killed(start_child(fx, "reserve", STDOUT_FILENO));
+	fixture_open(fx);
+	assert_int_equal(store_lease_count(fx->st), 2);
+	assert_ok(store_lease_get(fx->st, ROOT, "kept", &lease));
+	assert_string_equal(lease.owner, "alice");
+	token = lease.token;
+	assert_ok(store_lease_get(fx->st, ROOT, "made longer", &lease));
+	assert_ok(store_lease_acquire(fx->st, ROOT, "held", "bob", NSEC_PER_SEC, &lease));
+	assert_true(lease.token > token);
 }
 
 /* ---- what is refused ---- */
@@ -441,6 +482,7 @@ int main(int argc, char **argv)
 	    STORE_TEST(test_root_is_made_once),
 	    STORE_TEST(test_numbers_after_kill),
 	    STORE_TEST(test_tree_after_kill),
+	    STORE_TEST(test_reservations_after_kill),
 	    STORE_TEST(test_locked),
 	    STORE_TEST(test_format),
 	    STORE_TEST(test_format_1_is_raised),
