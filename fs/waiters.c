@@ -1,0 +1,398 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fs/waiters.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fs/open.h"
+#include "fs/pending.h"
+#include "fs/reply.h"
+#include "fs/retry.h"
+#include "fs/wait_table.h"
+#include "store/lease.h"
+
+/* execve(2) opens with it; fcntl.h of the C library does not have it. */
+#define OPEN_FOR_EXEC 00000040
+
+/* What there is to know about a name. */
+struct name_state {
+	bool being_written;
+	bool leased;
+	bool published; /* and live, whatever the view says */
+	struct store_lease lease;
+	struct store_attr attr;
+};
+
+struct waiters {
+	struct fs *fs;
+	struct wait_table *table;
+	/* The thread's, from look() to answer(). */
+	uint64_t branch;
+	const char *name;
+	struct name_state state;
+};
+
+/* An open that is kept. */
+struct parked {
+	struct waiter w;
+	fuse_req_t req;
+	uint64_t nodeid;
+	int flags; /* of open(2) */
+};
+
+/* ---- what there is ---- */
+
+/*
+ * Who computes it comes first: what is published then is found after it, so that a
+ * name is never seen as free and missing when it was one or the other all the time.
+ */
+static void look_at_name(struct fs *fs, uint64_t branch, const char *name,
+			 struct name_state *ret_state)
+{
+	*ret_state = (struct name_state){
+	    .leased = store_lease_get(fs->store, branch, name, &ret_state->lease) == 0,
+	    .being_written = pending_busy(fs->pending, branch, name),
+	};
+	ret_state->published =
+	    store_lookup(fs->store, branch, name, &ret_state->attr) == 0;
+}
+
+static bool is_hit(const struct name_state *s, const struct view *v)
+{
+	return s->published && view_admits(v, &s->attr, time_now_ns(), NULL);
+}
+
+/* Does anybody compute it? Who has the lease does not wait for himself. */
+static bool is_computed(const struct name_state *s, const struct view *v)
+{
+	bool own = s->leased && s->lease.kind == STORE_LEASE_NAMED &&
+		   (v->set & VIEW_OWNER) && strcmp(s->lease.owner, v->owner) == 0;
+
+	return s->being_written || (s->leased && !own);
+}
+
+/* ---- the node ---- */
+
+static void stat_node(struct fs *fs, uint64_t id, const struct store_attr *dir,
+		      int64_t since_ns, struct stat *ret_st)
+{
+	struct store_attr attr = {
+	    .ino = id,
+	    .mode = S_IFREG | 0777, /* see the header */
+	    .uid = dir->uid,
+	    .gid = dir->gid,
+	    .atime_ns = since_ns,
+	    .mtime_ns = since_ns,
+	    .ctime_ns = since_ns,
+	};
+
+	attr_to_stat(&attr, ret_st);
+}
+
+/* Of one that is not bound. */
+static void wait_stat(struct fs *fs, const struct vnode *v, struct stat *ret_st)
+{
+	struct dirref dir = {.ino = v->dir_ino, .view = v->view};
+	struct store_attr attr = {.uid = 0};
+	struct store_lease lease;
+	int64_t since_ns = fs->started_ns;
+	uint64_t branch;
+
+	if (dirref_branch(fs, &dir, false, &branch) == 0 &&
+	    store_lease_get(fs->store, branch, v->name, &lease) == 0)
+		since_ns = lease.since_ns;
+	store_getattr(fs->store, v->dir_ino, &attr);
+	stat_node(fs, v->id, &attr, since_ns, ret_st);
+}
+
+int wait_getattr(struct fs *fs, const struct vnode *v, struct stat *ret_st)
+{
+	struct store_attr attr;
+	int r;
+
+	if (!v->ino) {
+		wait_stat(fs, v, ret_st);
+		return 0;
+	}
+	r = store_getattr(fs->store, v->ino, &attr);
+	if (r == -ENOENT)
+		r = store_gen_attr_by_ino(fs->store, v->ino, &attr);
+	if (r)
+		return r;
+	attr_to_stat(&attr, ret_st);
+	ret_st->st_ino = v->id;
+	return 0;
+}
+
+/* It is never cached: not the name, which means something else any moment. */
+static int make_node(struct fs *fs, const struct dirref *dir, const char *name,
+		     struct fuse_entry_param *ret_e)
+{
+	struct vnode v = {
+	    .parent_id = dir->nodeid,
+	    .kind = VNODE_WAIT,
+	    .dir_ino = dir->ino,
+	    .view = dir->view,
+	};
+	int r;
+
+	strcpy(v.name, name);
+	r = vnode_intern(fs->vnodes, &v, &v.id, NULL);
+	if (r)
+		return r;
+	*ret_e = (struct fuse_entry_param){.ino = v.id};
+	wait_stat(fs, &v, &ret_e->attr);
+	return 0;
+}
+
+int wait_lookup(struct fs *fs, const struct dirref *dir, uint64_t branch,
+		const char *name, struct fuse_entry_param *ret_e)
+{
+	struct name_state state;
+
+	look_at_name(fs, branch, name, &state);
+	if (is_hit(&state, &dir->view))
+		return -EAGAIN;
+	if (!is_computed(&state, &dir->view))
+		return -ENOENT;
+	return make_node(fs, dir, name, ret_e);
+}
+
+/* ---- answering; by the thread ---- */
+
+static void see_name(void *arg, uint64_t branch, const char *name,
+			 int64_t *ret_left_ns)
+{
+	struct waiters *ws = arg;
+
+	ws->branch = branch;
+	ws->name = name;
+	look_at_name(ws->fs, branch, name, &ws->state);
+	/* A descriptor's lease ends with an event, a named one by time, too. */
+	*ret_left_ns = ws->state.leased ? ws->state.lease.left_ns : DURATION_NONE;
+}
+
+/*
+ * May the caller read it for certain? The kernel has checked the node's mode only.
+ * Which groups the caller is in besides its own is not known, so that others are
+ * let in only where the group is, too; nor is what privileges it has.
+ */
+static bool may_read(const struct fuse_ctx *ctx, const struct store_attr *attr)
+{
+	if (ctx->uid == attr->uid)
+		return attr->mode & S_IRUSR;
+	if (ctx->gid == attr->gid)
+		return attr->mode & S_IRGRP;
+	return (attr->mode & S_IRGRP) && (attr->mode & S_IROTH);
+}
+
+/*
+ * The kernel is to walk again, and to check by itself whether the caller may read,
+ * write or execute what it finds. (cp then says that the file was replaced.)
+ */
+static int send_round(fuse_req_t req, uint64_t branch, const char *name,
+		      enum retry_kind kind)
+{
+	const struct fuse_ctx *ctx = fuse_req_ctx(req);
+	struct retry_key key = {ctx->pid, ctx->uid, retry_place(branch, name)};
+	struct retry note = {.kind = kind};
+
+	retry_put(fs_of(req)->retries, &key, &note);
+	return -ESTALE;
+}
+
+/* -ENOENT, -ETIME, -EUCLEAN: it has just lost its name. */
+static int open_published(struct waiters *ws, struct parked *p, struct handle **ret_h,
+			  struct fuse_file_info *fi)
+{
+	const struct store_attr *attr = &ws->state.attr;
+	struct store_gen *gen;
+	int r;
+
+	if (!S_ISREG(attr->mode) || (p->flags & OPEN_FOR_EXEC) ||
+	    !may_read(fuse_req_ctx(p->req), attr))
+		return send_round(p->req, ws->branch, ws->name, RETRY_READ);
+	r = store_gen_open(ws->fs->store, attr->ino, &gen);
+	if (r)
+		return r;
+	if (vnode_bind(ws->fs->vnodes, p->nodeid, attr->ino)) {
+		store_gen_close(gen); /* the node is another generation already */
+		return send_round(p->req, ws->branch, ws->name, RETRY_READ);
+	}
+	fi->keep_cache = 1; /* a generation never changes */
+	return open_found(ws->fs, gen, ret_h, fi);
+}
+
+static enum wait_verdict answer_hit(struct waiters *ws, struct parked *p)
+{
+	struct fuse_file_info fi = {.flags = p->flags};
+	struct handle *h;
+	int r = open_published(ws, p, &h, &fi);
+
+	if (r == -ENOENT || r == -ETIME || r == -EUCLEAN)
+		return WAIT_AGAIN;
+	if (r)
+		reply_err(p->req, r);
+	else
+		reply_open(p->req, h, &fi);
+	return WAIT_ANSWERED;
+}
+
+static enum wait_verdict refuse(struct parked *p, int r)
+{
+	reply_err(p->req, r);
+	return WAIT_ANSWERED;
+}
+
+static enum wait_verdict answer(void *arg, struct waiter *w, enum wait_why why)
+{
+	struct waiters *ws = arg;
+	struct parked *p = CONTAINER_OF(w, struct parked, w);
+	struct vnode v;
+
+	if (why == WAIT_STOPPED)
+		return refuse(p, -ENOTCONN);
+	if (why == WAIT_INTERRUPTED)
+		return refuse(p, -EINTR);
+	if (vnode_get(ws->fs->vnodes, p->nodeid, &v))
+		return refuse(p, -ESTALE);
+	if (is_hit(&ws->state, &v.view))
+		return answer_hit(ws, p);
+	if (!is_computed(&ws->state, &v.view))
+		return refuse(p, -ENOENT);
+	if (p->flags & O_NONBLOCK)
+		return refuse(p, -EAGAIN);
+	if (why == WAIT_TIME_IS_UP)
+		return refuse(p, -ETIMEDOUT);
+	pending_ask(ws->fs->pending, ws->branch, ws->name, fuse_req_ctx(p->req)->pid);
+	return WAIT_ON;
+}
+
+static void free_parked(struct waiter *w)
+{
+	free(CONTAINER_OF(w, struct parked, w));
+}
+
+/* ---- parking ---- */
+
+/*
+ * libfuse calls it with the request's own lock, and keeps the request alive until
+ * it returns, though it may be answered by then.
+ */
+static void on_interrupt(fuse_req_t req, void *data)
+{
+	wait_table_interrupt(fs_of(req)->waiters->table, (uint64_t)(uintptr_t)data);
+}
+
+/* When to give up, on the monotonic clock. */
+static int64_t deadline(struct fs *fs, const struct view *v, uint64_t branch)
+{
+	struct store_settings settings;
+	int64_t wait_ns = v->wait_ns, now_ns = time_monotonic_ns();
+
+	if (wait_ns == DURATION_UNSET &&
+	    store_settings(fs->store, branch, &settings) == 0)
+		wait_ns = settings.wait_ns;
+	if (wait_ns == DURATION_UNSET || wait_ns >= DURATION_NONE - now_ns)
+		return DURATION_NONE;
+	return now_ns + wait_ns;
+}
+
+static int park(fuse_req_t req, const struct vnode *v, uint64_t branch, int flags)
+{
+	struct fs *fs = fs_of(req);
+	struct parked *p = calloc(1, sizeof(*p));
+	int r;
+
+	if (!p)
+		return -ENOMEM;
+	p->req = req;
+	p->nodeid = v->id;
+	p->flags = flags;
+	p->w.deadline_ns = deadline(fs, &v->view, branch);
+	r = wait_table_add(fs->waiters->table, &p->w, branch, v->name);
+	if (r) {
+		free(p);
+		return r;
+	}
+	/* May call back at once. Not before it is in the table, where it is found;
+	 * not after it is ready, when it may be gone. */
+	fuse_req_interrupt_func(req, on_interrupt, (void *)(uintptr_t)p->w.id);
+	wait_table_ready(fs->waiters->table, &p->w);
+	return 0;
+}
+
+static int open_or_park(fuse_req_t req, const struct vnode *v, int flags)
+{
+	struct fs *fs = fs_of(req);
+	struct dirref dir = {.ino = v->dir_ino, .view = v->view};
+	bool writes = (flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC);
+	uint64_t branch;
+	int r = dirref_branch(fs, &dir, false, &branch);
+
+	if (r)
+		return r == -ENOENT ? -ESTALE : r;
+	if (writes && (fs->read_only || (v->view.set & VIEW_RO)))
+		return -EROFS;
+	if (writes) /* what the kernel finds next is nothing, and it creates */
+		return send_round(req, branch, v->name, RETRY_WRITE);
+	return park(req, v, branch, flags);
+}
+
+void wait_open(fuse_req_t req, const struct vnode *v, int flags)
+{
+	int r = open_or_park(req, v, flags);
+
+	if (r)
+		reply_err(req, r);
+}
+
+/* ---- the rest ---- */
+
+void fs_name_settled(struct fs *fs, uint64_t branch, const char *name)
+{
+	if (fs->waiters) /* not while the daemon starts */
+		wait_table_settled(fs->waiters->table, branch, name);
+}
+
+int waiters_new(struct fs *fs, struct waiters **ret_waiters)
+{
+	static const struct wait_ops ops = {
+	    .look = see_name,
+	    .answer = answer,
+	    .free = free_parked,
+	};
+	struct waiters *ws = calloc(1, sizeof(*ws));
+	int r;
+
+	if (!ws)
+		return -ENOMEM;
+	ws->fs = fs;
+	r = wait_table_new(&ops, ws, &ws->table);
+	if (r)
+		free(ws);
+	else
+		*ret_waiters = ws;
+	return r;
+}
+
+void waiters_stop(struct waiters *ws)
+{
+	if (ws)
+		wait_table_stop(ws->table);
+}
+
+void waiters_free(struct waiters *ws)
+{
+	if (!ws)
+		return;
+	wait_table_free(ws->table);
+	free(ws);
+}
+
+uint64_t waiters_count(const struct waiters *ws)
+{
+	return wait_table_count(ws->table);
+}
