@@ -67,7 +67,7 @@ struct run {
 	struct slot slots[KEYS];
 	uint64_t current[KEYS]; /* the token under which its value was published */
 	uint64_t last_token;
-	uint64_t known[KEYS]; /* a token that somebody remembers */
+	uint64_t known[KEYS]; /* a token that somebody remembers, maybe a former one */
 	struct writer writers[WRITERS];
 	unsigned int done[STEP_KINDS];
 };
@@ -228,9 +228,10 @@ static void check_all(struct run *run)
 
 /* ---- steps; what can be refused returns whether it was not ---- */
 
+/* Times are tenths of a second, so that some fall on the same moment. */
 static int64_t any_duration(struct run *run)
 {
-	return below(run, 8) ? (int64_t)below(run, 1000) * SEC / 10 + 1
+	return below(run, 8) ? (1 + (int64_t)below(run, 1000)) * SEC / 10
 			     : STORE_LEASE_MAX_NS;
 }
 
@@ -258,7 +259,8 @@ static bool acquire(struct run *run, unsigned int key)
 	}
 	set_end(run, s, duration);
 	check_lease(run, s, &lease);
-	run->known[key] = lease.token;
+	if (below(run, 2))
+		run->known[key] = lease.token;
 	return true;
 }
 
@@ -411,7 +413,8 @@ static void pass_time(struct run *run)
 /* The wall clock is set: to no effect. */
 static void set_wall(struct run *run)
 {
-	int64_t by = ((int64_t)below(run, 2000) - 1000) * HOUR;
+	int64_t unit = below(run, 2) ? HOUR : SEC / 10;
+	int64_t by = ((int64_t)below(run, 2000) - 1000) * unit;
 
 	if (wall_now(run) + by < 1000 * HOUR)
 		by = HOUR;
@@ -482,6 +485,10 @@ static unsigned int step(struct run *run, unsigned int key)
 
 	if (dice < 1) {
 		crash(run);
+		while (below(run, 2)) {
+			set_wall(run);
+			crash(run);
+		}
 		return STEP_CRASH;
 	}
 	if (dice < 3) {
