@@ -21,6 +21,7 @@
 #include "fs/retry.h"
 #include "fs/session.h"
 #include "fs/vnode.h"
+#include "fs/waiters.h"
 #include "store/util/log.h"
 
 struct daemon {
@@ -207,10 +208,31 @@ static int open_store(struct daemon *d, struct errmsg *err)
 	return r;
 }
 
+/*
+ * Whoever asked by the ordinary path while it was being written was told not to
+ * cache; other paths may have.
+ */
+static void value_published(void *arg, uint64_t branch, const char *name)
+{
+	struct fs *fs = arg;
+
+	kcache_name_changed(fs->kcache, branch, name, 0);
+}
+
+static void value_settled(void *arg, uint64_t branch, const char *name)
+{
+	fs_name_settled(arg, branch, name);
+}
+
 static int make_tables(struct daemon *d, struct errmsg *err)
 {
 	struct fs *fs = &d->fs;
-	int r = pending_table_new(fs->store, &fs->pending);
+	struct pending_events events = {
+	    .published = value_published,
+	    .settled = value_settled,
+	    .arg = fs,
+	};
+	int r = pending_table_new(fs->store, &events, &fs->pending);
 
 	if (!r)
 		r = vnode_table_new(&fs->vnodes);
@@ -222,6 +244,8 @@ static int make_tables(struct daemon *d, struct errmsg *err)
 		r = recent_new(&fs->recent);
 	if (!r)
 		r = kcache_new(fs, &fs->kcache);
+	if (!r)
+		r = waiters_new(fs, &fs->waiters);
 	return r ? err_set(err, -r, "cannot start: %s", strerror(-r)) : 0;
 }
 
@@ -282,7 +306,9 @@ static void tick(void *arg)
 static void take_down(struct daemon *d)
 {
 	stop_signal_thread(d);
+	waiters_stop(d->fs.waiters); /* while there is a kernel to answer to */
 	session_free(d->session);
+	pending_stop(d->fs.pending);
 	kcache_free(d->fs.kcache);
 	if (d->fs.se)
 		fuse_session_destroy(d->fs.se);
@@ -290,6 +316,7 @@ static void take_down(struct daemon *d)
 	recent_free(d->fs.recent);
 	retry_table_free(d->fs.retries);
 	pending_table_free(d->fs.pending);
+	waiters_free(d->fs.waiters); /* the end of a value is told to it */
 	vnode_table_free(d->fs.vnodes);
 	store_close(d->fs.store);
 }
@@ -306,7 +333,11 @@ static int bring_up(struct daemon *d, struct errmsg *err)
 		return EXIT_STORE;
 	if (namespaces_apply(d->fs.store, d->config, err))
 		return EXIT_USAGE;
-	if (make_tables(d, err) || mount_it(d, err))
+	if (make_tables(d, err))
+		return EXIT_MOUNT;
+	/* Half of them, rounded up, are for those who need not wait. */
+	pending_set_waiting_max(d->fs.pending, (d->fs.threads + 1) / 2);
+	if (mount_it(d, err))
 		return EXIT_MOUNT;
 	return EXIT_OK;
 }

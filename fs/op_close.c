@@ -3,7 +3,6 @@
  * Closing: FLUSH at each close(2), RELEASE when the last descriptor has gone.
  */
 #include "fs/handle.h"
-#include "fs/kcache.h"
 #include "fs/pending.h"
 #include "fs/recent.h"
 #include "fs/reply.h"
@@ -12,7 +11,7 @@ void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct handle *h = handle_of(fi->fh);
 
-	reply_err(req, h->writer ? pending_flush(h->pending) : 0);
+	reply_err(req, h->writer ? pending_flush(h->pending, fuse_req_ctx(req)->pid) : 0);
 }
 
 /* A value of this size is hashed and published in no time. */
@@ -41,20 +40,13 @@ void release_noted(struct fs *fs, uint64_t fh)
 
 static void close_handle(struct fs *fs, struct handle *h)
 {
-	char name[STORE_NAME_MAX + 1];
 	struct store_attr attr;
-	uint64_t branch;
-	bool published;
 
 	if (h->writer) {
 		/* Before it can be replaced: who has just looked it up may ask. */
 		store_staged_attr(pending_staged(h->pending), &attr);
 		recent_put(fs->recent, &attr);
-		pending_release(h->pending, &published, &branch, name);
-		/* Whoever asked by the ordinary path while it was being written
-		 * was told not to cache; other paths may have. */
-		if (published)
-			kcache_name_changed(fs->kcache, branch, name, 0);
+		pending_release(h->pending);
 	}
 	handle_free(fs->handles, h);
 }

@@ -120,11 +120,21 @@ static int write_value(fuse_req_t req, struct store_staged *sg, const char *data
 	return r ? r : store_staged_write(sg, data, size, (uint64_t)off);
 }
 
+/* Who writes, produces: see fs/pending.h. */
+static void note_writer(fuse_req_t req, struct fuse_file_info *fi)
+{
+	struct handle *h = handle_of(fi->fh);
+
+	if (h->writer)
+		pending_wrote(h->pending, fuse_req_ctx(req)->pid);
+}
+
 void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off_t off,
 	      struct fuse_file_info *fi)
 {
 	int r;
 
+	note_writer(req, fi);
 	if (handle_of(fi->fh)->kind == HANDLE_TEXT)
 		r = write_command(fs_of(req), ino, data, size);
 	else
@@ -215,6 +225,7 @@ void op_copy_file_range(fuse_req_t req, fuse_ino_t ino_in, off_t off_in,
 	size_t done = 0;
 	int r;
 
+	note_writer(req, fi_out);
 	if (len > COPY_MAX)
 		len = COPY_MAX;
 	if (!out)

@@ -1,68 +1,46 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "fs/pending.h"
+#include "fs/pending_table.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
-#include <unistd.h>
-
-#include "store/util/htab.h"
-#include "store/util/log.h"
+#include <sys/stat.h>
 
 /* From the LOOKUP that made a private inode to the OPEN that follows. */
 #define CLAIM_WITHIN_NS (5 * NSEC_PER_SEC)
-
-struct pending {
-	struct pending_table *table;
-	struct store_staged *sg;
-	uint64_t ino;
-	pid_t tid, tgid;
-	uid_t uid; /* who asked for it */
-	_Atomic unsigned int refs;
-
-	/* All below: under the table's lock. */
-	uint64_t branch;
-	char name[STORE_NAME_MAX + 1];
-	bool listed;   /* in the table */
-	bool detached; /* has no name: will be dropped */
-	bool closing;  /* the last writer has gone: being published or dropped */
-	unsigned int writers;
-	unsigned int releasing;	 /* noted and not handled */
-	int64_t claim_before_ns; /* monotonic; 0: it has been opened */
-	struct hlink by_ino, by_name, by_branch;
-	struct pending *next_late; /* of those that are being dropped */
-};
-
-struct pending_table {
-	struct store *store;
-	pthread_mutex_t lock;
-	pthread_cond_t released;
-	struct htab by_ino, by_name, by_branch; /* under lock */
-	_Atomic uint64_t count;			/* of by_ino; read without the lock */
-	_Atomic uint64_t releasing;		/* sum over all; written under lock */
-};
 
 static uint64_t name_hash(uint64_t branch, const char *name)
 {
 	return hash_bytes(name, strlen(name), branch);
 }
 
-int pending_table_new(struct store *st, struct pending_table **ret_table)
+int pending_table_new(struct store *st, const struct pending_events *events,
+		      struct pending_table **ret_table)
 {
 	struct pending_table *t = calloc(1, sizeof(*t));
+	int r;
 
 	if (!t)
 		return -ENOMEM;
 	t->store = st;
+	if (events)
+		t->events = *events;
 	pthread_mutex_init(&t->lock, NULL);
 	pthread_cond_init(&t->released, NULL);
-	*ret_table = t;
-	return 0;
+	r = failures_new(&t->failures);
+	if (!r)
+		r = linger_start(t);
+	if (r)
+		pending_table_free(t);
+	else
+		*ret_table = t;
+	return r;
+}
+
+struct failures *pending_failures(struct pending_table *t)
+{
+	return t->failures;
 }
 
 /* ---- in and out of the table; the lock is held ---- */
@@ -97,7 +75,7 @@ static int list(struct pending_table *t, struct pending *p)
 	return 0;
 }
 
-static void unlist(struct pending_table *t, struct pending *p)
+void pending_unlist(struct pending_table *t, struct pending *p)
 {
 	if (!p->listed)
 		return;
@@ -119,16 +97,44 @@ static struct pending *next_named(struct hlink *l, uint64_t branch, const char *
 	return NULL;
 }
 
-static struct pending *first_named(struct pending_table *t, uint64_t branch,
-				   const char *name)
+struct pending *pending_first_named(struct pending_table *t, uint64_t branch,
+				    const char *name)
 {
 	return next_named(htab_first(&t->by_name, name_hash(branch, name)), branch, name);
+}
+
+struct pending *pending_next_named(struct pending *p)
+{
+	return next_named(htab_next(&p->by_name), p->branch, p->name);
+}
+
+static struct pending *next_in_branch(struct hlink *l, uint64_t branch)
+{
+	for (; l; l = htab_next(l)) {
+		struct pending *p = CONTAINER_OF(l, struct pending, by_branch);
+
+		if (p->branch == branch)
+			return p;
+	}
+	return NULL;
+}
+
+struct pending *pending_first_in_branch(struct pending_table *t, uint64_t branch)
+{
+	return next_in_branch(htab_first(&t->by_branch, hash_u64(branch)), branch);
+}
+
+struct pending *pending_next_in_branch(struct pending *p)
+{
+	return next_in_branch(htab_next(&p->by_branch), p->branch);
 }
 
 /* ---- life ---- */
 
 static void pending_free(struct pending *p)
 {
+	production_deinit(&p->made);
+	hold_deinit(&p->hold);
 	store_staged_free(p->sg);
 	free(p);
 }
@@ -139,65 +145,68 @@ void pending_unref(struct pending *p)
 		pending_free(p);
 }
 
-/* ---- threads and processes ---- */
-
-/* Is this thread of that process? Costs one system call and no permission. */
-static bool in_process(pid_t tid, pid_t tgid)
-{
-	return syscall(SYS_tgkill, tgid, tid, 0) == 0 || errno != ESRCH;
-}
-
-/* A text of /proc/TID, cut to `size`. Empty when the thread is gone. */
-static void read_proc(pid_t tid, const char *file, char *ret_text, size_t size)
-{
-	char path[48];
-	ssize_t n = -1;
-	int fd;
-
-	snprintf(path, sizeof(path), "/proc/%d/%s", (int)tid, file);
-	fd = tid ? open(path, O_RDONLY | O_CLOEXEC) : -1;
-	if (fd >= 0) {
-		n = read(fd, ret_text, size - 1);
-		close(fd);
-	}
-	ret_text[n > 0 ? n : 0] = '\0';
-}
-
-static void read_comm(pid_t tid, char *comm, size_t size)
-{
-	read_proc(tid, "comm", comm, size);
-	comm[strcspn(comm, "\n")] = '\0';
-}
-
-/* To be asked while the thread is alive: it may end before its process does. */
-static pid_t tgid_of(pid_t tid)
-{
-	char text[512];
-	const char *line;
-	int tgid;
-
-	if (!tid || in_process(tid, tid))
-		return tid;
-	read_proc(tid, "status", text, sizeof(text));
-	line = strstr(text, "\nTgid:");
-	return line && sscanf(line, "\nTgid: %d", &tgid) == 1 ? tgid : tid;
-}
-
 /* ---- beginning ---- */
 
 static int stage(struct pending_table *t, const struct pending_args *args,
-		 struct store_staged **ret_sg)
+		 int64_t before_ns, struct pending *p)
 {
 	struct store_stage_args sa = {
 	    .branch = args->branch,
 	    .base_ino = args->base_ino,
 	    .truncate = args->truncate,
 	    .mode = S_IFREG | (args->mode & 07777),
+	    .before_ns = before_ns,
 	    .writer = {.uid = args->uid, .gid = args->gid, .pid = args->tid},
 	};
 
-	read_comm(args->tid, sa.writer.comm, sizeof(sa.writer.comm));
-	return store_stage(t->store, &sa, ret_sg);
+	process_comm(args->tid, p->comm, sizeof(p->comm));
+	strcpy(sa.writer.comm, p->comm);
+	return store_stage(t->store, &sa, &p->sg);
+}
+
+static void fill(struct pending *p, const struct pending_args *args)
+{
+	p->ino = store_staged_ino(p->sg);
+	p->tid = args->tid;
+	p->tgid = process_of(args->tid, 0);
+	p->uid = args->uid;
+	p->since_ns = time_now_ns();
+	p->refs = 2; /* the table's and the caller's */
+	p->branch = args->branch;
+	strcpy(p->name, args->name);
+	p->claim_before_ns = time_monotonic_ns() + CLAIM_WITHIN_NS;
+}
+
+/* What the owner's lease has cost already counts. */
+static int make(struct pending_table *t, const struct pending_args *args,
+		struct pending **ret_p)
+{
+	struct store_lease lease = {0};
+	struct pending *p;
+	int64_t before_ns = 0;
+	int r = 0;
+
+	if (args->owner)
+		r = hold_check_owner(t, args, &lease);
+	if (r)
+		return r;
+	if (args->owner)
+		before_ns = time_now_ns() - lease.since_ns;
+	p = calloc(1, sizeof(*p));
+	if (!p)
+		return -ENOMEM;
+	p->table = t;
+	pthread_mutex_init(&p->hold.lock, NULL);
+	r = stage(t, args, before_ns > 0 ? before_ns : 0, p);
+	if (!r) {
+		fill(p, args);
+		r = hold_begin(p, args, lease.token);
+	}
+	if (r)
+		pending_free(p);
+	else
+		*ret_p = p;
+	return r;
 }
 
 int pending_new(struct pending_table *t, const struct pending_args *args,
@@ -208,36 +217,25 @@ int pending_new(struct pending_table *t, const struct pending_args *args,
 
 	if (strlen(args->name) > STORE_NAME_MAX)
 		return -ENAMETOOLONG;
-	p = calloc(1, sizeof(*p));
-	if (!p)
-		return -ENOMEM;
-	r = stage(t, args, &p->sg);
-	if (r) {
-		free(p);
+	r = make(t, args, &p);
+	if (r)
 		return r;
-	}
-	p->table = t;
-	p->ino = store_staged_ino(p->sg);
-	p->tid = args->tid;
-	p->tgid = tgid_of(args->tid);
-	p->uid = args->uid;
-	p->refs = 2; /* the table's and the caller's */
-	p->branch = args->branch;
-	strcpy(p->name, args->name);
-	p->claim_before_ns = time_monotonic_ns() + CLAIM_WITHIN_NS;
-
 	pthread_mutex_lock(&t->lock);
-	if (args->exclusive && first_named(t, p->branch, p->name))
+	if (args->exclusive && pending_first_named(t, p->branch, p->name))
 		r = -EEXIST;
 	else
 		r = list(t, p);
 	pthread_mutex_unlock(&t->lock);
-	if (r)
+	if (r) {
+		hold_end(p, false);
 		pending_free(p);
-	else
+	} else {
 		*ret_p = p;
+	}
 	return r;
 }
+
+/* ---- dropping ---- */
 
 /* Out of the table, so that nobody finds it any more. */
 static void drop(struct pending_table *t, struct pending *p)
@@ -246,15 +244,26 @@ static void drop(struct pending_table *t, struct pending *p)
 
 	pthread_mutex_lock(&t->lock);
 	was = p->listed;
-	unlist(t, p);
+	pending_unlist(t, p);
 	pthread_mutex_unlock(&t->lock);
+	hold_end(p, false);
 	if (was)
 		pending_unref(p);
 }
 
+/* Somebody may have been told to wait for it. */
+static void drop_and_tell(struct pending *p)
+{
+	struct pending_table *t = p->table;
+
+	drop(t, p);
+	if (t->events.settled)
+		t->events.settled(t->events.arg, p->branch, p->name);
+}
+
 void pending_drop(struct pending *p)
 {
-	drop(p->table, p);
+	drop_and_tell(p);
 	pending_unref(p);
 }
 
@@ -262,10 +271,13 @@ void pending_table_free(struct pending_table *t)
 {
 	if (!t)
 		return;
+	pending_stop(t);
 	for (size_t i = 0; i < t->by_ino.bucket_count; i++)
 		while (t->by_ino.buckets[i])
 			drop(t,
 			     CONTAINER_OF(t->by_ino.buckets[i], struct pending, by_ino));
+	linger_stop(t);
+	failures_free(t->failures);
 	htab_deinit(&t->by_ino);
 	htab_deinit(&t->by_name);
 	htab_deinit(&t->by_branch);
@@ -274,8 +286,8 @@ void pending_table_free(struct pending_table *t)
 	free(t);
 }
 
-/* Under the lock: unlist what is late; the chain has the table's references. */
-static struct pending *unlist_late(struct pending_table *t, int64_t now_ns)
+/* Under the lock: what is late, a chain of references. */
+static struct pending *chain_late(struct pending_table *t, int64_t now_ns)
 {
 	struct pending *late = NULL;
 
@@ -288,7 +300,7 @@ static struct pending *unlist_late(struct pending_table *t, int64_t now_ns)
 			l = l->next;
 			if (!p->claim_before_ns || p->claim_before_ns >= now_ns)
 				continue;
-			unlist(t, p);
+			pending_ref(p);
 			p->next_late = late;
 			late = p;
 		}
@@ -296,19 +308,37 @@ static struct pending *unlist_late(struct pending_table *t, int64_t now_ns)
 	return late;
 }
 
+/* Takes over the reference. It may just have been opened after all. */
+static void drop_late(struct pending *p, int64_t now_ns)
+{
+	bool late;
+
+	pthread_mutex_lock(&p->table->lock);
+	late = p->claim_before_ns && p->claim_before_ns < now_ns && p->listed;
+	if (late)
+		pending_unlist(p->table, p);
+	pthread_mutex_unlock(&p->table->lock);
+	if (late) {
+		drop_and_tell(p);
+		pending_unref(p); /* the table's reference */
+	}
+	pending_unref(p);
+}
+
 void pending_reap(struct pending_table *t)
 {
+	int64_t now_ns = time_monotonic_ns();
 	struct pending *late;
 
 	if (!atomic_load(&t->count))
 		return;
 	pthread_mutex_lock(&t->lock);
-	late = unlist_late(t, time_monotonic_ns());
+	late = chain_late(t, now_ns);
 	pthread_mutex_unlock(&t->lock);
 	while (late) {
 		struct pending *next = late->next_late;
 
-		pending_unref(late);
+		drop_late(late, now_ns);
 		late = next;
 	}
 }
@@ -330,7 +360,7 @@ uint64_t pending_count(const struct pending_table *t)
 	return atomic_load(&t->count);
 }
 
-static struct pending *ref(struct pending *p)
+struct pending *pending_ref(struct pending *p)
 {
 	if (p)
 		atomic_fetch_add(&p->refs, 1);
@@ -340,8 +370,7 @@ static struct pending *ref(struct pending *p)
 /* Under the lock, which is given up meanwhile. False: not in the table any more. */
 static bool settle(struct pending *p)
 {
-	while (p->closing)
-		pthread_cond_wait(&p->table->released, &p->table->lock);
+	pending_wait_closing(p);
 	return p->listed;
 }
 
@@ -383,7 +412,7 @@ struct pending *pending_by_ino(struct pending_table *t, uint64_t ino)
 	if (!atomic_load(&t->count))
 		return NULL;
 	pthread_mutex_lock(&t->lock);
-	p = ref(find_ino(t, ino));
+	p = pending_ref(find_ino(t, ino));
 	if (p && !settle(p)) {
 		gone = p;
 		p = NULL;
@@ -399,7 +428,7 @@ static bool is_owner(const struct pending *p, pid_t tid, uid_t uid)
 		return p->tid == tid && p->uid == uid;
 	if (!p->tid || !tid)
 		return false;
-	return p->tid == tid || p->tgid == tid || in_process(tid, p->tgid);
+	return p->tid == tid || p->tgid == tid || process_has(p->tgid, tid);
 }
 
 /* Is `a` rather meant than `b`? What was begun for this thread; else the newest. */
@@ -418,11 +447,11 @@ struct pending *pending_by_owner(struct pending_table *t, uint64_t branch,
 	if (!atomic_load(&t->count))
 		return NULL;
 	pthread_mutex_lock(&t->lock);
-	for (struct pending *p = first_named(t, branch, name); p;
-	     p = next_named(htab_next(&p->by_name), branch, name))
+	for (struct pending *p = pending_first_named(t, branch, name); p;
+	     p = pending_next_named(p))
 		if (is_better(p, best) && is_owner(p, tid, uid))
 			best = p;
-	ref(best);
+	pending_ref(best);
 	pthread_mutex_unlock(&t->lock);
 	return best;
 }
@@ -434,25 +463,9 @@ bool pending_busy(struct pending_table *t, uint64_t branch, const char *name)
 	if (!atomic_load(&t->count))
 		return false;
 	pthread_mutex_lock(&t->lock);
-	busy = first_named(t, branch, name);
+	busy = pending_first_named(t, branch, name);
 	pthread_mutex_unlock(&t->lock);
 	return busy;
-}
-
-static struct pending *next_in_branch(struct hlink *l, uint64_t branch)
-{
-	for (; l; l = htab_next(l)) {
-		struct pending *p = CONTAINER_OF(l, struct pending, by_branch);
-
-		if (p->branch == branch)
-			return p;
-	}
-	return NULL;
-}
-
-static struct pending *first_in_branch(struct pending_table *t, uint64_t branch)
-{
-	return next_in_branch(htab_first(&t->by_branch, hash_u64(branch)), branch);
 }
 
 bool pending_branch_busy(struct pending_table *t, uint64_t branch)
@@ -462,7 +475,7 @@ bool pending_branch_busy(struct pending_table *t, uint64_t branch)
 	if (!atomic_load(&t->count))
 		return false;
 	pthread_mutex_lock(&t->lock);
-	busy = first_in_branch(t, branch);
+	busy = pending_first_in_branch(t, branch);
 	pthread_mutex_unlock(&t->lock);
 	return busy;
 }
@@ -476,16 +489,28 @@ static void detach(struct pending_table *t, struct pending *p)
 	p->detached = true;
 }
 
+/* It has left the name it had. */
+static void left(struct pending_table *t, uint64_t branch, const char *name)
+{
+	if (t->events.settled)
+		t->events.settled(t->events.arg, branch, name);
+}
+
 int pending_detach(struct pending *p)
 {
+	struct pending_table *t = p->table;
 	bool open;
 
-	pthread_mutex_lock(&p->table->lock);
+	pthread_mutex_lock(&t->lock);
 	open = settle(p);
 	if (open)
-		detach(p->table, p);
-	pthread_mutex_unlock(&p->table->lock);
-	return open ? 0 : -ESTALE;
+		detach(t, p);
+	pthread_mutex_unlock(&t->lock);
+	if (!open)
+		return -ESTALE;
+	hold_end(p, false);
+	left(t, p->branch, p->name); /* what has no name is not renamed */
+	return 0;
 }
 
 void pending_abandon(struct pending *p)
@@ -496,22 +521,38 @@ void pending_abandon(struct pending *p)
 	pthread_mutex_unlock(&p->table->lock);
 }
 
+/* Under the lock. False: it is not being written any more. */
+static bool rename_listed(struct pending *p, uint64_t branch, const char *name)
+{
+	if (!settle(p))
+		return false;
+	if (p->detached)
+		return true;
+	unlist_name(p->table, p);
+	p->branch = branch;
+	snprintf(p->name, sizeof(p->name), "%s", name);
+	/* Without memory it loses its name, which drops it at close. */
+	p->detached = list_name(p->table, p) != 0;
+	return true;
+}
+
 int pending_rename(struct pending *p, uint64_t branch, const char *name)
 {
 	struct pending_table *t = p->table;
+	char former[STORE_NAME_MAX + 1];
+	uint64_t former_branch;
 	bool open;
 
 	pthread_mutex_lock(&t->lock);
-	open = settle(p);
-	if (open && !p->detached) {
-		unlist_name(t, p);
-		p->branch = branch;
-		snprintf(p->name, sizeof(p->name), "%s", name);
-		/* Without memory it loses its name, which drops it at close. */
-		p->detached = list_name(t, p) != 0;
-	}
+	former_branch = p->branch;
+	strcpy(former, p->name);
+	open = rename_listed(p, branch, name);
 	pthread_mutex_unlock(&t->lock);
-	return open ? 0 : -ESTALE;
+	if (!open)
+		return -ESTALE;
+	hold_move(p, branch, name);
+	left(t, former_branch, former);
+	return 0;
 }
 
 /* ---- open and close ---- */
@@ -539,111 +580,59 @@ int pending_open(struct pending *p, bool writer)
 	return r;
 }
 
-int pending_flush(struct pending *p)
-{
-	char name[STORE_NAME_MAX + 1];
-	uint64_t branch;
-	bool detached;
+/* ---- for listings ---- */
 
-	pthread_mutex_lock(&p->table->lock);
-	branch = p->branch;
-	strcpy(name, p->name);
-	detached = p->detached;
-	pthread_mutex_unlock(&p->table->lock);
-	return detached ? 0 : store_staged_flush(p->sg, branch, name);
+static void describe(const struct pending *p, struct pending_info *ret_info)
+{
+	*ret_info = (struct pending_info){.since_ns = p->since_ns,
+					  .pid = p->tgid,
+					  .uid = p->uid,
+					  .lingers = p->lingers};
+	strcpy(ret_info->name, p->name);
+	strcpy(ret_info->comm, p->comm);
 }
 
-void pending_note_release(struct pending *p)
+/* References to all in the branch, and what is known under the lock. */
+struct snapshot {
+	struct pending **values;
+	struct pending_info *infos;
+	size_t count;
+};
+
+static int take_snapshot(struct pending_table *t, uint64_t branch, struct snapshot *ret_s)
 {
-	pthread_mutex_lock(&p->table->lock);
-	p->releasing++;
-	atomic_fetch_add(&p->table->releasing, 1);
-	pthread_mutex_unlock(&p->table->lock);
+	struct pending *p;
+	size_t max = t->by_branch.count;
+
+	ret_s->values = calloc(max + 1, sizeof(struct pending *));
+	ret_s->infos = calloc(max + 1, sizeof(struct pending_info));
+	if (!ret_s->values || !ret_s->infos)
+		return -ENOMEM;
+	for (p = pending_first_in_branch(t, branch); p; p = pending_next_in_branch(p)) {
+		describe(p, &ret_s->infos[ret_s->count]);
+		ret_s->values[ret_s->count++] = pending_ref(p);
+	}
+	return 0;
 }
 
-/* The last writer has gone: publish under the name it has now. */
-static int publish(struct pending *p, uint64_t branch, const char *name)
+int pending_list(struct pending_table *t, uint64_t branch,
+		 int (*each)(void *arg, const struct pending_info *info), void *arg)
 {
-	int r = store_publish(p->sg, branch, name, false, NULL, NULL);
+	struct snapshot s = {0};
+	struct store_attr attr;
+	int r;
 
-	if (r)
-		log_warning("\"%s\" was not stored: %s", name, strerror(-r));
+	pthread_mutex_lock(&t->lock);
+	r = take_snapshot(t, branch, &s);
+	pthread_mutex_unlock(&t->lock);
+	for (size_t i = 0; i < s.count; i++) {
+		store_staged_attr(s.values[i]->sg, &attr);
+		s.infos[i].size_bytes = attr.size_bytes;
+		if (!r)
+			r = each(arg, &s.infos[i]);
+		pending_unref(s.values[i]);
+	}
+	free(s.values);
+	free(s.infos);
 	return r;
-}
-
-int pending_release(struct pending *p, bool *ret_published, uint64_t *ret_branch,
-		    char ret_name[STORE_NAME_MAX + 1])
-{
-	struct pending_table *t = p->table;
-	bool last, detached;
-	int r = 0;
-
-	pthread_mutex_lock(&t->lock);
-	last = --p->writers == 0 && p->listed;
-	p->closing = last;
-	detached = p->detached;
-	*ret_branch = p->branch;
-	strcpy(ret_name, p->name);
-	pthread_mutex_unlock(&t->lock);
-
-	if (last && !detached)
-		r = publish(p, *ret_branch, ret_name);
-	*ret_published = last && !detached && r == 0;
-
-	pthread_mutex_lock(&t->lock);
-	p->releasing--;
-	atomic_fetch_sub(&t->releasing, 1);
-	if (last)
-		unlist(t, p);
-	p->closing = false;
-	pthread_cond_broadcast(&t->released);
-	pthread_mutex_unlock(&t->lock);
-	if (last)
-		pending_unref(p); /* the table's reference */
-	return r;
-}
-
-/* ---- the gate ---- */
-
-bool pending_releasing(const struct pending_table *t)
-{
-	return atomic_load(&t->releasing) != 0;
-}
-
-static bool name_releasing(struct pending_table *t, uint64_t branch, const char *name)
-{
-	for (struct pending *p = first_named(t, branch, name); p;
-	     p = next_named(htab_next(&p->by_name), branch, name))
-		if (p->releasing)
-			return true;
-	return false;
-}
-
-void pending_wait(struct pending_table *t, uint64_t branch, const char *name, pid_t tid)
-{
-	if (!pending_releasing(t))
-		return;
-	pthread_mutex_lock(&t->lock);
-	while (name_releasing(t, branch, name))
-		pthread_cond_wait(&t->released, &t->lock);
-	pthread_mutex_unlock(&t->lock);
-}
-
-static bool branch_releasing(struct pending_table *t, uint64_t branch)
-{
-	for (struct pending *p = first_in_branch(t, branch); p;
-	     p = next_in_branch(htab_next(&p->by_branch), branch))
-		if (p->releasing)
-			return true;
-	return false;
-}
-
-void pending_wait_branch(struct pending_table *t, uint64_t branch, pid_t tid)
-{
-	if (!pending_releasing(t))
-		return;
-	pthread_mutex_lock(&t->lock);
-	while (branch_releasing(t, branch))
-		pthread_cond_wait(&t->released, &t->lock);
-	pthread_mutex_unlock(&t->lock);
 }

@@ -18,6 +18,18 @@
  * (pending_note_release) before it receives anything else, and whatever depends
  * on the name waits (pending_wait) until that release was handled. Waiting costs
  * nothing while no release of a writer is under way.
+ *
+ * A producer that failed publishes nothing. Producers are the process that opened
+ * the value, those that wrote to it, and the one that closed it last. One that is
+ * ending when it closes tells at once how. If the last closer lives on, the value
+ * *lingers*, closing, until it is known how that ended, for LINGER_MAX_NS at most,
+ * or ASK_MAX_NS once somebody asks for the name, and not at all when the asker is
+ * the closer or was started by it. Then it is published, unless something is known
+ * against it. A process that the daemon cannot see counts as one that ended well.
+ *
+ * Reservations (store/lease.h). A value holds the lease of its name while it is
+ * written, if that is free. With an owner (view/owner=ID) it needs the lease which
+ * that one has: a value whose lease was lost is dropped.
  */
 #ifndef MEMOFS_FS_PENDING_H
 #define MEMOFS_FS_PENDING_H
@@ -28,8 +40,26 @@
 
 #include "store/store.h"
 
+/* How long a value lingers while nobody asks for it, */
+#define LINGER_MAX_NS (NSEC_PER_SEC / 4)
+/* and from then on. A python that prints a traceback takes some 15 ms to end. */
+#define ASK_MAX_NS (NSEC_PER_SEC / 50)
+/* So many at a time; then the oldest is decided. */
+enum { LINGER_COUNT_MAX = 1024 };
+
+struct failures;
 struct pending;
 struct pending_table;
+
+/* Called without locks, by any thread. Either may be NULL. */
+struct pending_events {
+	/* A value is now what the name shows. */
+	void (*published)(void *arg, uint64_t branch, const char *name);
+	/* A value of that name was published, dropped or renamed away, and its lease
+	 * is free; or it has begun to linger. Whoever waits may look again, and ask. */
+	void (*settled)(void *arg, uint64_t branch, const char *name);
+	void *arg;
+};
 
 struct pending_args {
 	uint64_t branch;
@@ -40,17 +70,30 @@ struct pending_args {
 	mode_t mode;
 	uid_t uid;
 	gid_t gid;
-	pid_t tid; /* as in the request; 0: not visible from here */
+	pid_t tid;	   /* as in the request; 0: not visible from here */
+	const char *owner; /* of view/owner=; NULL: none */
 };
 
-int pending_table_new(struct store *st, struct pending_table **ret_table);
+/*
+ * `events` is copied; NULL: nobody is told. Starts a thread. -ENOMEM, -EMFILE,
+ * -EAGAIN.
+ */
+int pending_table_new(struct store *st, const struct pending_events *events,
+		      struct pending_table **ret_table);
+/* So many of the daemon's threads may wait for values that linger. */
+void pending_set_waiting_max(struct pending_table *t, unsigned int count);
+/* After the last request: settles what lingers, and ends the thread. NULL is fine. */
+void pending_stop(struct pending_table *t);
 /* Drops what was never closed. NULL is fine. */
 void pending_table_free(struct pending_table *t);
+/* Why values were not stored. Lives as long as the table. */
+struct failures *pending_failures(struct pending_table *t);
 
 /*
  * Begin a value. It has no opener yet: unless pending_open() follows within a
  * few seconds, pending_reap() drops it. The caller gets a reference.
- * -EEXIST with `exclusive`; else as store_stage().
+ * -EEXIST with `exclusive`: somebody writes the name, or has its lease; -ESTALE:
+ * `owner` does not have it (logged); else as store_stage().
  */
 int pending_new(struct pending_table *t, const struct pending_args *args,
 		struct pending **ret_p);
@@ -87,16 +130,20 @@ uint64_t pending_count(const struct pending_table *t);
  * belongs to an invisible process, which has come for it already.
  */
 int pending_open(struct pending *p, bool writer);
+/* This thread has written to it. Costs nothing when the last write was its, too. */
+void pending_wrote(struct pending *p, pid_t tid);
 /* A RELEASE of a writing descriptor has been received. */
 void pending_note_release(struct pending *p);
 /*
- * That release, handled: the last writer publishes. 0, or what store_publish()
- * said (logged already). *ret_published: the value is at the name that is given.
+ * That release, handled: with the last writer it is published, dropped, or begins
+ * to linger. Why it was not stored is logged, and in pending_failures().
  */
-int pending_release(struct pending *p, bool *ret_published, uint64_t *ret_branch,
-		    char ret_name[STORE_NAME_MAX + 1]);
-/* close(2) of a descriptor: store_staged_flush() under its present name. */
-int pending_flush(struct pending *p);
+void pending_release(struct pending *p);
+/*
+ * close(2) of a descriptor by this thread: store_staged_flush() under its present
+ * name; and -ESTALE: its owner has lost the lease.
+ */
+int pending_flush(struct pending *p, pid_t tid);
 
 /* An open that nobody got: it was the only one, so nothing is published. */
 void pending_abandon(struct pending *p);
@@ -109,13 +156,33 @@ int pending_rename(struct pending *p, uint64_t branch, const char *name);
 int pending_detach(struct pending *p);
 
 /*
- * Wait for the releases that were noted, of a name or of all in a branch. `tid` is
- * the thread that asks (0: not known).
+ * Wait for the releases that were noted, of a name or of all in a branch, and for
+ * what lingers there. `tid` is the thread that asks (0: not known).
  */
 void pending_wait(struct pending_table *t, uint64_t branch, const char *name, pid_t tid);
 void pending_wait_branch(struct pending_table *t, uint64_t branch, pid_t tid);
+/* Somebody asks for a name and does not wait here: what lingers is decided soon. */
+void pending_ask(struct pending_table *t, uint64_t branch, const char *name, pid_t tid);
 /* False: there is nothing to wait for anywhere. */
 bool pending_releasing(const struct pending_table *t);
+
+/* ---- for listings ---- */
+
+struct pending_info {
+	char name[STORE_NAME_MAX + 1];
+	uint64_t size_bytes; /* so far */
+	int64_t since_ns;    /* wall clock */
+	pid_t pid;	     /* of its opener; 0: not visible from here */
+	char comm[32];
+	uid_t uid;
+	bool lingers;
+};
+/*
+ * All that have a name in this branch, in no order, until `each` returns non-zero,
+ * which is returned. No lock is held meanwhile. -ENOMEM.
+ */
+int pending_list(struct pending_table *t, uint64_t branch,
+		 int (*each)(void *arg, const struct pending_info *info), void *arg);
 
 /* Drop what was begun and never opened. Call it now and then. */
 void pending_reap(struct pending_table *t);

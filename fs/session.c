@@ -9,10 +9,10 @@
  *
  * Passing the token wakes another thread, which costs more than most requests
  * take. So it is kept while a short request is handled, and passed on when the
- * request may take long or have to wait for a publish, or when several times running more
- * requests were waiting already: then they are handled in parallel. (Once is nothing: a
- * close and the open that follows it come as a pair.) No handler waits for a request that
- * was not received yet, so nothing can be stuck behind a kept token.
+ * request may take long, or when several times running more requests were waiting
+ * already: then they are handled in parallel. (Once is nothing: a close and the open
+ * that follows it come as a pair.) A handler that has to sleep for a publish passes it
+ * on first (session_pass_token).
  */
 #include "fs/session.h"
 
@@ -31,7 +31,6 @@
 #include <unistd.h>
 
 #include "fs/mountpoint.h"
-#include "fs/pending.h"
 #include "store/util/log.h"
 
 struct session {
@@ -73,6 +72,31 @@ static void token_pass(struct session *s)
 	if (s->token_waiters)
 		pthread_cond_signal(&s->token_free);
 	pthread_mutex_unlock(&s->lock);
+}
+
+/* What a worker has; NULL in other threads. */
+struct worker {
+	struct session *session;
+	bool token;
+	pid_t asker;
+};
+static __thread struct worker *self;
+
+static void give_token(struct worker *w)
+{
+	w->token = false;
+	token_pass(w->session);
+}
+
+void session_pass_token(void)
+{
+	if (self && self->token)
+		give_token(self);
+}
+
+pid_t session_asker(void)
+{
+	return self ? self->asker : 0;
 }
 
 /* ---- the loop ---- */
@@ -139,24 +163,21 @@ static void look_at(struct fs *fs, const struct fuse_in_header *in)
  * Receive with the token, which is kept or passed on. The length of a request,
  * 0 when there will be none, or -errno.
  */
-static int receive(struct session *s, struct fuse_buf *buf, bool *token)
+static int receive(struct worker *w, struct fuse_buf *buf)
 {
+	struct session *s = w->session;
 	int n = 0;
 
-	if (!*token)
+	if (!w->token)
 		token_take(s);
-	*token = true;
+	w->token = true;
 	if (!fuse_session_exited(s->fs->se))
 		n = fuse_session_receive_buf(s->fs->se, buf);
 	if (n > 0) {
-		/* Before this one is noted: what it may have to wait for. */
-		bool may_wait = pending_releasing(s->fs->pending);
-
+		w->asker = (pid_t)((struct fuse_in_header *)buf->mem)->pid;
 		look_at(s->fs, buf->mem);
-		if (has_backlog(s) || may_wait || is_long(buf->mem)) {
-			*token = false;
-			token_pass(s);
-		}
+		if (has_backlog(s) || is_long(buf->mem))
+			give_token(w);
 	}
 	return n;
 }
@@ -164,11 +185,12 @@ static int receive(struct session *s, struct fuse_buf *buf, bool *token)
 static void *work(void *arg)
 {
 	struct session *s = arg;
+	struct worker w = {.session = s};
 	struct fuse_buf buf = {0};
-	bool token = false;
 
+	self = &w;
 	for (;;) {
-		int n = receive(s, &buf, &token);
+		int n = receive(&w, &buf);
 
 		if (n == -EINTR || n == -EAGAIN)
 			continue;
@@ -177,8 +199,9 @@ static void *work(void *arg)
 		fuse_session_process_buf(s->fs->se, &buf);
 	}
 	fuse_session_exit(s->fs->se);
-	if (token)
+	if (w.token)
 		token_pass(s); /* the others end one after the other */
+	self = NULL;
 	free(buf.mem);
 	op_io_thread_done();
 	pthread_mutex_lock(&s->lock);

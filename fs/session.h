@@ -36,4 +36,12 @@ void session_end(struct session *s);
 /* Unmounts if that has not happened; joins the workers. NULL is fine. */
 void session_free(struct session *s);
 
+/*
+ * For what the workers call; nothing happens in other threads. Who asks, by the
+ * request that this thread handles now (0: not known). And before it sleeps: so that
+ * another may read from the kernel.
+ */
+pid_t session_asker(void);
+void session_pass_token(void);
+
 #endif

@@ -89,7 +89,7 @@ static int staged_begin(struct store_staged *sg, const struct store_stage_args *
 		return r;
 	content_init(&sg->content, &limits, sg->ino);
 	sg->row.cost_s = -1;
-	sg->begun_ns = time_monotonic_ns();
+	sg->begun_ns = time_monotonic_ns() - args->before_ns;
 	sg->row.writer = args->writer;
 	sg->base_ino = args->base_ino;
 	sg->base_replaced = args->base_ino && args->truncate;

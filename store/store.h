@@ -290,6 +290,7 @@ struct store_stage_args {
 	uint64_t base_ino;
 	bool truncate;
 	mode_t mode;
+	int64_t before_ns; /* its cost is measured from so long before; 0: from now */
 	struct store_writer writer;
 };
 int store_stage(struct store *st, const struct store_stage_args *args,

@@ -14,7 +14,9 @@ restart() {
 	cd "$MNT/$1"
 }
 
+# What this shell has closed a moment ago lingers until somebody asks.
 crash() {
+	ls -R >"$T/listing"
 	cd "$T"
 	kill_daemon
 	umount_memofs

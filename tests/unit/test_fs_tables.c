@@ -158,7 +158,7 @@ static int world_new(void **state)
 	static struct world w;
 	struct store_options opt = {.kind = STORE_MEMORY, .root_mode = 0755};
 
-	if (store_open(&opt, &w.st, NULL) || pending_table_new(w.st, &w.t))
+	if (store_open(&opt, &w.st, NULL) || pending_table_new(w.st, NULL, &w.t))
 		return -1;
 	*state = &w;
 	return 0;
@@ -202,18 +202,18 @@ static struct pending *open_value(struct world *w, const char *name, const char 
 	return p;
 }
 
-/* As the session and op_release do it. */
-static bool close_value(struct pending *p)
+/* As the session and op_release do it. Settled, because this process asks itself. */
+static void close_value(struct world *w, struct pending *p)
 {
 	char name[STORE_NAME_MAX + 1];
 	uint64_t branch;
-	bool published;
 
-	assert_ok(pending_flush(p));
+	assert_ok(pending_flush(p, getpid()));
 	pending_note_release(p);
-	pending_release(p, &published, &branch, name);
+	pending_where(p, &branch, name);
+	pending_release(p);
+	pending_wait(w->t, branch, name, getpid());
 	pending_unref(p);
-	return published;
 }
 
 static bool stored(struct world *w, const char *name)
@@ -231,7 +231,7 @@ static void test_pending_is_published_at_the_last_close(void **state)
 	assert_true(pending_busy(w->t, STORE_ROOT_INO, "key"));
 	assert_true(pending_branch_busy(w->t, STORE_ROOT_INO));
 	assert_false(stored(w, "key"));
-	assert_true(close_value(p));
+	close_value(w, p);
 	assert_true(stored(w, "key"));
 	assert_false(pending_busy(w->t, STORE_ROOT_INO, "key"));
 	assert_int_equal(pending_count(w->t), 0);
@@ -245,7 +245,7 @@ static void test_pending_goes_where_it_was_renamed(void **state)
 
 	assert_ok(pending_rename(p, STORE_ROOT_INO, "key"));
 	assert_false(pending_busy(w->t, STORE_ROOT_INO, "tmp"));
-	assert_true(close_value(p));
+	close_value(w, p);
 	assert_true(stored(w, "key"));
 	assert_false(stored(w, "tmp"));
 }
@@ -256,7 +256,7 @@ static void test_pending_without_a_name_is_dropped(void **state)
 	struct pending *p = open_value(w, "key", "x");
 
 	assert_ok(pending_detach(p));
-	assert_false(close_value(p));
+	close_value(w, p);
 	assert_false(stored(w, "key"));
 	assert_int_equal(pending_count(w->t), 0);
 }
@@ -269,7 +269,7 @@ static void test_pending_exclusive_among_writers(void **state)
 
 	assert_null(begin(w, "key", true, &r));
 	assert_int_equal(r, -EEXIST);
-	close_value(p);
+	close_value(w, p);
 	p = begin(w, "key", true, &r); /* of values being written there is none */
 	assert_ok(r);
 	pending_drop(p);
@@ -302,10 +302,10 @@ static void *hammer(void *arg)
 	for (int i = 0; i < ROUNDS; i++) {
 		struct pending *p = open_value(h->w, "shared", "x");
 
-		if (!close_value(p))
+		close_value(h->w, p);
+		if (!stored(h->w, "shared"))
 			atomic_fetch_add(&h->misses, 1);
-		pending_wait(h->w->t, STORE_ROOT_INO, "shared", 1);
-		pending_wait_branch(h->w->t, STORE_ROOT_INO, 1);
+		pending_wait_branch(h->w->t, STORE_ROOT_INO, getpid());
 		if (!stored(h->w, "shared"))
 			atomic_fetch_add(&h->misses, 1);
 		pending_reap(h->w->t);

@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The gate: who asks for a name waits until what was closed is decided.
+ *
+ * Only what had been closed when the wait began is waited for: where somebody closes
+ * one value after the other, there is always one more.
+ */
+#include "fs/pending_table.h"
+
+#include <stdlib.h>
+
+#include "fs/session.h"
+
+bool pending_releasing(const struct pending_table *t)
+{
+	return atomic_load(&t->busy) != 0;
+}
+
+void pending_set_waiting_max(struct pending_table *t, unsigned int count)
+{
+	pthread_mutex_lock(&t->lock);
+	t->waiting_max = count;
+	pthread_mutex_unlock(&t->lock);
+}
+
+/* ---- what lingers ---- */
+
+/*
+ * The closer has ended, or it goes on: it asks itself, or is waiting for one that it
+ * has started. Its number is its own as long as it has not ended.
+ */
+static bool is_decidable(struct pending *p, pid_t tid, bool *ret_goes_on)
+{
+	struct producer *closer = p->made.closer;
+	pid_t pid = producer_pid(closer);
+	int status;
+
+	*ret_goes_on = false;
+	if (producer_ended(closer, &status))
+		return true;
+	*ret_goes_on = tid && process_descends(process_of(tid, pid), pid);
+	return *ret_goes_on;
+}
+
+/*
+ * Without the lock, with a reference, for one that lingers or did just now: decide it
+ * here if that can be, or give it a little time.
+ */
+static void urge(struct pending *p, pid_t tid)
+{
+	struct pending_table *t = p->table;
+	bool goes_on, claimed = false;
+	bool decidable = is_decidable(p, tid, &goes_on);
+
+	pthread_mutex_lock(&t->lock);
+	/* Some threads are kept for those who need not wait. */
+	if (decidable || (t->waiting_max && t->waiting >= t->waiting_max))
+		claimed = pending_claim(p);
+	else
+		pending_hurry(p, false);
+	pthread_mutex_unlock(&t->lock);
+	if (claimed)
+		pending_decide(p, goes_on);
+}
+
+/* ---- waiting; the lock is held, and given up meanwhile ---- */
+
+static void wait_released(struct pending_table *t, bool lingers)
+{
+	/* Who reads from the kernel must not sleep. */
+	session_pass_token();
+	t->waiting += lingers;
+	pthread_cond_wait(&t->released, &t->lock);
+	t->waiting -= lingers;
+}
+
+/* `*urged`: the number of the value that this asker has urged last. */
+static void wait_for(struct pending_table *t, struct pending *p, pid_t tid,
+		     uint64_t *urged)
+{
+	if (!p->lingers || *urged == p->ino) {
+		wait_released(t, p->lingers);
+		return;
+	}
+	*urged = p->ino;
+	pending_ref(p);
+	pthread_mutex_unlock(&t->lock);
+	urge(p, tid);
+	pending_unref(p);
+	pthread_mutex_lock(&t->lock);
+}
+
+void pending_wait_closing(struct pending *p)
+{
+	uint64_t urged = 0;
+
+	while (p->closing)
+		wait_for(p->table, p, session_asker(), &urged);
+}
+
+static bool is_awaited(const struct pending *p, uint64_t upto)
+{
+	return (p->releasing || p->closing) && p->closed <= upto;
+}
+
+/* ---- a name ---- */
+
+static struct pending *awaited_name(struct pending_table *t, uint64_t branch,
+				    const char *name, uint64_t upto)
+{
+	struct pending *p = pending_first_named(t, branch, name);
+
+	while (p && !is_awaited(p, upto))
+		p = pending_next_named(p);
+	return p;
+}
+
+void pending_wait(struct pending_table *t, uint64_t branch, const char *name, pid_t tid)
+{
+	struct pending *p;
+	uint64_t upto, urged = 0;
+
+	if (!pending_releasing(t))
+		return;
+	pthread_mutex_lock(&t->lock);
+	upto = t->closes;
+	while ((p = awaited_name(t, branch, name, upto)))
+		wait_for(t, p, tid, &urged);
+	pthread_mutex_unlock(&t->lock);
+}
+
+void pending_ask(struct pending_table *t, uint64_t branch, const char *name, pid_t tid)
+{
+	struct pending *p;
+	bool goes_on, now;
+
+	if (!pending_releasing(t))
+		return;
+	pthread_mutex_lock(&t->lock);
+	p = pending_first_named(t, branch, name);
+	while (p && !p->lingers)
+		p = pending_next_named(p);
+	pending_ref(p);
+	pthread_mutex_unlock(&t->lock);
+	if (!p)
+		return;
+	now = is_decidable(p, tid, &goes_on);
+	pthread_mutex_lock(&t->lock);
+	pending_hurry(p, now);
+	pthread_mutex_unlock(&t->lock);
+	pending_unref(p);
+}
+
+/* ---- a branch ---- */
+
+/* References to all in the branch that linger; none without memory. */
+static size_t take_lingering(struct pending_table *t, uint64_t branch,
+			     struct pending ***ret_values)
+{
+	struct pending **values = calloc(t->linger_count + 1, sizeof(struct pending *));
+	size_t n = 0;
+
+	for (struct pending *p = values ? t->oldest : NULL; p; p = p->linger_next)
+		if (p->branch == branch)
+			values[n++] = pending_ref(p);
+	*ret_values = values;
+	return n;
+}
+
+/* All at once: one after the other, each would take its time. */
+static void urge_branch(struct pending_table *t, uint64_t branch, pid_t tid)
+{
+	struct pending **values;
+	size_t n;
+
+	pthread_mutex_lock(&t->lock);
+	n = take_lingering(t, branch, &values);
+	pthread_mutex_unlock(&t->lock);
+	for (size_t i = 0; i < n; i++) {
+		urge(values[i], tid);
+		pending_unref(values[i]);
+	}
+	free(values);
+}
+
+static struct pending *awaited_in_branch(struct pending_table *t, uint64_t branch,
+					 uint64_t upto)
+{
+	struct pending *p = pending_first_in_branch(t, branch);
+
+	while (p && !is_awaited(p, upto))
+		p = pending_next_in_branch(p);
+	return p;
+}
+
+void pending_wait_branch(struct pending_table *t, uint64_t branch, pid_t tid)
+{
+	struct pending *p;
+	uint64_t upto, urged = 0;
+
+	if (!pending_releasing(t))
+		return;
+	urge_branch(t, branch, tid);
+	pthread_mutex_lock(&t->lock);
+	upto = t->closes;
+	while ((p = awaited_in_branch(t, branch, upto)))
+		wait_for(t, p, tid, &urged);
+	pthread_mutex_unlock(&t->lock);
+}
