@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 
 #include "store/rows.h"
+#include "store/settings.h"
 #include "store/xattrs.h"
 
 static void check_same(struct slice raw, const struct buf *again)
@@ -66,6 +67,18 @@ static void fuzz_xattrs(struct slice packed)
 	check_same(packed, &back);
 }
 
+/* Whatever they say, what applies is a value or nothing. */
+static void fuzz_settings(struct slice packed)
+{
+	struct settings settings = SETTINGS_UNSET;
+
+	settings_inherit(&settings, packed);
+	FUZZ_CHECK(settings.lease_ns == DURATION_UNSET ||
+		   (settings.lease_ns > 0 && settings.lease_ns <= STORE_LEASE_MAX_NS));
+	FUZZ_CHECK(settings.wait_ns >= DURATION_UNSET);
+	FUZZ_CHECK(settings.publish <= PUBLISH_ALWAYS);
+}
+
 static void fuzz_inode(struct slice raw)
 {
 	CLEANUP_BUF struct buf again = BUF_INIT;
@@ -77,6 +90,8 @@ static void fuzz_inode(struct slice raw)
 	FUZZ_CHECK(!S_ISLNK(row.core.mode) || row.target.len == row.core.size_bytes);
 	FUZZ_CHECK(strnlen(row.writer.comm, sizeof(row.writer.comm)) <
 		   sizeof(row.writer.comm));
+	FUZZ_CHECK(!row.settings.len || S_ISDIR(row.core.mode));
+	fuzz_settings(row.settings);
 	fuzz_xattrs(row.xattrs);
 	FUZZ_CHECK(inode_encode(&row, &again) == 0);
 	check_same(raw, &again);
@@ -138,11 +153,24 @@ static void fuzz_u64(struct slice raw)
 	check_same(raw, &again);
 }
 
+static void fuzz_lease(struct slice raw)
+{
+	CLEANUP_BUF struct buf again = BUF_INIT;
+	struct lease_row row;
+
+	if (lease_decode(raw, &row))
+		return;
+	FUZZ_CHECK(row.duration_ns > 0 && row.duration_ns <= STORE_LEASE_MAX_NS);
+	FUZZ_CHECK(store_owner_valid(row.owner.data, row.owner.len));
+	FUZZ_CHECK(lease_encode(&row, &again) == 0);
+	check_same(raw, &again);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
 	static void (*const targets[])(struct slice raw) = {
-	    fuzz_keys, fuzz_dirent,   fuzz_inode, fuzz_owner,
-	    fuzz_gcq,  fuzz_unsynced, fuzz_heat,  fuzz_u64};
+	    fuzz_keys,	   fuzz_dirent, fuzz_inode, fuzz_owner, fuzz_gcq,
+	    fuzz_unsynced, fuzz_heat,	fuzz_u64,   fuzz_lease};
 
 	if (len == 0 || data[0] >= sizeof(targets) / sizeof(*targets))
 		return 0;
