@@ -158,15 +158,14 @@ static int extend(struct store *st, struct lease *lease, int64_t duration_ns,
  * A full disk refuses a new reservation, because its result could not be stored,
  * but takes none away: who has one may extend it.
  */
-static int take_room(struct store *st, uint64_t branch, const char *name,
-		     const char *owner)
+static int take_room(struct store *st, uint64_t branch, const char *name)
 {
-	bool has;
+	bool taken;
 
 	pthread_mutex_lock(&st->leases->lock);
-	has = find_of(st, branch, name, owner) != NULL;
+	taken = find_live(st, branch, name) != NULL;
 	pthread_mutex_unlock(&st->leases->lock);
-	return has ? 0 : room_take(st, ROOM_ROWS_BYTES);
+	return taken ? 0 : room_take(st, ROOM_ROWS_BYTES);
 }
 
 static int acquire_locked(struct store *st, uint64_t branch, const char *name,
@@ -205,7 +204,7 @@ int store_lease_acquire(struct store *st, uint64_t branch, const char *name,
 	if (!r)
 		r = check_duration(duration_ns);
 	if (!r)
-		r = take_room(st, branch, name, owner);
+		r = take_room(st, branch, name);
 	if (r)
 		return r;
 	CLEANUP_UNLOCK pthread_mutex_t *held = mutex_hold(&st->leases->change);

@@ -48,7 +48,8 @@ bool store_owner_valid(const char *owner, size_t len);
  * Take the lease, or extend it when `owner` has it: it ends `duration_ns` from
  * now, also when that is sooner. -EBUSY: another has it, and *ret_lease says who.
  * -EINVAL: no valid owner, or a duration that is not in 1..STORE_LEASE_MAX_NS.
- * -ENOENT: the branch's directory is gone. ret_lease may be NULL.
+ * -ENOENT: the branch's directory is gone. -ENOSPC: the disk is full; not for who
+ * has it already. ret_lease may be NULL.
  */
 int store_lease_acquire(struct store *st, uint64_t branch, const char *name,
 			const char *owner, int64_t duration_ns,
@@ -73,8 +74,9 @@ uint64_t store_lease_count(struct store *st);
 
 /*
  * A lease for an open descriptor. `token` is the number of the value being
- * written (store_staged_ino(), which comes from the same counter). `owner` is
- * for people; nobody extends or releases such a lease by name. -EBUSY.
+ * written (store_staged_ino(), which comes from the same counter), so it is only as
+ * new as that. `owner` is for people, and made valid when it is not; nobody extends
+ * or releases such a lease by name. -EBUSY.
  */
 int store_lease_hold(struct store *st, uint64_t branch, const char *name,
 		     const char *owner, uint64_t token);
@@ -83,9 +85,10 @@ void store_lease_drop(struct store *st, uint64_t branch, const char *name,
 		      uint64_t token);
 
 /*
- * The fence. Between begin and end nobody else gets the lease, even if it runs
- * out meanwhile. `token` 0: whatever `owner` has; else it must be that one.
- * -ESTALE: `owner` does not have it.
+ * The fence, for named leases: a held one cannot be lost. Between begin and end
+ * nobody else gets the lease, even if it runs out or is released meanwhile; then it
+ * is gone when the last that has begun ends. `token` 0: whatever `owner` has; else
+ * it must be that one. -ESTALE: `owner` does not have it.
  */
 int store_lease_begin_publish(struct store *st, uint64_t branch, const char *name,
 			      const char *owner, uint64_t token, uint64_t *ret_token);

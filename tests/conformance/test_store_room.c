@@ -16,6 +16,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "store/lease.h"
 #include "store/util/log.h"
 #include "tests/conformance/value_fixture.h"
 
@@ -306,6 +307,28 @@ static void test_allocate(void **state)
 	assert_left(fx->st, 0, 1);
 }
 
+/* Nobody begins what could not be stored; who has begun goes on, and can end. */
+static void test_reservations(void **state)
+{
+	struct fixture *fx = *state;
+	int64_t hour = 3600 * NSEC_PER_SEC;
+	uint64_t token;
+
+	assert_ok(store_lease_acquire(fx->st, ROOT, "f", "alice", hour, NULL));
+	fill_from_outside(fx, RESERVE / 2);
+	assert_int_equal(store_lease_acquire(fx->st, ROOT, "g", "alice", hour, NULL),
+			 -ENOSPC);
+	assert_int_equal(store_lease_acquire(fx->st, ROOT, "f", "bob", hour, NULL),
+			 -EBUSY);
+	assert_ok(store_lease_acquire(fx->st, ROOT, "f", "alice", 2 * hour, NULL));
+	assert_ok(store_lease_extend(fx->st, ROOT, "f", "alice", hour, NULL));
+	assert_ok(store_lease_begin_publish(fx->st, ROOT, "f", "alice", 0, &token));
+	store_lease_end_publish(fx->st, ROOT, "f", token, true);
+	assert_int_equal(store_lease_count(fx->st), 0);
+	remove_filler(fx);
+	assert_ok(store_lease_acquire(fx->st, ROOT, "f", "bob", hour, NULL));
+}
+
 static size_t count_lines(const char *path, const char *part)
 {
 	FILE *file = fopen(path, "re");
@@ -349,6 +372,7 @@ int main(int argc, char **argv)
 	    DISK_TEST(test_small_values),
 	    DISK_TEST(test_fsynced_is_published),
 	    DISK_TEST(test_allocate),
+	    DISK_TEST(test_reservations),
 	    DISK_TEST(test_log_line),
 	};
 
