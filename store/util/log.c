@@ -4,14 +4,19 @@
  * log_reopen() puts the new file under the old number with dup3(2), which the
  * kernel does atomically. So a line is one write(2) and needs no lock; files
  * are opened for appending, so that lines of several processes do not mix.
+ *
+ * Beside it the newest lines are kept in memory, a ring under a lock of its own,
+ * which is held for a copy of some bytes and nothing else.
  */
 #include "store/util/log.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +24,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "store/util/buf.h"
 #include "store/util/text.h"
 
 /* A longer line is cut. Room for a message with a path of PATH_MAX in it. */
@@ -41,6 +47,13 @@ static const struct {
     [LOG_LEVEL_DEBUG] = {"debug", LOG_DEBUG},
 };
 #define LEVEL_COUNT (sizeof(levels) / sizeof(levels[0]))
+
+/* `total` counts all bytes ever put in: the ring holds the last of them. */
+static struct {
+	pthread_mutex_t lock;
+	char *data; /* LOG_RECENT_BYTES, from the first line on; all: under lock */
+	uint64_t total;
+} recent = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 static int open_file(const char *path, int *ret_fd, struct errmsg *err)
 {
@@ -162,6 +175,62 @@ static size_t print_head(char *line, size_t cap, enum log_level level)
 	return n;
 }
 
+/* ---- the newest lines ---- */
+
+/* Under the lock. A line is shorter than the ring. */
+static void ring_put(const char *line, size_t len)
+{
+	size_t at = (size_t)(recent.total % LOG_RECENT_BYTES);
+	size_t first = LOG_RECENT_BYTES - at < len ? LOG_RECENT_BYTES - at : len;
+
+	memcpy(recent.data + at, line, first);
+	memcpy(recent.data, line + first, len - first);
+	recent.total += len;
+}
+
+static void remember(const char *line, size_t len)
+{
+	pthread_mutex_lock(&recent.lock);
+	if (!recent.data) /* without memory there is only the sink */
+		recent.data = malloc(LOG_RECENT_BYTES);
+	if (recent.data)
+		ring_put(line, len);
+	pthread_mutex_unlock(&recent.lock);
+}
+
+/* Under the lock: append what the ring holds, from the first whole line on. */
+static int ring_copy(struct buf *ret_text)
+{
+	size_t len =
+	    recent.total < LOG_RECENT_BYTES ? (size_t)recent.total : LOG_RECENT_BYTES;
+	size_t at = (size_t)((recent.total - len) % LOG_RECENT_BYTES);
+	bool cut = len < recent.total;
+
+	if (buf_reserve(ret_text, ret_text->len + len))
+		return -ENOMEM;
+	for (size_t i = 0; i < len; i++) {
+		char c = recent.data[(at + i) % LOG_RECENT_BYTES];
+
+		if (!cut)
+			ret_text->data[ret_text->len++] = (uint8_t)c;
+		else if (c == '\n')
+			cut = false;
+	}
+	return 0;
+}
+
+int log_recent(struct buf *ret_text)
+{
+	int r;
+
+	pthread_mutex_lock(&recent.lock);
+	r = recent.data ? ring_copy(ret_text) : 0;
+	pthread_mutex_unlock(&recent.lock);
+	return r;
+}
+
+/* ---- one line ---- */
+
 /* A log that cannot be written has nobody to tell. */
 static void write_all(int fd, const char *data, size_t len)
 {
@@ -192,7 +261,9 @@ static void write_line(enum log_level level, const char *text, size_t len)
 
 	n += text_escape(line + n, sizeof(line) - n - 1, text, len);
 	line[n++] = '\n';
-	write_all(out.fd, line, n);
+	remember(line, n);
+	if (out.sink != LOG_SINK_SYSLOG)
+		write_all(out.fd, line, n);
 }
 
 void log_at(enum log_level level, const char *fmt, ...)
@@ -213,7 +284,6 @@ void log_at(enum log_level level, const char *fmt, ...)
 		n = (int)sizeof(text) - 1;
 	if (out.sink == LOG_SINK_SYSLOG)
 		write_syslog(level, text, (size_t)n);
-	else
-		write_line(level, text, (size_t)n);
+	write_line(level, text, (size_t)n);
 	errno = saved_errno;
 }

@@ -27,6 +27,13 @@ int log_open(enum log_sink sink, const char *path, struct errmsg *err);
 int log_reopen(struct errmsg *err); /* after a rotation; other sinks: nothing */
 void log_close(void);
 void log_set_level(enum log_level level);
+/*
+ * The newest lines, oldest first, whatever the sink, and of those that the level
+ * lets through: as many as fit LOG_RECENT_BYTES. Appends them. -ENOMEM.
+ */
+#define LOG_RECENT_BYTES (256 * 1024)
+struct buf;
+int log_recent(struct buf *ret_text);
 int log_level_parse(const char *text, enum log_level *ret_level); /* -EINVAL */
 const char *log_level_name(enum log_level level);
 
