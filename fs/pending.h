@@ -42,7 +42,8 @@
 
 /* How long a value lingers while nobody asks for it, */
 #define LINGER_MAX_NS (NSEC_PER_SEC / 4)
-/* and from then on. A python that prints a traceback takes some 15 ms to end. */
+/* and from then on. From its last close to its end a python that raises takes 7 to
+ * 10 ms, with many modules 20 to 30; coreutils take less than one. */
 #define ASK_MAX_NS (NSEC_PER_SEC / 50)
 /* So many at a time; then the oldest is decided. */
 enum { LINGER_COUNT_MAX = 1024 };

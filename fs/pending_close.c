@@ -103,6 +103,22 @@ static struct former note_unknown(struct pending *p)
 	return former;
 }
 
+/*
+ * What this process is now; false: that cannot be told. *ret_producer, a reference, is
+ * for one that lives on; without memory or descriptors there is none.
+ */
+static bool see(struct pending_table *t, pid_t pid, struct process *ret_by,
+		struct producer **ret_producer)
+{
+	if (producer_find(t->producers, pid, ret_producer, ret_by) == 0)
+		return true;
+	if (process_read(pid, ret_by))
+		return false;
+	if (!ret_by->exiting || ret_by->status_unsure)
+		producer_get(t->producers, ret_by, ret_producer);
+	return true;
+}
+
 /* The process is in close(2) or exit(2), and waits for our answer. */
 static void note_closer(struct pending *p, pid_t tid)
 {
@@ -110,17 +126,17 @@ static void note_closer(struct pending *p, pid_t tid)
 	struct producer *pr = NULL;
 	struct former former;
 	struct process by;
-	bool seen = tid && process_read(process_of(tid, p->tgid), &by) == 0;
+	bool seen = tid && see(t, process_of(tid, p->tgid), &by, &pr);
 	bool ends = seen && by.exiting && !by.status_unsure;
 
-	if (seen && !ends)
-		seen = producer_get(t->producers, &by, &pr) == 0;
 	pthread_mutex_lock(&t->lock);
 	if (ends)
 		former = note_end(p, &by);
 	else
-		former = seen ? note_alive(p, by.pid, pr) : note_unknown(p);
+		former = seen && pr ? note_alive(p, by.pid, pr) : note_unknown(p);
 	pthread_mutex_unlock(&t->lock);
+	if (ends)
+		producer_unref(pr);
 	producer_unref(former.alive);
 	producer_unref(former.closer);
 }

@@ -103,19 +103,48 @@ static bool parse_fields(const char *at, struct process *p)
 	return true;
 }
 
-int process_read(pid_t pid, struct process *ret_process)
+static int parse(pid_t pid, const char *text, struct process *ret_process)
 {
 	struct process p = {.pid = pid};
-	char text[1024];
 	const char *at;
 
-	if (!read_text(pid, "stat", text, sizeof(text)))
-		return -ESRCH;
 	at = parse_head(text, &p);
 	if (!at || !parse_fields(at, &p))
 		return -ESRCH;
 	*ret_process = p;
 	return 0;
+}
+
+enum { STAT_MAX = 1024 };
+
+int process_read(pid_t pid, struct process *ret_process)
+{
+	char text[STAT_MAX];
+
+	if (!read_text(pid, "stat", text, sizeof(text)))
+		return -ESRCH;
+	return parse(pid, text, ret_process);
+}
+
+int process_open(pid_t pid)
+{
+	char path[48];
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
+int process_read_open(int fd, pid_t pid, struct process *ret_process)
+{
+	char text[STAT_MAX];
+	ssize_t n = pread(fd, text, sizeof(text) - 1, 0);
+
+	if (n <= 0)
+		return -ESRCH;
+	text[n] = '\0';
+	return parse(pid, text, ret_process);
 }
 
 /* Deeper than anybody nests shells. */

@@ -27,6 +27,13 @@ struct process {
 /* -ESRCH: gone, or never there. One open, one read, one close. */
 int process_read(pid_t pid, struct process *ret_process);
 
+/*
+ * The same through a descriptor that is kept: one call. It stays with the process that
+ * it was opened for, and says -ESRCH when that is gone.
+ */
+int process_open(pid_t pid); /* -errno */
+int process_read_open(int fd, pid_t pid, struct process *ret_process);
+
 /* Is this thread of that process? */
 bool process_has(pid_t pid, pid_t tid);
 /*

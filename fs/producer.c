@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -34,6 +35,9 @@ struct producer {
 	int pidfd;
 	uint64_t id; /* never used again; the data of its events */
 
+	/* Of /proc/PID/stat, or -1; opened when it is first read, closed at the end. */
+	_Atomic int stat_fd;
+
 	/* All below: under the table's lock. */
 	unsigned int refs;
 	bool watched; /* in the epoll set */
@@ -63,17 +67,30 @@ int producer_table_new(int epoll_fd, struct producer_table **ret_table)
 
 /* ---- life; the lock is held ---- */
 
-static struct producer *find_pid(struct producer_table *t, const struct process *process)
+static struct producer *next_pid(struct hlink *l, pid_t pid)
 {
-	for (struct hlink *l = htab_first(&t->by_pid, hash_u64((uint64_t)process->pid));
-	     l; l = htab_next(l)) {
+	for (; l; l = htab_next(l)) {
 		struct producer *pr = CONTAINER_OF(l, struct producer, by_pid);
 
-		if (pr->process.pid == process->pid &&
-		    pr->process.start == process->start)
+		if (pr->process.pid == pid)
 			return pr;
 	}
 	return NULL;
+}
+
+static struct producer *first_pid(struct producer_table *t, pid_t pid)
+{
+	return next_pid(htab_first(&t->by_pid, hash_u64((uint64_t)pid)), pid);
+}
+
+static struct producer *find_process(struct producer_table *t,
+				     const struct process *process)
+{
+	struct producer *pr = first_pid(t, process->pid);
+
+	while (pr && pr->process.start != process->start)
+		pr = next_pid(htab_next(&pr->by_pid), process->pid);
+	return pr;
 }
 
 static struct producer *find_id(struct producer_table *t, uint64_t id)
@@ -109,6 +126,7 @@ static int make(struct producer_table *t, const struct process *process,
 	pr->table = t;
 	pr->process = *process;
 	pr->refs = 1;
+	pr->stat_fd = -1;
 	pr->id = t->next_id++;
 	pr->pidfd = (int)syscall(SYS_pidfd_open, process->pid, 0);
 	if (pr->pidfd < 0)
@@ -138,10 +156,61 @@ static void destroy(struct producer *pr)
 	htab_remove(&pr->table->by_pid, &pr->by_pid);
 	htab_remove(&pr->table->by_id, &pr->by_id);
 	close(pr->pidfd);
+	if (pr->stat_fd >= 0)
+		close(pr->stat_fd);
 	free(pr);
 }
 
+/* ---- what it is now; without the lock ---- */
+
+/* Of the first that opens it; the others' are closed. */
+static int stat_fd(struct producer *pr)
+{
+	int fd = atomic_load(&pr->stat_fd), none = -1;
+
+	if (fd >= 0)
+		return fd;
+	fd = process_open(pr->process.pid);
+	if (fd >= 0 && !atomic_compare_exchange_strong(&pr->stat_fd, &none, fd)) {
+		close(fd);
+		fd = none;
+	}
+	return fd;
+}
+
+/* -ESRCH: it is gone, and its number may be another's. */
+static int read_now(struct producer *pr, struct process *ret_now)
+{
+	int fd = stat_fd(pr);
+	int r = fd < 0 ? -ESRCH : process_read_open(fd, pr->process.pid, ret_now);
+
+	return !r && ret_now->start != pr->process.start ? -ESRCH : r;
+}
+
 /* ---- references ---- */
+
+int producer_find(struct producer_table *t, pid_t pid, struct producer **ret_producer,
+		  struct process *ret_process)
+{
+	struct producer *pr;
+
+	pthread_mutex_lock(&t->lock);
+	pr = first_pid(t, pid);
+	if (pr)
+		pr->refs++;
+	pthread_mutex_unlock(&t->lock);
+	if (!pr)
+		return -ESRCH;
+	if (read_now(pr, ret_process)) {
+		producer_unref(pr);
+		return -ESRCH;
+	}
+	pthread_mutex_lock(&t->lock);
+	strcpy(pr->process.comm, ret_process->comm); /* it may have called exec(2) */
+	pthread_mutex_unlock(&t->lock);
+	*ret_producer = pr;
+	return 0;
+}
 
 int producer_get(struct producer_table *t, const struct process *process,
 		 struct producer **ret_producer)
@@ -150,7 +219,7 @@ int producer_get(struct producer_table *t, const struct process *process,
 	int r = 0;
 
 	pthread_mutex_lock(&t->lock);
-	pr = find_pid(t, process);
+	pr = find_process(t, process);
 	if (pr) {
 		pr->refs++;
 		/* It may have called exec(2) since. */
@@ -206,22 +275,15 @@ static bool exit_info(const struct producer *pr, int *ret_status)
 	return true;
 }
 
-/* The process of that number is still this one. */
-static bool read_same(const struct producer *pr, struct process *ret_now)
-{
-	return process_read(pr->process.pid, ret_now) == 0 &&
-	       ret_now->start == pr->process.start;
-}
-
 /* It has ended: the zombie tells, the pidfd when there is none any more. */
-static int status_of(const struct producer *pr)
+static int status_of(struct producer *pr)
 {
 	struct process now;
 	int status = 0;
 
 	if (exit_info(pr, &status))
 		return status;
-	if (read_same(pr, &now) && !now.status_unsure)
+	if (read_now(pr, &now) == 0 && !now.status_unsure)
 		return now.status;
 	exit_info(pr, &status); /* it was reaped between the two */
 	return status;
@@ -243,7 +305,7 @@ bool producer_ending(struct producer *pr, int *ret_status)
 
 	if (producer_ended(pr, ret_status))
 		return true;
-	if (!read_same(pr, &now) || !now.exiting || now.status_unsure)
+	if (read_now(pr, &now) || !now.exiting || now.status_unsure)
 		return producer_ended(pr, ret_status);
 	*ret_status = now.status;
 	return true;

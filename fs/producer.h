@@ -32,6 +32,13 @@ int producer_get(struct producer_table *t, const struct process *process,
 struct producer *producer_ref(struct producer *pr);
 void producer_unref(struct producer *pr); /* NULL is fine */
 
+/*
+ * The object of that number, if there is one, and what its process is now; one system
+ * call. -ESRCH: there is none, or that process is gone.
+ */
+int producer_find(struct producer_table *t, pid_t pid, struct producer **ret_producer,
+		  struct process *ret_process);
+
 pid_t producer_pid(const struct producer *pr);
 
 /*
