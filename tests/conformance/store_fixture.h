@@ -25,8 +25,8 @@ struct fixture {
 	char dir[SCRATCH_MAX]; /* the test's own; the store is in it */
 	char path[SCRATCH_MAX + 8];
 	const struct store_clock *clock; /* NULL: the machine's */
-	struct store *st;	/* closed by the teardown */
-	struct store_dir *list; /* of list_open(); closed before the store */
+	struct store *st;		 /* closed by the teardown */
+	struct store_dir *list;		 /* of list_open(); closed before the store */
 };
 
 /*
