@@ -62,7 +62,7 @@ static void describe(struct store *st, const struct lease *lease,
 		return;
 	*ret_lease = (struct store_lease){
 	    .kind = lease->kind, .token = lease->token, .since_ns = lease->since_ns};
-	strcpy(ret_lease->owner, lease->owner);
+	memcpy(ret_lease->owner, lease->owner, strlen(lease->owner) + 1);
 	set_ends(st, lease->ends_ns, ret_lease);
 }
 
@@ -358,7 +358,7 @@ static void make_valid(const char *owner, char ret_owner[STORE_OWNER_MAX + 1])
 			ret_owner[i] = '_';
 	}
 	if (!store_owner_valid(ret_owner, len))
-		strcpy(ret_owner, "_");
+		memcpy(ret_owner, "_", 2);
 }
 
 int store_lease_hold(struct store *st, uint64_t branch, const char *name,
