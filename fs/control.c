@@ -13,6 +13,8 @@
 #include "fs/pending.h"
 #include "fs/reply.h"
 #include "fs/reservation.h"
+#include "store/util/log.h"
+#include "store/util/text.h"
 
 /* ---- the texts ---- */
 
@@ -41,13 +43,14 @@ static int write_status(struct fs *fs, struct buf *out)
 			  "disk_avail_bytes: %" PRIu64 "\n"
 			  "open_handles: %" PRIu64 "\n"
 			  "pending_writes: %" PRIu64 "\n"
+			  "virtual_nodes: %" PRIu64 "\n"
 			  "requests: %" PRIu64 "\n",
 			  MEMOFS_VERSION, (int)getpid(), fs->store_path, fs->mountpoint,
 			  fs->backend_name, fs->started_ns / NSEC_PER_SEC, fs->threads,
 			  s.entries, s.dirs, s.bytes, s.memory_bytes, s.staged_bytes,
 			  s.db_disk_bytes, s.disk_total_bytes, s.disk_avail_bytes,
 			  handle_count(fs->handles), pending_count(fs->pending),
-			  atomic_load(&fs->requests));
+			  vnode_count(fs->vnodes), atomic_load(&fs->requests));
 }
 
 static int write_version(struct fs *fs, struct buf *out)
@@ -60,11 +63,18 @@ static int write_config(struct fs *fs, struct buf *out)
 	return fs->config_text ? fs->config_text(fs->config, out) : 0;
 }
 
+/* The newest lines, for who may not read the file, or the journal. */
+static int write_log(struct fs *fs, struct buf *out)
+{
+	return log_recent(out);
+}
+
 static const struct {
 	const char *name;
 	int (*write)(struct fs *fs, struct buf *out);
 } texts[] = {
     {"config", write_config},
+    {"log", write_log},
     {"status", write_status},
     {"version", write_version},
 };
@@ -90,55 +100,93 @@ int control_text_write(struct fs *fs, unsigned int text, struct buf *ret_text)
 
 /* ---- names ---- */
 
-static int version_parse(const char *text, struct vnode *want)
+static int version_parse(const char *text, struct view *ret_view)
 {
-	if (!*text || !store_version_valid(text, strlen(text)))
+	char quoted[TEXT_QUOTE_MAX];
+
+	if (!*text || !store_version_valid(text, strlen(text))) {
+		log_warning("%s is not a version: up to 255 bytes without control "
+			    "characters",
+			    text_quote(quoted, text, strlen(text)));
 		return -EINVAL;
-	want->view = (struct view){.set = VIEW_VERSION};
-	strcpy(want->view.version, text);
+	}
+	*ret_view = (struct view){.set = VIEW_VERSION};
+	strcpy(ret_view->version, text);
 	return 0;
 }
 
-/* What `name` is in the control directory `parent`. */
-static int find(const struct vnode *parent, const char *name, struct vnode *want)
+/* Once for each time it is asked for: the kernel does not remember an EINVAL. */
+static int logged_view_parse(const char *text, struct view *ret_view)
 {
 	struct errmsg err;
+	int r = view_parse(text, ret_view, &err);
 
-	*want = (struct vnode){.parent_id = parent->id, .dir_ino = parent->dir_ino};
-	switch (parent->kind) {
-	case VNODE_VERSIONS:
-		want->kind = VNODE_DIR;
-		return version_parse(name, want);
-	case VNODE_VIEWS:
-		want->kind = VNODE_DIR;
-		return view_parse(name, &want->view, &err);
-	case VNODE_RESERVATIONS: /* whatever a key may be called */
-		want->kind = VNODE_RESERVATION;
-		want->view = parent->view;
-		strcpy(want->name, name);
-		return 0;
-	case VNODE_CONTROL:
-		break;
-	default:
-		return -ENOENT;
-	}
-	if (strcmp(name, "reservations") == 0) {
-		want->kind = VNODE_RESERVATIONS;
-		want->view = parent->view;
-		return 0;
-	}
-	if (strcmp(name, "versions") == 0) {
-		want->kind = VNODE_VERSIONS;
-		return 0;
-	}
-	if (strcmp(name, "view") == 0) {
-		want->kind = VNODE_VIEWS;
-		return 0;
+	if (r)
+		log_warning("%s", err.text);
+	return r;
+}
+
+/* DIR under a view: inside the view that this `.memofs` was reached by. */
+static int find_view(const struct vnode *parent, const char *name, struct vnode *want)
+{
+	struct view add;
+	int r = parent->kind == VNODE_VERSIONS ? version_parse(name, &add)
+					       : logged_view_parse(name, &add);
+
+	if (r)
+		return r;
+	want->kind = VNODE_DIR;
+	want->view = view_combine(&parent->view, &add);
+	return 0;
+}
+
+static const struct {
+	const char *name;
+	enum vnode_kind kind;
+} folders[] = {
+    {"reservations", VNODE_RESERVATIONS},
+    {"versions", VNODE_VERSIONS},
+    {"view", VNODE_VIEWS},
+};
+
+enum { FOLDER_COUNT = sizeof(folders) / sizeof(folders[0]) };
+
+/* Directly in `.memofs`. */
+static int find_folder(const struct vnode *parent, const char *name, struct vnode *want)
+{
+	for (size_t i = 0; i < FOLDER_COUNT; i++) {
+		if (strcmp(name, folders[i].name) == 0) {
+			want->kind = folders[i].kind;
+			return 0;
+		}
 	}
 	want->kind = VNODE_TEXT;
 	if (parent->dir_ino != STORE_ROOT_INO)
 		return -ENOENT;
 	return control_text_find(name, &want->text);
+}
+
+/* What `name` is in the control directory `parent`. */
+static int find(const struct vnode *parent, const char *name, struct vnode *want)
+{
+	*want = (struct vnode){
+	    .parent_id = parent->id,
+	    .dir_ino = parent->dir_ino,
+	    .view = parent->view,
+	};
+	switch (parent->kind) {
+	case VNODE_VERSIONS:
+	case VNODE_VIEWS:
+		return find_view(parent, name, want);
+	case VNODE_RESERVATIONS: /* whatever a key may be called */
+		want->kind = VNODE_RESERVATION;
+		strcpy(want->name, name);
+		return 0;
+	case VNODE_CONTROL:
+		return find_folder(parent, name, want);
+	default:
+		return -ENOENT;
+	}
 }
 
 static int fill_dir(struct fs *fs, const struct vnode *v, struct stat *ret_st)
@@ -188,6 +236,9 @@ int control_lookup(struct fs *fs, const struct vnode *parent, const char *name,
 	if (want.kind == VNODE_VERSIONS || want.kind == VNODE_VIEWS ||
 	    want.kind == VNODE_DIR)
 		e.attr_timeout = e.entry_timeout;
+	/* A publish in it may be ahead, which changes its times. */
+	if (want.kind == VNODE_DIR && pending_count(fs->pending))
+		e.attr_timeout = 0;
 	*ret_e = e;
 	return 0;
 }
@@ -210,7 +261,7 @@ int control_list(struct fs *fs, const struct vnode *dir,
 		 int (*each)(void *arg, const char *name, mode_t type), void *arg)
 {
 	struct version_each ve = {each, arg};
-	int r;
+	int r = 0;
 
 	if (dir->kind == VNODE_VERSIONS)
 		return store_version_list(fs->store, dir->dir_ino, each_version, &ve);
@@ -218,11 +269,8 @@ int control_list(struct fs *fs, const struct vnode *dir,
 		return reservation_list(fs, dir, each, arg);
 	if (dir->kind != VNODE_CONTROL)
 		return 0;
-	r = each(arg, "reservations", S_IFDIR);
-	if (!r)
-		r = each(arg, "versions", S_IFDIR);
-	if (!r)
-		r = each(arg, "view", S_IFDIR);
+	for (size_t i = 0; !r && i < FOLDER_COUNT; i++)
+		r = each(arg, folders[i].name, S_IFDIR);
 	for (unsigned int i = 0; !r && i < TEXT_COUNT && dir->dir_ino == STORE_ROOT_INO;
 	     i++)
 		r = each(arg, texts[i].name, S_IFREG);

@@ -7,9 +7,11 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "fs/fs.h"
+#include "fs/reply.h"
 #include "fs/vnode.h"
 #include "store/util/log.h"
 
@@ -27,6 +29,8 @@
 
 struct notice {
 	struct notice *next;
+	fuse_req_t req; /* to be answered with `r`; NULL: about the node */
+	int r;
 	uint64_t nodeid;
 	size_t name_len; /* 0: the node's attributes */
 	char name[];
@@ -97,19 +101,8 @@ void kcache_all_changed(struct kcache *kc)
 
 /* ---- one name or node, by the thread ---- */
 
-static void enqueue(struct kcache *kc, uint64_t nodeid, const char *name)
+static void append(struct kcache *kc, struct notice *n)
 {
-	size_t len = name ? strlen(name) : 0;
-	struct notice *n = malloc(sizeof(*n) + len + 1);
-
-	if (!n) { /* dearer, but needs no memory */
-		kcache_all_changed(kc);
-		return;
-	}
-	n->next = NULL;
-	n->nodeid = nodeid;
-	n->name_len = len;
-	memcpy(n->name, name ? name : "", len + 1);
 	pthread_mutex_lock(&kc->lock);
 	*kc->last = n;
 	kc->last = &n->next;
@@ -117,12 +110,68 @@ static void enqueue(struct kcache *kc, uint64_t nodeid, const char *name)
 	pthread_mutex_unlock(&kc->lock);
 }
 
+static void enqueue(struct kcache *kc, uint64_t nodeid, const char *name)
+{
+	size_t len = name ? strlen(name) : 0;
+	struct notice *n = calloc(1, sizeof(*n) + len + 1);
+
+	if (!n) { /* dearer, but needs no memory */
+		kcache_all_changed(kc);
+		return;
+	}
+	n->nodeid = nodeid;
+	n->name_len = len;
+	memcpy(n->name, name ? name : "", len);
+	append(kc, n);
+}
+
+/* Answer when all that is in the queue has been delivered. -ENOMEM. */
+static int enqueue_reply(struct kcache *kc, fuse_req_t req, int r)
+{
+	struct notice *n = calloc(1, sizeof(*n));
+
+	if (!n)
+		return -ENOMEM;
+	n->req = req;
+	n->r = r;
+	append(kc, n);
+	return 0;
+}
+
+/*
+ * The kernel asks for the name when it is used next. It is only expired, which
+ * kernels before 6.2 do not know and throw it out: who has the file open would
+ * find it "(deleted)" in /proc/self/fd.
+ */
+static void expire_name(struct kcache *kc, const struct notice *n)
+{
+	struct fuse_notify_inval_entry_out what = {
+	    .parent = n->nodeid,
+	    .namelen = (uint32_t)n->name_len,
+	    .flags = FUSE_EXPIRE_ONLY,
+	};
+	struct fuse_out_header head = {
+	    .len = (uint32_t)(sizeof(head) + sizeof(what) + n->name_len + 1),
+	    .error = FUSE_NOTIFY_INVAL_ENTRY,
+	};
+	struct iovec iov[] = {
+	    {&head, sizeof(head)},
+	    {&what, sizeof(what)},
+	    {(char *)n->name, n->name_len + 1},
+	};
+
+	/* ENOENT: the kernel does not know it, which is as good. */
+	if (writev(fuse_session_fd(kc->fs->se), iov, 3) < 0 && errno != ENOENT &&
+	    errno != ENODEV)
+		log_error("cannot tell the kernel that a name changed: %m");
+}
+
 static void deliver(struct kcache *kc, const struct notice *n)
 {
-	/* -ENOENT: the kernel does not know it, which is as good. */
-	if (n->name_len)
-		fuse_lowlevel_notify_inval_entry(kc->fs->se, n->nodeid, n->name,
-						 n->name_len);
+	if (n->req)
+		reply_err(n->req, n->r);
+	else if (n->name_len)
+		expire_name(kc, n);
 	else
 		fuse_lowlevel_notify_inval_inode(kc->fs->se, n->nodeid, -1, 0);
 }
@@ -189,43 +238,79 @@ void kcache_free(struct kcache *kc)
 
 /* ---- who else shows it ---- */
 
-enum { ALIASES_MAX = 64 };
+/* More paths than this to one directory: all names are made stale at once. */
+enum { NAMES_MAX = 64 };
 
-/* Does this node show the branch? */
-static bool shows(struct kcache *kc, const struct vnode *v, uint64_t branch)
+/* The branch a node shows; `view`: NULL for the directory at its ordinary place. */
+static bool shows(struct kcache *kc, uint64_t dir_ino, const struct view *view,
+		  uint64_t branch)
 {
+	const char *version = view && view->set & VIEW_VERSION ? view->version : NULL;
 	uint64_t b;
 
-	const char *version = v->view.set & VIEW_VERSION ? v->view.version : NULL;
-
-	return store_branch(kc->fs->store, v->dir_ino, version, false, &b) == 0 &&
+	return store_branch(kc->fs->store, dir_ino, version, false, &b) == 0 &&
 	       b == branch;
+}
+
+static bool node_shows(struct kcache *kc, uint64_t nodeid, uint64_t branch)
+{
+	struct vnode v;
+
+	return vnode_get(kc->fs->vnodes, nodeid, &v) == 0 &&
+	       shows(kc, v.dir_ino, &v.view, branch);
+}
+
+/*
+ * The nodes besides `through` that show the branch, up to NAMES_MAX + 1; returns how
+ * many. No view in use: every change came by the one path there is.
+ */
+static size_t showing(struct kcache *kc, uint64_t branch, uint64_t through,
+		      uint64_t ret_ids[NAMES_MAX + 1])
+{
+	CLEANUP_BUF struct buf version = BUF_INIT;
+	size_t n, kept = 0;
+	uint64_t dir_ino;
+
+	if (!vnode_any_dir(kc->fs->vnodes) ||
+	    store_branch_owner(kc->fs->store, branch, &dir_ino, &version))
+		return 0;
+	n = vnode_dirs_of(kc->fs->vnodes, dir_ino, ret_ids, NAMES_MAX);
+	if (n > NAMES_MAX)
+		return NAMES_MAX + 1;
+	for (size_t i = 0; i < n; i++)
+		if (ret_ids[i] != through && node_shows(kc, ret_ids[i], branch))
+			ret_ids[kept++] = ret_ids[i];
+	if (n && dir_ino != through && shows(kc, dir_ino, NULL, branch))
+		ret_ids[kept++] = dir_ino;
+	return kept;
+}
+
+/* True: the thread has been told of something. */
+static bool tell(struct kcache *kc, uint64_t branch, const char *name, uint64_t through)
+{
+	uint64_t ids[NAMES_MAX + 1];
+	size_t n = showing(kc, branch, through, ids);
+
+	if (n > NAMES_MAX) {
+		kcache_all_changed(kc);
+		return false;
+	}
+	for (size_t i = 0; i < n; i++)
+		enqueue(kc, ids[i], name);
+	return n > 0;
 }
 
 void kcache_name_changed(struct kcache *kc, uint64_t branch, const char *name,
 			 uint64_t through)
 {
-	struct vnode aliases[ALIASES_MAX], plain = {0};
-	CLEANUP_BUF struct buf version = BUF_INIT;
-	uint64_t dir_ino;
-	size_t n;
+	tell(kc, branch, name, through);
+}
 
-	/* No view in use: every change came by the one path there is. */
-	if (!vnode_any_dir(kc->fs->vnodes))
-		return;
-	if (store_branch_owner(kc->fs->store, branch, &dir_ino, &version))
-		return;
-	n = vnode_aliases(kc->fs->vnodes, dir_ino, aliases, ALIASES_MAX);
-	if (n > ALIASES_MAX) {
-		kcache_all_changed(kc);
-		return;
-	}
-	for (size_t i = 0; i < n; i++)
-		if (aliases[i].id != through && shows(kc, &aliases[i], branch))
-			enqueue(kc, aliases[i].id, name);
-	plain.dir_ino = dir_ino;
-	if (dir_ino != through && shows(kc, &plain, branch))
-		enqueue(kc, dir_ino, name);
+void kcache_name_changing(struct kcache *kc, uint64_t branch, const char *name,
+			  fuse_req_t req, int r)
+{
+	if (!tell(kc, branch, name, 0) || enqueue_reply(kc, req, r))
+		reply_err(req, r);
 }
 
 void kcache_name_expires(struct kcache *kc, uint64_t nodeid, const char *name)
@@ -233,19 +318,39 @@ void kcache_name_expires(struct kcache *kc, uint64_t nodeid, const char *name)
 	enqueue(kc, nodeid, name);
 }
 
+/* ---- attributes ---- */
+
+static void attr_changed(struct kcache *kc, uint64_t ino, uint64_t through,
+			 size_t (*nodes_of)(struct vnode_table *t, uint64_t ino,
+					    uint64_t *ret_ids, size_t max))
+{
+	uint64_t few[16], *ids = few;
+	size_t n = nodes_of(kc->fs->vnodes, ino, ids, 16);
+
+	/* Nodes made meanwhile have the new attributes. */
+	if (n > 16) {
+		size_t max = n;
+
+		ids = calloc(max, sizeof(*ids));
+		n = ids ? nodes_of(kc->fs->vnodes, ino, ids, max) : 0;
+		n = n < max ? n : max;
+	}
+	for (size_t i = 0; i < n; i++)
+		if (ids[i] != through)
+			enqueue(kc, ids[i], NULL);
+	if (ino != through)
+		enqueue(kc, ino, NULL);
+	if (ids != few)
+		free(ids);
+}
+
 void kcache_dir_changed(struct kcache *kc, uint64_t dir_ino, uint64_t through)
 {
-	struct vnode aliases[ALIASES_MAX];
-	size_t n;
+	if (through != dir_ino || vnode_any_dir(kc->fs->vnodes))
+		attr_changed(kc, dir_ino, through, vnode_dirs_of);
+}
 
-	if (through == dir_ino && !vnode_any_dir(kc->fs->vnodes))
-		return;
-	n = vnode_aliases(kc->fs->vnodes, dir_ino, aliases, ALIASES_MAX);
-	if (n > ALIASES_MAX)
-		n = ALIASES_MAX;
-	for (size_t i = 0; i < n; i++)
-		if (aliases[i].id != through)
-			enqueue(kc, aliases[i].id, NULL);
-	if (dir_ino != through)
-		enqueue(kc, dir_ino, NULL);
+void kcache_file_changed(struct kcache *kc, uint64_t ino, uint64_t through)
+{
+	attr_changed(kc, ino, through, vnode_files_of);
 }

@@ -17,6 +17,7 @@
 #include <stdint.h>
 
 struct fs;
+struct fuse_req;
 struct kcache;
 
 /* Attributes change by requests of the kernel, or kcache_dir_changed() tells it. */
@@ -44,11 +45,22 @@ void kcache_all_changed(struct kcache *kc);
 void kcache_name_changed(struct kcache *kc, uint64_t branch, const char *name,
 			 uint64_t through);
 /*
+ * A close is about to publish (branch, name): answer the request, a FLUSH, with `r`
+ * (0 or -errno) when no node that shows the branch has what is cached of the name
+ * any more. Until the publish the name is busy, and is cached by nobody; so who
+ * asks after close(2) has returned asks the daemon, whatever path it takes. Nobody
+ * waits meanwhile but the one who closes, who holds no lock of the kernel.
+ */
+void kcache_name_changing(struct kcache *kc, uint64_t branch, const char *name,
+			  struct fuse_req *req, int r);
+/*
  * What the kernel knows about this one name may be good for too long, though not
  * yet: it has not expired.
  */
 void kcache_name_expires(struct kcache *kc, uint64_t nodeid, const char *name);
 /* The attributes of a directory changed through one of its nodes; 0: through none. */
 void kcache_dir_changed(struct kcache *kc, uint64_t dir_ino, uint64_t through);
+/* The same of a file or symlink, which has a node under each view that restricts. */
+void kcache_file_changed(struct kcache *kc, uint64_t ino, uint64_t through);
 
 #endif

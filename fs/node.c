@@ -8,6 +8,7 @@
 #include "fs/pending.h"
 #include "fs/recent.h"
 #include "fs/reply.h"
+#include "fs/retry.h"
 
 int dirref_get(struct fs *fs, fuse_ino_t nodeid, struct dirref *ret_dir)
 {
@@ -54,20 +55,114 @@ int dirref_child(struct fs *fs, fuse_ino_t nodeid, const char *name, bool create
 	if (strcmp(name, CONTROL_NAME) == 0)
 		return -EPERM;
 	r = dirref_get(fs, nodeid, ret_dir);
-	return r ? r : dirref_branch(fs, ret_dir, create, ret_branch);
+	if (!r && create)
+		r = dirref_may_change(ret_dir);
+	if (r)
+		return r;
+	r = dirref_branch(fs, ret_dir, create, ret_branch);
+	/* Nothing says so to who has a bind mount of it: it is no miss. */
+	return r == -ENOENT && vnode_is(nodeid) ? -ESTALE : r;
 }
+
+int dirref_may_change(const struct dirref *dir)
+{
+	return dir->view.set & VIEW_RO ? -EROFS : 0;
+}
+
+bool dirref_same_rules(const struct dirref *a, const struct dirref *b)
+{
+	struct view of_a = view_below(&a->view), of_b = view_below(&b->view);
+
+	return view_equal(&of_a, &of_b);
+}
+
+/* ---- what a view shows ---- */
+
+/* By somebody else, that is. Values being written have a lease, too. */
+static bool is_computed(struct fs *fs, const struct view *view, uint64_t branch,
+			const char *name)
+{
+	struct store_lease lease;
+
+	return store_lease_get(fs->store, branch, name, &lease) == 0 &&
+	       !((view->set & VIEW_OWNER) && lease.kind == STORE_LEASE_NAMED &&
+		 strcmp(lease.owner, view->owner) == 0);
+}
+
+int view_judge(struct fs *fs, const struct view *view, uint64_t branch, const char *name,
+	       const struct store_attr *attr)
+{
+	if (view_admits(view, attr, time_now_ns(), NULL))
+		return 0;
+	return (view->set & VIEW_STALE) && is_computed(fs, view, branch, name) ? 0 : -ENOENT;
+}
+
+int dirref_lookup(struct fs *fs, const struct dirref *dir, uint64_t branch,
+		  const char *name, struct store_attr *ret_attr)
+{
+	struct store_attr attr;
+	int r;
+
+	if (!view_restricts(&dir->view))
+		return store_lookup(fs->store, branch, name, ret_attr);
+	if (dir->view.set & VIEW_STALE)
+		r = store_lookup_expired(fs->store, branch, name, &attr);
+	else
+		r = store_lookup(fs->store, branch, name, &attr);
+	if (!r)
+		r = view_judge(fs, &dir->view, branch, name, &attr);
+	if (!r)
+		*ret_attr = attr;
+	return r;
+}
+
+int view_gen_open(struct fs *fs, const struct view *view, uint64_t ino,
+		  struct store_gen **ret_gen)
+{
+	return view->set & VIEW_STALE ? store_gen_open_expired(fs->store, ino, ret_gen)
+				      : store_gen_open(fs->store, ino, ret_gen);
+}
+
+/*
+ * Who cannot be told apart by the thread must not get what another was given under
+ * other rules.
+ */
+uint64_t view_retry_place(const struct view *view, uint64_t branch, const char *name)
+{
+	struct view entry = view_of_entry(view);
+	uint64_t place = retry_place(branch, name);
+
+	return entry.set ? (place ^ view_hash(&entry)) | 1 : place;
+}
+
+/* ---- inodes behind nodes ---- */
 
 int node_ino(struct fs *fs, fuse_ino_t nodeid, uint64_t *ret_ino)
 {
-	struct dirref dir;
-	int r = 0;
+	struct vnode v;
+	int r;
 
-	if (vnode_is(nodeid))
-		r = dirref_get(fs, nodeid, &dir);
+	if (!vnode_is(nodeid)) {
+		*ret_ino = nodeid;
+		return 0;
+	}
+	r = vnode_get(fs->vnodes, nodeid, &v);
 	if (r)
-		return r == -ENOTDIR ? -EPERM : r;
-	*ret_ino = vnode_is(nodeid) ? dir.ino : nodeid;
+		return r;
+	if (v.kind != VNODE_DIR && !v.ino)
+		return -EPERM;
+	*ret_ino = v.kind == VNODE_DIR ? v.dir_ino : v.ino;
 	return 0;
+}
+
+int node_view(struct fs *fs, fuse_ino_t nodeid, struct view *ret_view)
+{
+	struct vnode v = {0};
+	int r = vnode_is(nodeid) ? vnode_get(fs->vnodes, nodeid, &v) : 0;
+
+	if (!r)
+		*ret_view = v.view;
+	return r;
 }
 
 /* A directory found below a view needs a node of its own. */
@@ -78,14 +173,39 @@ static int intern_dir(struct fs *fs, const struct dirref *parent, uint64_t dir_i
 	    .parent_id = parent->nodeid,
 	    .kind = VNODE_DIR,
 	    .dir_ino = dir_ino,
+	    .view = view_below(&parent->view),
 	};
-
 	bool made = false;
 	int r = vnode_intern(fs->vnodes, &want, ret_id, &made);
 
 	if (made)
 		kcache_all_changed(fs->kcache); /* see entry_negative() */
 	return r;
+}
+
+/* And so does a file, if its view has something to say when it is opened. */
+static int intern_file(struct fs *fs, const struct dirref *parent, uint64_t ino,
+		       uint64_t *ret_id)
+{
+	struct vnode want = {
+	    .kind = VNODE_FILE,
+	    .ino = ino,
+	    .view = view_of_entry(&parent->view),
+	};
+
+	return vnode_intern(fs->vnodes, &want, ret_id, NULL);
+}
+
+/* The node that shows a child; one lookup is counted of a virtual one. */
+static int intern_child(struct fs *fs, const struct dirref *dir,
+			const struct store_attr *attr, uint64_t *ret_id)
+{
+	if (S_ISDIR(attr->mode) && vnode_is(dir->nodeid))
+		return intern_dir(fs, dir, attr->ino, ret_id);
+	if (!S_ISDIR(attr->mode) && view_restricts(&dir->view))
+		return intern_file(fs, dir, attr->ino, ret_id);
+	*ret_id = attr->ino;
+	return 0;
 }
 
 bool dir_busy(struct fs *fs, uint64_t dir_ino)
@@ -111,20 +231,21 @@ int entry_fill(struct fs *fs, const struct dirref *dir, const struct store_attr 
 	       bool busy, struct fuse_entry_param *ret_e)
 {
 	bool is_dir = S_ISDIR(attr->mode);
-	uint64_t nodeid = attr->ino;
+	int64_t until_ns;
+	uint64_t nodeid;
+	int r = intern_child(fs, dir, attr, &nodeid);
 
-	if (is_dir && vnode_is(dir->nodeid)) {
-		int r = intern_dir(fs, dir, attr->ino, &nodeid);
-
-		if (r)
-			return r;
-	}
+	if (r)
+		return r;
+	/* What is only shown because it is stale may be replaced at any time. */
+	if (!view_admits(&dir->view, attr, time_now_ns(), &until_ns))
+		busy = true;
 	if (!is_dir)
 		recent_put(fs->recent, attr);
 	memset(ret_e, 0, sizeof(*ret_e));
 	ret_e->ino = nodeid;
 	attr_to_stat(attr, &ret_e->attr);
-	ret_e->entry_timeout = busy ? 0 : kcache_timeout(fs->kcache, attr->expires_ns);
+	ret_e->entry_timeout = busy ? 0 : kcache_timeout(fs->kcache, until_ns);
 	/* A generation's attributes are good whatever happens to the name: and a
 	 * permission check that had to ask could find it replaced. */
 	ret_e->attr_timeout = is_dir && dir_busy(fs, attr->ino) ? 0 : ATTR_TIMEOUT_S;
@@ -136,7 +257,7 @@ void entry_negative(struct fs *fs, const struct dirref *dir, bool busy,
 {
 	bool shared =
 	    vnode_is(dir->nodeid) || (vnode_any_dir(fs->vnodes) &&
-				      vnode_aliases(fs->vnodes, dir->ino, NULL, 0) > 0);
+				      vnode_dirs_of(fs->vnodes, dir->ino, NULL, 0) > 0);
 
 	memset(ret_e, 0, sizeof(*ret_e));
 	ret_e->entry_timeout =

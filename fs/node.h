@@ -28,19 +28,47 @@ int dirref_get(struct fs *fs, fuse_ino_t nodeid, struct dirref *ret_dir);
 /* The branch it shows. With `create` one that can be written to. See store_branch(). */
 int dirref_branch(struct fs *fs, const struct dirref *dir, bool create,
 		  uint64_t *ret_branch);
-/* Both at once, and the name checked: -ENAMETOOLONG, -EPERM for `.memofs`. */
+/*
+ * Both at once, and the name checked: -ENAMETOOLONG, -EPERM for `.memofs`. With
+ * `create`, -EROFS under `ro`. -ESTALE: a view of a directory that is gone.
+ */
 int dirref_child(struct fs *fs, fuse_ino_t nodeid, const char *name, bool create,
 		 struct dirref *ret_dir, uint64_t *ret_branch);
 
-/*
- * The inode of the store behind a node, for attributes: a directory under a view
- * is the directory itself. -EPERM: a control node.
- */
-int node_ino(struct fs *fs, fuse_ino_t nodeid, uint64_t *ret_ino);
+/* May anything in it, or itself, be changed through this node? 0 or -EROFS. */
+int dirref_may_change(const struct dirref *dir);
+/* Do the same rules hold for what is in both? Else a rename changes more than names. */
+bool dirref_same_rules(const struct dirref *a, const struct dirref *b);
 
 /*
- * Answer about a child found in the store: its node (a directory below a view
- * gets a virtual one, and one lookup is counted), attributes and timeouts. A
+ * What the view shows under the name. -ENOENT: nothing; expired, or no hit by the
+ * view's rules, unless it is `stale` and the entry is being computed anew.
+ */
+int dirref_lookup(struct fs *fs, const struct dirref *dir, uint64_t branch,
+		  const char *name, struct store_attr *ret_attr);
+/* The same judgement of what has been found: 0 or -ENOENT. An owner who has reserved
+ * the name is the one who computes it, and is not served what is stale. */
+int view_judge(struct fs *fs, const struct view *view, uint64_t branch, const char *name,
+	       const struct store_attr *attr);
+
+/* Open for reading what the view has been found to show; errors as store_gen_open(). */
+int view_gen_open(struct fs *fs, const struct view *view, uint64_t ino,
+		  struct store_gen **ret_gen);
+/* For fs/retry.h: of a name in a directory under the view, or of a file's node. */
+uint64_t view_retry_place(const struct view *view, uint64_t branch, const char *name);
+
+/*
+ * The inode of the store behind a node, for attributes: a directory or file under a
+ * view is the directory or file itself. -EPERM: a control node.
+ */
+int node_ino(struct fs *fs, fuse_ino_t nodeid, uint64_t *ret_ino);
+/* The view of what is behind it; none for nodes at their ordinary place. */
+int node_view(struct fs *fs, fuse_ino_t nodeid, struct view *ret_view);
+
+/*
+ * Answer about a child found in the store: its node (a directory below a view gets
+ * a virtual one, and so does a file where the view restricts; one lookup is
+ * counted), attributes and timeouts, which end when the view admits it no more. A
  * name that `busy` says someone is writing is not cached.
  */
 int entry_fill(struct fs *fs, const struct dirref *dir, const struct store_attr *attr,

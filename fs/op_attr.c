@@ -14,6 +14,7 @@
 #include "fs/recent.h"
 #include "fs/reply.h"
 #include "fs/reservation.h"
+#include "fs/waiters.h"
 
 /* `gone`: it has no name any more, and the kernel is to ask each time. */
 static void reply_attr(fuse_req_t req, int r, const struct store_attr *attr, bool cache,
@@ -36,29 +37,40 @@ static void reply_attr(fuse_req_t req, int r, const struct store_attr *attr, boo
 
 /* ---- virtual nodes ---- */
 
-static void getattr_vnode(fuse_req_t req, fuse_ino_t ino)
+/* All kinds but files, which have attributes of an inode. */
+static int stat_vnode(struct fs *fs, const struct vnode *v, struct stat *ret_st)
 {
-	struct fs *fs = fs_of(req);
 	struct store_attr attr;
-	struct vnode v;
-	struct stat st;
-	int r = vnode_get(fs->vnodes, ino, &v);
+	int r;
 
-	if (!r && v.kind == VNODE_DIR)
-		r = store_getattr(fs->store, v.dir_ino, &attr);
-	else if (!r && (v.kind == VNODE_RESERVATIONS || v.kind == VNODE_RESERVATION))
-		r = reservation_stat(fs, &v, &st);
-	if (r) {
+	switch (v->kind) {
+	case VNODE_DIR:
+		r = store_getattr(fs->store, v->dir_ino, &attr);
+		if (r)
+			return r;
+		attr_to_stat(&attr, ret_st);
+		ret_st->st_ino = vnode_st_ino(v);
+		return 0;
+	case VNODE_RESERVATIONS:
+	case VNODE_RESERVATION:
+		return reservation_stat(fs, v, ret_st);
+	case VNODE_WAIT:
+		return wait_getattr(fs, v, ret_st);
+	default:
+		vnode_to_stat(fs, v, ret_st);
+		return 0;
+	}
+}
+
+static void getattr_vnode(fuse_req_t req, const struct vnode *v)
+{
+	struct stat st;
+	int r = stat_vnode(fs_of(req), v, &st);
+
+	if (r)
 		reply_stale(req, r);
-		return;
-	}
-	if (v.kind == VNODE_DIR) {
-		attr_to_stat(&attr, &st);
-		st.st_ino = vnode_st_ino(&v);
-	} else if (v.kind != VNODE_RESERVATIONS && v.kind != VNODE_RESERVATION) {
-		vnode_to_stat(fs, &v, &st);
-	}
-	fuse_reply_attr(req, &st, 0);
+	else
+		fuse_reply_attr(req, &st, 0);
 }
 
 /* ---- get ---- */
@@ -93,13 +105,21 @@ void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	struct handle *h = fi ? handle_of(fi->fh) : NULL;
 	struct store_attr attr;
 	bool cache = false, gone = false;
+	struct vnode v;
 	int r = 0;
 
 	dir_settle(fs_of(req), ino,
 		   fuse_req_ctx(req)->pid); /* a publish changes the directory's times */
 	if (vnode_is(ino)) {
-		getattr_vnode(req, ino);
-		return;
+		if (vnode_get(fs_of(req)->vnodes, ino, &v)) {
+			reply_err(req, -ESTALE);
+			return;
+		}
+		if (v.kind != VNODE_FILE) {
+			getattr_vnode(req, &v);
+			return;
+		}
+		ino = v.ino;
 	}
 	r = attr_of(fs_of(req), ino, &attr, &cache, &gone);
 	if (r == -ENOENT && h && h->kind == HANDLE_PENDING) {
@@ -168,9 +188,11 @@ static int set_staged(struct store_staged *sg, const struct stat *st, int to_set
  * close to wait for. ESTALE then lets the kernel look the name up and find it,
  * with the size it asked for.
  */
-static int truncate_published(struct fs *fs, const struct fuse_ctx *ctx, uint64_t ino,
+static int truncate_published(fuse_req_t req, const struct view *view, uint64_t ino,
 			      uint64_t size)
 {
+	struct fs *fs = fs_of(req);
+	const struct fuse_ctx *ctx = fuse_req_ctx(req);
 	struct store_stage_args args = {
 	    .base_ino = ino,
 	    .truncate = size == 0,
@@ -178,26 +200,32 @@ static int truncate_published(struct fs *fs, const struct fuse_ctx *ctx, uint64_
 	};
 	CLEANUP_BUF struct buf name = BUF_INIT;
 	struct store_staged *sg;
+	struct fence fence;
 	int r = store_where(fs->store, ino, &args.branch, &name);
 
 	if (!r)
 		r = buf_append(&name, "", 1);
 	if (!r)
 		r = store_stage(fs->store, &args, &sg);
+	if (r == -ETIME) /* it has expired, as the kernel will find */
+		r = -ESTALE;
 	if (r)
 		return r;
-	r = store_staged_truncate(sg, size);
+	r = fence_enter(fs, view, args.branch, (const char *)name.data, &fence);
+	if (!r)
+		r = store_staged_truncate(sg, size);
 	if (!r)
 		r = store_publish(sg, args.branch, (const char *)name.data, false, NULL,
 				  NULL);
+	fence_leave(&fence, !r);
 	store_staged_free(sg);
 	if (!r)
 		kcache_name_changed(fs->kcache, args.branch, (const char *)name.data, 0);
 	return r ? r : -ESTALE;
 }
 
-static int set_published(fuse_req_t req, uint64_t ino, const struct stat *st, int to_set,
-			 struct store_attr *ret_attr)
+static int set_published(fuse_req_t req, const struct view *view, uint64_t ino,
+			 const struct stat *st, int to_set, struct store_attr *ret_attr)
 {
 	struct fs *fs = fs_of(req);
 	struct store_attr want;
@@ -212,8 +240,7 @@ static int set_published(fuse_req_t req, uint64_t ino, const struct stat *st, in
 		if (st->st_size < 0 || st->st_size > STORE_FILE_MAX)
 			return -EFBIG;
 		if ((uint64_t)st->st_size != ret_attr->size_bytes)
-			return truncate_published(fs, fuse_req_ctx(req), ino,
-						  (uint64_t)st->st_size);
+			return truncate_published(req, view, ino, (uint64_t)st->st_size);
 	}
 	return set ? store_setattr(fs->store, ino, set, &want, ret_attr) : 0;
 }
@@ -223,11 +250,16 @@ void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int to_set,
 {
 	struct fs *fs = fs_of(req);
 	struct handle *h = fi ? handle_of(fi->fh) : NULL;
-	struct store_attr attr;
+	struct store_attr attr = {0};
 	struct pending *p;
+	struct view view;
 	uint64_t target;
 	int r = node_ino(fs, ino, &target);
 
+	if (!r)
+		r = node_view(fs, ino, &view);
+	if (!r && (view.set & VIEW_RO))
+		r = -EROFS;
 	if (r) {
 		reply_stale(req, r);
 		return;
@@ -239,14 +271,16 @@ void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int to_set,
 	if (p)
 		r = set_staged(pending_staged(p), st, to_set, &attr);
 	if (!p || !pending_is_open(p)) /* else it was published meanwhile, without */
-		r = set_published(req, target, st, to_set, &attr);
+		r = set_published(req, &view, target, st, to_set, &attr);
 	if (r == -ENOENT && h && h->kind == HANDLE_PENDING)
 		r = set_staged(pending_staged(h->pending), st, to_set, &attr);
 	if (!r && S_ISDIR(attr.mode))
 		kcache_dir_changed(fs->kcache, target, ino);
-	if (!r && !p && !S_ISDIR(attr.mode))
+	if (!r && !p && !S_ISDIR(attr.mode)) {
 		recent_put(fs->recent, &attr);
-	reply_attr(req, r, &attr, !vnode_is(ino), false);
+		kcache_file_changed(fs->kcache, target, ino);
+	}
+	reply_attr(req, r, &attr, !vnode_is(ino) || !S_ISDIR(attr.mode), false);
 	pending_unref(p);
 }
 
@@ -255,8 +289,11 @@ void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int to_set,
 void op_readlink(fuse_req_t req, fuse_ino_t ino)
 {
 	CLEANUP_BUF struct buf target = BUF_INIT;
-	int r = store_readlink(fs_of(req)->store, ino, &target);
+	uint64_t link;
+	int r = node_ino(fs_of(req), ino, &link);
 
+	if (!r)
+		r = store_readlink(fs_of(req)->store, link, &target);
 	if (!r)
 		r = buf_append(&target, "", 1);
 	if (r)

@@ -3,15 +3,27 @@
  * Closing: FLUSH at each close(2), RELEASE when the last descriptor has gone.
  */
 #include "fs/handle.h"
+#include "fs/kcache.h"
 #include "fs/pending.h"
 #include "fs/recent.h"
 #include "fs/reply.h"
+#include "fs/vnode.h"
 
 void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct handle *h = handle_of(fi->fh);
+	struct fs *fs = fs_of(req);
+	char name[STORE_NAME_MAX + 1];
+	uint64_t branch;
+	int r = h->writer ? pending_flush(h->pending, fuse_req_ctx(req)->pid) : 0;
 
-	reply_err(req, h->writer ? pending_flush(h->pending, fuse_req_ctx(req)->pid) : 0);
+	if (!h->writer || !vnode_any_dir(fs->vnodes)) {
+		reply_err(req, r);
+		return;
+	}
+	/* Other paths to the name may have it cached. */
+	pending_where(h->pending, &branch, name);
+	kcache_name_changing(fs->kcache, branch, name, req, r);
 }
 
 /* A value of this size is hashed and published in no time. */

@@ -5,6 +5,10 @@
  * Offsets 0 and 1 are before "." and before ".."; from 2 on they are the
  * store's, moved by 2. A listing shows the directory as it was when it was
  * opened (or last rewound), which POSIX allows, so that offsets stay good.
+ *
+ * Under `stale` the names that were being computed at that moment come last, at
+ * offsets of their own: the store's listing leaves out what has expired, and what
+ * expires while it is read is neither to be missed nor to come twice.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -19,6 +23,7 @@
 #include "fs/reply.h"
 
 enum { FIRST_OFF = 2 };
+#define COMPUTED_OFF (UINT64_C(1) << 62)
 
 struct listed {
 	char *name;
@@ -39,7 +44,7 @@ struct listing {
 	bool held;		  /* `ent` was read and did not fit: it comes next */
 	struct store_dirent ent;
 
-	/* A control directory: all its names. */
+	/* A control directory: all its names. Else those being computed, sorted. */
 	struct vnode v;
 	struct listed *names;
 	size_t count;
@@ -50,14 +55,21 @@ static struct listing *listing_of(const struct fuse_file_info *fi)
 	return handle_of(fi->fh)->listing;
 }
 
+static void free_names(struct listing *d)
+{
+	for (size_t i = 0; i < d->count; i++)
+		free(d->names[i].name);
+	free(d->names);
+	d->names = NULL;
+	d->count = 0;
+}
+
 void listing_free(struct listing *d)
 {
 	if (!d)
 		return;
 	store_dir_close(d->stream);
-	for (size_t i = 0; i < d->count; i++)
-		free(d->names[i].name);
-	free(d->names);
+	free_names(d);
 	pthread_mutex_destroy(&d->lock);
 	free(d);
 }
@@ -78,6 +90,37 @@ static int add_name(void *arg, const char *name, mode_t type)
 		return -ENOMEM;
 	d->count++;
 	return 0;
+}
+
+static int add_computed(void *arg, const char *name, const struct store_lease *lease)
+{
+	return add_name(arg, name, S_IFREG);
+}
+
+static int compare_names(const void *a, const void *b)
+{
+	const struct listed *la = a, *lb = b;
+
+	return strcmp(la->name, lb->name);
+}
+
+static int load_computed(struct fs *fs, struct listing *d)
+{
+	int r = 0;
+
+	free_names(d);
+	if (d->branch && (d->dir.view.set & VIEW_STALE))
+		r = store_lease_list(fs->store, d->branch, add_computed, d);
+	if (d->count)
+		qsort(d->names, d->count, sizeof(*d->names), compare_names);
+	return r;
+}
+
+static bool is_computed(const struct listing *d, const char *name)
+{
+	struct listed key = {.name = (char *)name};
+
+	return d->count && bsearch(&key, d->names, d->count, sizeof(key), compare_names);
 }
 
 static int open_dir(struct fs *fs, fuse_ino_t ino, struct listing *d)
@@ -220,7 +263,7 @@ static int fill_entry(struct fs *fs, struct listing *d, bool plus,
 		struct store_attr now;
 
 		/* The listing is a snapshot; a node must be what the name is now. */
-		if (store_lookup(fs->store, d->branch, ent->name, &now) == 0 &&
+		if (dirref_lookup(fs, &d->dir, d->branch, ent->name, &now) == 0 &&
 		    now.ino == ent->attr.ino)
 			return entry_fill(fs, &d->dir, &now, false, ret_e);
 	}
@@ -241,7 +284,9 @@ static int seek_to(fuse_req_t req, struct listing *d, uint64_t off)
 	}
 	if (!d->stream) {
 		pending_wait_branch(fs->pending, d->branch, fuse_req_ctx(req)->pid);
-		r = store_dir_open(fs->store, d->branch, &d->stream);
+		r = load_computed(fs, d);
+		if (!r)
+			r = store_dir_open(fs->store, d->branch, &d->stream);
 		d->at = FIRST_OFF;
 	}
 	if (!r && d->at != off) {
@@ -253,33 +298,74 @@ static int seek_to(fuse_req_t req, struct listing *d, uint64_t off)
 	return r;
 }
 
+/* The next one that the view shows; -ENOENT: the end. */
 static int next_entry(struct listing *d)
 {
+	int r;
+
 	if (d->held)
 		return 0;
-	return store_dir_next(d->stream, &d->ent);
+	do
+		r = store_dir_next(d->stream, &d->ent);
+	while (!r && (is_computed(d, d->ent.name) ||
+		      !view_admits(&d->dir.view, &d->ent.attr, time_now_ns(), NULL)));
+	return r;
+}
+
+/* False: the page is full, and nothing was added. */
+static bool add_filled(struct fs *fs, struct page *pg, const char *name,
+		       const struct fuse_entry_param *e, uint64_t next_off)
+{
+	bool added = page_add(pg, name, e, next_off);
+
+	if (!added && vnode_is(e->ino))
+		vnode_forget(fs->vnodes, e->ino, 1);
+	return added;
+}
+
+/* What is being computed, and what is shown of it meanwhile. */
+static int fill_computed(struct fs *fs, struct listing *d, struct page *pg, uint64_t off)
+{
+	uint64_t i = off > COMPUTED_OFF ? off - COMPUTED_OFF : 0;
+
+	for (; i < d->count; i++) {
+		struct store_dirent ent = {.name = d->names[i].name};
+		struct fuse_entry_param e;
+		int r = dirref_lookup(fs, &d->dir, d->branch, ent.name, &ent.attr);
+
+		if (!r)
+			r = fill_entry(fs, d, pg->plus, &ent, &e);
+		if (r == -ENOENT)
+			continue;
+		if (r)
+			return r;
+		if (!add_filled(fs, pg, ent.name, &e, COMPUTED_OFF + i + 1))
+			break;
+	}
+	return 0;
 }
 
 static int fill_store(struct fs *fs, struct listing *d, struct page *pg, uint64_t off)
 {
 	struct fuse_entry_param e;
-	int r = seek_to(pg->req, d, off);
+	int r;
 
+	if (off >= COMPUTED_OFF)
+		return fill_computed(fs, d, pg, off);
+	r = seek_to(pg->req, d, off);
 	while (!r) {
 		r = next_entry(d);
 		if (!r)
 			r = fill_entry(fs, d, pg->plus, &d->ent, &e);
 		if (r)
 			break;
-		d->held = !page_add(pg, d->ent.name, &e, FIRST_OFF + d->ent.next_off);
-		if (d->held) {
-			if (vnode_is(e.ino))
-				vnode_forget(fs->vnodes, e.ino, 1);
-			break;
-		}
+		d->held =
+		    !add_filled(fs, pg, d->ent.name, &e, FIRST_OFF + d->ent.next_off);
+		if (d->held)
+			return 0;
 		d->at = FIRST_OFF + d->ent.next_off;
 	}
-	return r == -ENOENT ? 0 : r;
+	return r == -ENOENT ? fill_computed(fs, d, pg, COMPUTED_OFF) : r;
 }
 
 static void list(fuse_req_t req, size_t size, off_t off, struct fuse_file_info *fi,

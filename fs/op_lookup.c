@@ -17,6 +17,7 @@
 #include "fs/pending_reply.h"
 #include "fs/reply.h"
 #include "fs/retry.h"
+#include "fs/waiters.h"
 
 struct lookup {
 	struct fs *fs;
@@ -27,10 +28,20 @@ struct lookup {
 	struct retry_key key;
 };
 
-/* What the name shows has just been replaced: see what it shows now. */
-static int look_again(struct lookup *l, struct store_attr *attr)
+/* To a writer what is stale is a miss: there is nothing of it to go on from. */
+static int look(struct lookup *l, const struct retry *note, struct store_attr *ret_attr)
 {
-	int r = store_lookup(l->fs->store, l->branch, l->name, attr);
+	struct dirref dir = l->dir;
+
+	if (note && note->kind == RETRY_WRITE)
+		dir.view.set &= ~VIEW_STALE;
+	return dirref_lookup(l->fs, &dir, l->branch, l->name, ret_attr);
+}
+
+/* What the name shows has just been replaced: see what it shows now. */
+static int look_again(struct lookup *l, const struct retry *note, struct store_attr *attr)
+{
+	int r = look(l, note, attr);
 
 	return !r && !S_ISREG(attr->mode) ? -ESTALE : r;
 }
@@ -47,12 +58,13 @@ static int begin_overwrite(struct lookup *l, const struct retry *note,
 	    .uid = l->ctx->uid,
 	    .gid = l->ctx->gid,
 	    .tid = l->ctx->pid,
+	    .owner = l->dir.view.set & VIEW_OWNER ? l->dir.view.owner : NULL,
 	};
 	struct pending *p;
 	int r = pending_new(l->fs->pending, &args, &p);
 
 	while (r == -ENOENT || r == -ETIME) {
-		r = look_again(l, attr);
+		r = look_again(l, note, attr);
 		if (r)
 			return r;
 		args.base_ino = attr->ino;
@@ -72,21 +84,25 @@ static int begin_overwrite(struct lookup *l, const struct retry *note,
  */
 static int pin(struct lookup *l, struct retry *note, struct store_attr *attr)
 {
-	int r = store_gen_open(l->fs->store, attr->ino, &note->gen);
+	const struct view *view = &l->dir.view;
+	int r = view_gen_open(l->fs, view, attr->ino, &note->gen);
 
 	while (r == -ENOENT) {
-		r = look_again(l, attr);
+		r = look_again(l, note, attr);
 		if (r)
 			return r;
-		r = store_gen_open(l->fs->store, attr->ino, &note->gen);
+		r = view_gen_open(l->fs, view, attr->ino, &note->gen);
 	}
-	if (r)
-		return r == -ETIME || r == -EUCLEAN ? -ENOENT : r;
-	note->ino = attr->ino;
+	return r == -ETIME || r == -EUCLEAN ? -ENOENT : r;
+}
+
+/* It is left for the OPEN of the node that the kernel is told of. */
+static void leave_pinned(struct lookup *l, struct retry *note, uint64_t nodeid)
+{
+	note->ino = nodeid;
 	note->looked_up = true;
-	l->key.place = retry_place_ino(attr->ino);
+	l->key.place = retry_place_ino(nodeid);
 	retry_put(l->fs->retries, &l->key, note);
-	return 0;
 }
 
 /* The name is published as `attr`; give the thread's note its due. */
@@ -95,36 +111,59 @@ static int answer_note(struct lookup *l, struct retry *note, struct store_attr *
 {
 	if (!S_ISREG(attr->mode)) { /* a component on the way: the last is to come */
 		retry_put(l->fs->retries, &l->key, note);
+		note->gen = NULL;
 		return 0;
 	}
 	store_gen_close(note->gen);
 	note->gen = NULL;
 	if (note->kind == RETRY_READ)
 		return pin(l, note, attr);
+	if (dirref_may_change(&l->dir)) /* of another's open, or by another path */
+		return 0;
 	*ret_answered = true;
 	return begin_overwrite(l, note, attr, ret_e);
 }
 
-/* `note`: the thread's, or NULL. */
+/* The name is missing. -EAGAIN: not any more. */
+static int answer_miss(struct lookup *l, const struct retry *note, bool busy,
+		       struct fuse_entry_param *ret_e)
+{
+	bool writer = note && note->kind == RETRY_WRITE; /* it is to create */
+	int r = -ENOENT;
+
+	if ((l->dir.view.set & VIEW_WAIT) && !writer)
+		r = wait_lookup(l->fs, &l->dir, l->branch, l->name, ret_e);
+	if (r != -ENOENT)
+		return r;
+	entry_negative(l->fs, &l->dir, busy, ret_e);
+	return 0;
+}
+
+/* `note`: the thread's, or NULL. -EAGAIN: once more. */
 static int lookup_published(struct lookup *l, struct retry *note,
 			    struct fuse_entry_param *ret_e)
 {
 	bool busy = pending_busy(l->fs->pending, l->branch, l->name);
 	struct store_attr attr;
 	bool answered = false;
-	int r = store_lookup(l->fs->store, l->branch, l->name, &attr);
+	int r = look(l, note, &attr);
 
-	if (note && r)
+	if (note && r) {
 		store_gen_close(note->gen);
-	else if (note)
+		note->gen = NULL;
+	} else if (note) {
 		r = answer_note(l, note, &attr, &answered, ret_e);
-	if (r == -ENOENT) {
-		entry_negative(l->fs, &l->dir, busy, ret_e);
-		return 0;
 	}
+	if (r == -ENOENT)
+		return answer_miss(l, note, busy, ret_e);
 	if (r || answered)
 		return r;
-	return entry_fill(l->fs, &l->dir, &attr, busy, ret_e);
+	r = entry_fill(l->fs, &l->dir, &attr, busy, ret_e);
+	if (note && note->gen && r)
+		store_gen_close(note->gen);
+	else if (note && note->gen)
+		leave_pinned(l, note, ret_e->ino);
+	return r;
 }
 
 static int lookup(struct lookup *l, struct fuse_entry_param *ret_e)
@@ -132,25 +171,32 @@ static int lookup(struct lookup *l, struct fuse_entry_param *ret_e)
 	struct retry note;
 	struct pending *p;
 	bool noted;
+	int r;
 
-	l->key =
-	    (struct retry_key){l->ctx->pid, l->ctx->uid, retry_place(l->branch, l->name)};
+	l->key = (struct retry_key){l->ctx->pid, l->ctx->uid,
+				    view_retry_place(&l->dir.view, l->branch, l->name)};
 	noted = retry_take(l->fs->retries, &l->key, &note);
 	pending_wait(l->fs->pending, l->branch, l->name, l->ctx->pid);
 	/* A writer that comes back gets a value that nobody else can close before
 	 * it is there; a reader was refused what it would find. */
-	p = noted ? NULL
-		  : pending_by_owner(l->fs->pending, l->branch, l->name, l->ctx->pid,
-				     l->ctx->uid);
+	/* Where nothing can be changed nobody is an owner. */
+	p = noted || dirref_may_change(&l->dir)
+		? NULL
+		: pending_by_owner(l->fs->pending, l->branch, l->name, l->ctx->pid,
+				   l->ctx->uid);
 	if (!p && !noted && !l->key.tid) { /* a reader whose file was replaced */
 		l->key.place = 0;
 		noted = retry_take(l->fs->retries, &l->key, &note);
 	}
-	if (!p)
-		return lookup_published(l, noted ? &note : NULL, ret_e);
-	pending_entry(p, ret_e);
-	pending_unref(p);
-	return 0;
+	if (p) {
+		pending_entry(p, ret_e);
+		pending_unref(p);
+		return 0;
+	}
+	do
+		r = lookup_published(l, noted ? &note : NULL, ret_e);
+	while (r == -EAGAIN);
+	return r;
 }
 
 /* `.memofs` is in every directory. */
@@ -164,6 +210,7 @@ static int lookup_control(struct fs *fs, fuse_ino_t parent,
 	if (r)
 		return r;
 	want.dir_ino = dir.ino;
+	want.view = dir.view;
 	memset(ret_e, 0, sizeof(*ret_e));
 	r = vnode_intern(fs->vnodes, &want, &ret_e->ino, NULL);
 	if (r)

@@ -17,11 +17,13 @@
 #include "fs/handle.h"
 #include "fs/kcache.h"
 #include "fs/node.h"
+#include "fs/open.h"
 #include "fs/pending.h"
 #include "fs/pending_reply.h"
 #include "fs/reply.h"
 #include "fs/reservation.h"
 #include "fs/retry.h"
+#include "fs/waiters.h"
 
 static bool wants_write(int flags)
 {
@@ -31,13 +33,9 @@ static bool wants_write(int flags)
 /* An open that nobody got. It counted in pending_open(). */
 static void give_up(struct pending *p)
 {
-	char name[STORE_NAME_MAX + 1];
-	uint64_t branch;
-	bool published;
-
 	pending_abandon(p);
 	pending_note_release(p);
-	pending_release(p, &published, &branch, name);
+	pending_release(p);
 }
 
 /* The caller was interrupted: the kernel does not know the handle. */
@@ -48,7 +46,7 @@ static void abandon(struct fs *fs, struct handle *h)
 	handle_free(fs->handles, h);
 }
 
-static void reply_open(fuse_req_t req, struct handle *h, struct fuse_file_info *fi)
+void reply_open(fuse_req_t req, struct handle *h, struct fuse_file_info *fi)
 {
 	struct fs *fs = fs_of(req);
 
@@ -108,12 +106,16 @@ void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
 	struct dirref dir;
 	int r = dirref_child(fs, parent, name, true, &dir, &args.branch);
 
+	if (!r && (dir.view.set & VIEW_OWNER))
+		args.owner = dir.view.owner;
 	if (!r)
 		pending_wait(fs->pending, args.branch, name, ctx->pid);
 	if (!r)
 		r = pending_new(fs->pending, &args, &p);
+	/* It is being computed by this one. */
+	dir.view.set &= ~VIEW_STALE;
 	/* After it is in the table: of two that create, one sees the other. */
-	if (!r && store_lookup(fs->store, args.branch, name, &attr) == 0) {
+	if (!r && dirref_lookup(fs, &dir, args.branch, name, &attr) == 0) {
 		if (S_ISDIR(attr.mode))
 			r = -EISDIR;
 		else if (args.exclusive)
@@ -141,24 +143,31 @@ void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
 
 /* ---- notes ---- */
 
-static struct retry_key note_key(fuse_req_t req, uint64_t ino)
+/* A published inode, as the node that is opened shows it. */
+struct target {
+	fuse_ino_t nodeid;
+	uint64_t ino;
+	struct view view; /* of a VNODE_FILE; else none */
+};
+
+static struct retry_key note_key(fuse_req_t req, const struct target *t)
 {
 	const struct fuse_ctx *ctx = fuse_req_ctx(req);
 	CLEANUP_BUF struct buf name = BUF_INIT;
 	struct retry_key key = {.tid = ctx->pid, .uid = ctx->uid};
 	uint64_t branch;
 
-	if (!key.tid && store_where(fs_of(req)->store, ino, &branch, &name) == 0 &&
+	if (!key.tid && store_where(fs_of(req)->store, t->ino, &branch, &name) == 0 &&
 	    buf_append(&name, "", 1) == 0)
-		key.place = retry_place(branch, (const char *)name.data);
+		key.place = view_retry_place(&t->view, branch, (const char *)name.data);
 	return key;
 }
 
 /* Ask for another lookup, which will pin what it finds. */
-static int refuse_read(fuse_req_t req, uint64_t ino)
+static int refuse_read(fuse_req_t req, const struct target *t)
 {
-	struct retry_key key = note_key(req, ino);
-	struct retry note = {.kind = RETRY_READ, .ino = ino};
+	struct retry_key key = note_key(req, t);
+	struct retry note = {.kind = RETRY_READ, .ino = t->nodeid};
 
 	retry_put(fs_of(req)->retries, &key, &note);
 	return -ESTALE;
@@ -169,21 +178,21 @@ static int refuse_read(fuse_req_t req, uint64_t ino)
  * inode comes again without one (through /proc/PID/fd, where there is no name) it
  * stays at that, and no note may be left for what the thread looks up next.
  */
-static int refuse_write(fuse_req_t req, uint64_t ino, int flags)
+static int refuse_write(fuse_req_t req, const struct target *t, int flags)
 {
 	struct fs *fs = fs_of(req);
-	struct retry_key key = note_key(req, ino);
+	struct retry_key key = note_key(req, t);
 	struct retry former, note = {
 				 .kind = RETRY_WRITE,
-				 .ino = ino,
+				 .ino = t->nodeid,
 				 .truncate = flags & O_TRUNC,
 			     };
 
-	if (fs->read_only)
+	if (fs->read_only || (t->view.set & VIEW_RO))
 		return -EROFS;
 	if (retry_take(fs->retries, &key, &former)) {
 		store_gen_close(former.gen);
-		if (former.kind == RETRY_WRITE && former.ino == ino)
+		if (former.kind == RETRY_WRITE && former.ino == t->nodeid)
 			return -ESTALE;
 	}
 	retry_put(fs->retries, &key, &note);
@@ -205,45 +214,81 @@ static void wait_for_name(struct fs *fs, uint64_t ino, pid_t tid)
 	pending_wait(fs->pending, branch, (const char *)name.data, tid);
 }
 
+/* Is it a hit now, by the view's own rules? -ETIME; -ENOENT: gone meanwhile. */
+static int judge(struct fs *fs, const struct target *t)
+{
+	CLEANUP_BUF struct buf name = BUF_INIT;
+	struct store_attr attr;
+	uint64_t branch;
+	int r;
+
+	if (!(t->view.set & (VIEW_MAX_AGE | VIEW_SINCE | VIEW_STALE)))
+		return 0;
+	r = store_getattr(fs->store, t->ino, &attr);
+	if (!r && view_admits(&t->view, &attr, time_now_ns(), NULL))
+		return 0;
+	if (!r)
+		r = store_where(fs->store, t->ino, &branch, &name);
+	if (!r)
+		r = buf_append(&name, "", 1);
+	if (!r && view_judge(fs, &t->view, branch, (const char *)name.data, &attr))
+		r = -ETIME;
+	return r;
+}
+
+static int open_current(struct fs *fs, const struct target *t, struct store_gen **ret_gen)
+{
+	struct store_gen *gen;
+	int r = view_gen_open(fs, &t->view, t->ino, &gen);
+
+	if (r)
+		return r;
+	r = judge(fs, t);
+	if (r)
+		store_gen_close(gen);
+	else
+		*ret_gen = gen;
+	return r;
+}
+
 /*
  * The generation for reading. -ESTALE: look again. What the thread's note has
  * pinned was current when this very open looked the name up.
  */
-static int find_gen(fuse_req_t req, uint64_t ino, struct store_gen **ret_gen)
+static int find_gen(fuse_req_t req, const struct target *t, struct store_gen **ret_gen)
 {
 	struct fs *fs = fs_of(req);
 	const struct fuse_ctx *ctx = fuse_req_ctx(req);
-	struct retry_key key = {ctx->pid, ctx->uid, retry_place_ino(ino)};
+	struct retry_key key = {ctx->pid, ctx->uid, retry_place_ino(t->nodeid)};
 	struct retry note;
 	bool noted = retry_take(fs->retries, &key, &note);
 	int r;
 
 	if (!noted && !key.tid) {
-		key = note_key(req, ino);
+		key = note_key(req, t);
 		noted = retry_take(fs->retries, &key, &note);
 	}
 
-	if (noted && note.gen && note.ino == ino) {
+	if (noted && note.gen && note.ino == t->nodeid) {
 		*ret_gen = note.gen;
 		return 0;
 	}
 	if (noted)
 		store_gen_close(note.gen);
-	wait_for_name(fs, ino, ctx->pid);
-	r = store_gen_open(fs->store, ino, ret_gen);
+	wait_for_name(fs, t->ino, ctx->pid);
+	r = open_current(fs, t, ret_gen);
 	if (r != -ENOENT && r != -ETIME && r != -EUCLEAN)
 		return r;
 	/* The same inode again without a lookup: through /proc/PID/fd, where
 	 * there is no name. What is open may be opened again. */
-	if (noted && note.ino == ino && !note.looked_up &&
-	    store_gen_reopen(fs->store, ino, ret_gen) == 0)
+	if (noted && note.ino == t->nodeid && !note.looked_up &&
+	    store_gen_reopen(fs->store, t->ino, ret_gen) == 0)
 		return 0;
-	return refuse_read(req, ino);
+	return refuse_read(req, t);
 }
 
-/* Takes over `gen`, also on failure. */
-static int open_found(struct fs *fs, struct store_gen *gen, struct handle **ret_h,
-		      struct fuse_file_info *fi)
+int open_found(struct fs *fs, struct store_gen *gen, struct handle **ret_h,
+	       struct fuse_file_info *fi)
 {
 	struct handle *h = handle_new(fs->handles, HANDLE_GEN);
 
@@ -258,11 +303,11 @@ static int open_found(struct fs *fs, struct store_gen *gen, struct handle **ret_
 	return 0;
 }
 
-static int open_gen(fuse_req_t req, uint64_t ino, struct handle **ret_h,
+static int open_gen(fuse_req_t req, const struct target *t, struct handle **ret_h,
 		    struct fuse_file_info *fi)
 {
 	struct store_gen *gen;
-	int r = find_gen(req, ino, &gen);
+	int r = find_gen(req, t, &gen);
 
 	fi->keep_cache = 1; /* a generation never changes */
 	return r ? r : open_found(fs_of(req), gen, ret_h, fi);
@@ -277,6 +322,7 @@ static int open_behind(fuse_req_t req, struct pending *p, struct handle **ret_h,
 		       struct fuse_file_info *fi)
 {
 	struct fs *fs = fs_of(req);
+	struct target t = {.nodeid = pending_ino(p), .ino = pending_ino(p)};
 	char name[STORE_NAME_MAX + 1];
 	struct store_gen *gen;
 	struct store_attr attr;
@@ -284,22 +330,23 @@ static int open_behind(fuse_req_t req, struct pending *p, struct handle **ret_h,
 	int r;
 
 	if (!pending_is_open(p)) /* it came, and has closed it */
-		return open_gen(req, pending_ino(p), ret_h, fi);
+		return open_gen(req, &t, ret_h, fi);
 	pending_where(p, &branch, name);
 	r = store_lookup(fs->store, branch, name, &attr);
 	if (!r)
 		r = store_gen_open(fs->store, attr.ino, &gen);
 	if (r)
-		return refuse_read(req, pending_ino(p));
+		return refuse_read(req, &t);
 	fi->direct_io = 1;
 	return open_found(fs, gen, ret_h, fi);
 }
 
 /* ---- a control file ---- */
 
-static int open_text(struct fs *fs, uint64_t nodeid, int flags, struct handle **ret_h,
+static int open_text(fuse_req_t req, uint64_t nodeid, int flags, struct handle **ret_h,
 		     struct fuse_file_info *fi)
 {
+	struct fs *fs = fs_of(req);
 	struct vnode v;
 	struct handle *h;
 	int r = vnode_get(fs->vnodes, nodeid, &v);
@@ -337,29 +384,48 @@ static int open_file(fuse_req_t req, uint64_t ino, struct handle **ret_h,
 	struct fs *fs = fs_of(req);
 	bool writer = wants_write(fi->flags);
 	struct pending *p = pending_by_ino(fs->pending, ino);
+	struct target t = {.nodeid = ino, .ino = ino};
 	int r;
 
 	if (p && pending_open(p, writer) == 0)
 		return open_pending(fs, p, writer, fi->flags & O_TRUNC, ret_h, fi);
 	if (writer)
-		r = refuse_write(req, ino, fi->flags);
+		r = refuse_write(req, &t, fi->flags);
 	else if (p)
 		r = open_behind(req, p, ret_h, fi);
 	else
-		r = open_gen(req, ino, ret_h, fi);
+		r = open_gen(req, &t, ret_h, fi);
 	pending_unref(p);
 	return r;
+}
+
+/* A file under a view: it has been published, and its node is not that of a value. */
+static int open_viewed(fuse_req_t req, const struct vnode *v, struct handle **ret_h,
+		       struct fuse_file_info *fi)
+{
+	struct target t = {.nodeid = v->id, .ino = v->ino, .view = v->view};
+
+	return wants_write(fi->flags) ? refuse_write(req, &t, fi->flags)
+				      : open_gen(req, &t, ret_h, fi);
 }
 
 void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct handle *h = NULL;
+	struct vnode v = {0};
 	int r;
 
-	if (vnode_is(ino))
-		r = open_text(fs_of(req), ino, fi->flags, &h, fi);
-	else
+	if (vnode_is(ino) && vnode_get(fs_of(req)->vnodes, ino, &v) == 0 &&
+	    v.kind == VNODE_WAIT) {
+		wait_open(req, &v, fi->flags);
+		return;
+	}
+	if (!vnode_is(ino))
 		r = open_file(req, ino, &h, fi);
+	else if (v.kind == VNODE_FILE)
+		r = open_viewed(req, &v, &h, fi);
+	else
+		r = open_text(req, ino, fi->flags, &h, fi);
 	if (r)
 		reply_err(req, r);
 	else

@@ -34,13 +34,13 @@ struct retry_key {
 	uint64_t place; /* for tid 0: one of these, or 0: not known */
 };
 
-/* Numbers for a name, and for an inode that a LOOKUP has pinned; never 0. */
+/* Numbers for a name, and for a node whose inode a LOOKUP has pinned; never 0. */
 uint64_t retry_place(uint64_t branch, const char *name);
 uint64_t retry_place_ino(uint64_t ino);
 
 struct retry {
 	enum retry_kind kind;
-	uint64_t ino;	       /* that was stale */
+	uint64_t ino;	       /* the node that was stale, or that was pinned */
 	bool truncate;	       /* RETRY_WRITE: O_TRUNC */
 	bool looked_up;	       /* the kernel has asked for the name since */
 	struct store_gen *gen; /* RETRY_READ: pinned by the LOOKUP */

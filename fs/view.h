@@ -10,8 +10,10 @@
  *   owner=ID    a value is published only while ID holds its lease
  *   stale       what is no longer a hit is one as long as it is being computed anew
  *   ro          nothing can be changed
- * All but the version hold for everything below. A view inside a view narrows
- * it: the smaller age, the later time, and ro stays.
+ * All but the version hold for everything below. In a value, %XX is the byte with
+ * that number: %2C for a comma, %2F for a slash, %25 for the percent sign.
+ *
+ * A view inside a view narrows it; what that means is at view_combine().
  */
 #ifndef MEMOFS_FS_VIEW_H
 #define MEMOFS_FS_VIEW_H
@@ -34,16 +36,44 @@ enum view_option {
 
 /* A zeroed one is no view: the ordinary rules. */
 struct view {
-	unsigned int set; /* enum view_option; what is not set is zero */
-	int64_t max_age_ns;
-	int64_t since_ns; /* wall clock */
-	int64_t wait_ns;  /* DURATION_UNSET: as long as the directory says */
+	unsigned int set;   /* enum view_option; what is not set is zero */
+	int64_t max_age_ns; /* not DURATION_NONE, which restricts nothing: not set */
+	int64_t since_ns;   /* wall clock */
+	int64_t wait_ns;    /* DURATION_UNSET: as long as the directory says */
 	char version[STORE_VERSION_MAX + 1];
 	char owner[STORE_OWNER_MAX + 1];
 };
 
-/* -EINVAL with a message that names the option. */
+/* -EINVAL with a message that names the option, its value and the remedy. */
 int view_parse(const char *text, struct view *ret_view, struct errmsg *err);
+
+/*
+ * The view `add` inside the view `base`. Who was given `base` cannot get more of
+ * the same entries by it: the smaller age and the later time count, and `ro`
+ * stays. `stale` stays unless `add` has an age or a time of its own and does not
+ * say it again; and it is not added where `base` has an age or a time. The version,
+ * which is no permission, the owner and the waiting are those of `add` where it
+ * has them.
+ */
+struct view view_combine(const struct view *base, const struct view *add);
+/* What of it holds for the directories in it: all but the version. */
+struct view view_below(const struct view *v);
+
+/*
+ * Must a file found under it have a node of its own? Not for a version, of which
+ * it is a part anyway, nor for waiting, which is over when there is a file. For an
+ * owner, because truncate(2) by path publishes.
+ */
+bool view_restricts(const struct view *v);
+/* What of it such a node needs to know; zeroed when none is needed. */
+struct view view_of_entry(const struct view *v);
+/*
+ * Is this entry a hit, by its own expiry and by the view, `stale` apart? Directories
+ * always are. *ret_until_ns (may be NULL): when it stops being one, DURATION_NONE
+ * never; not after `now_ns` when it is none.
+ */
+bool view_admits(const struct view *v, const struct store_attr *attr, int64_t now_ns,
+		 int64_t *ret_until_ns);
 
 bool view_equal(const struct view *a, const struct view *b);
 uint64_t view_hash(const struct view *v);

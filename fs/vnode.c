@@ -1,4 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A node of a file is small, because `ls -l` of a million files under a view makes
+ * a million of them, for as long as the kernel remembers: 72 bytes, of which malloc
+ * makes 80, and two pointers in each of the two tables' buckets, some 110 MB for a
+ * million; the kernel itself needs a gigabyte for them. So views are kept once,
+ * however many nodes have one, and what files do not need is in nodes of another
+ * size.
+ */
 #include "fs/vnode.h"
 
 #include <errno.h>
@@ -9,18 +17,39 @@
 
 #include "store/util/htab.h"
 
-struct node {
-	struct vnode v;
-	uint64_t nlookup;
-	struct hlink by_id, by_key, by_dir;
+/* A view that nodes have. */
+struct shared_view {
+	struct view view;
+	uint64_t refs;
+	struct hlink link;
 };
+
+struct node {
+	uint64_t id, nlookup;
+	uint64_t ino; /* of the store: of a file's, else of its directory */
+	struct shared_view *view;
+	struct hlink by_id;
+	struct hlink by_what; /* of a file or directory: all of the inode in one chain */
+	enum vnode_kind kind;
+};
+
+/* All but files. */
+struct place_node {
+	struct node n;
+	uint64_t parent_id;
+	char *name; /* NULL: it needs none */
+	uint64_t bound; /* VNODE_WAIT: what it has become, or 0 */
+	unsigned int text;
+};
+
+_Static_assert(sizeof(struct node) <= 72, "see above");
 
 struct vnode_table {
 	pthread_mutex_t lock;
 	uint64_t next; /* all below: under lock */
-	struct htab by_id, by_key;
-	struct htab by_dir;	  /* VNODE_DIR only */
-	_Atomic size_t dir_count; /* of by_dir; read without the lock */
+	struct htab by_id, by_what, views;
+	uint64_t dirs, files;
+	_Atomic bool any_dir, any_file; /* read without the lock */
 };
 
 int vnode_table_new(struct vnode_table **ret_table)
@@ -34,109 +63,239 @@ int vnode_table_new(struct vnode_table **ret_table)
 	return 0;
 }
 
-void vnode_table_free(struct vnode_table *t)
+static struct place_node *place_of(struct node *n)
 {
-	if (!t)
-		return;
-	for (size_t i = 0; i < t->by_id.bucket_count; i++) {
-		while (t->by_id.buckets[i]) {
-			struct hlink *l = t->by_id.buckets[i];
+	return n->kind == VNODE_FILE ? NULL : CONTAINER_OF(n, struct place_node, n);
+}
 
-			htab_remove(&t->by_id, l);
-			free(CONTAINER_OF(l, struct node, by_id));
+static void node_free(struct node *n)
+{
+	struct place_node *place = n ? place_of(n) : NULL;
+
+	if (place)
+		free(place->name);
+	free(place ? (void *)place : n);
+}
+
+/* ---- views, under the lock ---- */
+
+/* A reference; NULL: no memory. */
+static struct shared_view *view_ref(struct vnode_table *t, const struct view *v)
+{
+	uint64_t hash = view_hash(v);
+	struct shared_view *sv;
+
+	for (struct hlink *l = htab_first(&t->views, hash); l; l = htab_next(l)) {
+		sv = CONTAINER_OF(l, struct shared_view, link);
+		if (view_equal(&sv->view, v)) {
+			sv->refs++;
+			return sv;
 		}
 	}
-	htab_deinit(&t->by_id);
-	htab_deinit(&t->by_key);
-	htab_deinit(&t->by_dir);
-	pthread_mutex_destroy(&t->lock);
-	free(t);
+	sv = calloc(1, sizeof(*sv));
+	if (!sv || htab_add(&t->views, &sv->link, hash)) {
+		free(sv);
+		return NULL;
+	}
+	sv->view = *v;
+	sv->refs = 1;
+	return sv;
 }
 
-static uint64_t key_hash(const struct vnode *v)
+static void view_unref(struct vnode_table *t, struct shared_view *sv)
 {
-	uint64_t key[6] = {v->parent_id, v->kind, v->dir_ino,
-			   v->ino,	 v->text, view_hash(&v->view)};
-
-	return hash_bytes(v->name, strlen(v->name), hash_bytes(key, sizeof(key), 0));
+	if (!sv || --sv->refs)
+		return;
+	htab_remove(&t->views, &sv->link);
+	free(sv);
 }
 
-static bool same(const struct vnode *a, const struct vnode *b)
-{
-	return a->parent_id == b->parent_id && a->kind == b->kind &&
-	       a->dir_ino == b->dir_ino && a->ino == b->ino && a->text == b->text &&
-	       view_equal(&a->view, &b->view) && strcmp(a->name, b->name) == 0;
-}
+/* ---- finding, under the lock ---- */
 
 static struct node *find_id(struct vnode_table *t, uint64_t id)
 {
 	for (struct hlink *l = htab_first(&t->by_id, hash_u64(id)); l; l = htab_next(l)) {
 		struct node *n = CONTAINER_OF(l, struct node, by_id);
 
-		if (n->v.id == id)
+		if (n->id == id)
 			return n;
 	}
 	return NULL;
 }
 
-static struct node *find_key(struct vnode_table *t, const struct vnode *v, uint64_t hash)
+static uint64_t ino_of(const struct vnode *v)
 {
-	for (struct hlink *l = htab_first(&t->by_key, hash); l; l = htab_next(l)) {
-		struct node *n = CONTAINER_OF(l, struct node, by_key);
+	return v->kind == VNODE_FILE ? v->ino : v->dir_ino;
+}
 
-		if (same(&n->v, v))
+static bool same_name(const char *a, const char *b)
+{
+	return strcmp(a ? a : "", b) == 0;
+}
+
+static bool same(struct node *n, const struct vnode *v, const struct shared_view *view)
+{
+	const struct place_node *place = place_of(n);
+
+	if (n->kind != v->kind || n->ino != ino_of(v) || n->view != view)
+		return false;
+	return !place || (place->parent_id == v->parent_id && place->text == v->text &&
+			  !place->bound && same_name(place->name, v->name));
+}
+
+static uint64_t what_hash(const struct vnode *v, const struct shared_view *view)
+{
+	uint64_t key[] = {v->kind, ino_of(v), v->parent_id, v->text, (uintptr_t)view};
+	bool by_ino = v->kind == VNODE_DIR || v->kind == VNODE_FILE;
+	uint64_t hash = hash_bytes(key, by_ino ? 2 * sizeof(key[0]) : sizeof(key), 0);
+
+	return by_ino ? hash : hash_bytes(v->name, strlen(v->name), hash);
+}
+
+static struct node *find_same(struct vnode_table *t, const struct vnode *v,
+			      const struct shared_view *view)
+{
+	struct hlink *l = htab_first(&t->by_what, what_hash(v, view));
+
+	for (; l; l = htab_next(l)) {
+		struct node *n = CONTAINER_OF(l, struct node, by_what);
+
+		if (same(n, v, view))
 			return n;
 	}
 	return NULL;
 }
 
-static struct node *add(struct vnode_table *t, const struct vnode *want, uint64_t hash)
+/* ---- making and ending, under the lock ---- */
+
+static void count(struct vnode_table *t, enum vnode_kind kind, int64_t by)
 {
-	struct node *n = calloc(1, sizeof(*n));
+	if (kind == VNODE_DIR)
+		t->dirs += (uint64_t)by;
+	if (kind == VNODE_FILE)
+		t->files += (uint64_t)by;
+	atomic_store(&t->any_dir, t->dirs != 0);
+	atomic_store(&t->any_file, t->files != 0);
+}
+
+static struct node *node_new(const struct vnode *want)
+{
+	struct place_node *place;
+
+	if (want->kind == VNODE_FILE)
+		return calloc(1, sizeof(struct node));
+	place = calloc(1, sizeof(*place));
+	if (!place)
+		return NULL;
+	place->parent_id = want->parent_id;
+	place->text = want->text;
+	if (*want->name)
+		place->name = strdup(want->name);
+	if (*want->name && !place->name) {
+		free(place);
+		return NULL;
+	}
+	return &place->n;
+}
+
+/* Takes over the reference of `view` when it succeeds. */
+static struct node *add(struct vnode_table *t, const struct vnode *want,
+			struct shared_view *view)
+{
+	struct node *n = node_new(want);
 
 	if (!n)
 		return NULL;
-	n->v = *want;
-	n->v.id = VNODE_BIT | ++t->next;
-	if (htab_add(&t->by_id, &n->by_id, hash_u64(n->v.id)))
+	n->kind = want->kind;
+	n->ino = ino_of(want);
+	n->view = view;
+	n->id = VNODE_BIT | ++t->next;
+	if (htab_add(&t->by_id, &n->by_id, hash_u64(n->id)))
 		goto no_id;
-	if (htab_add(&t->by_key, &n->by_key, hash))
-		goto no_key;
-	if (want->kind != VNODE_DIR)
-		return n;
-	if (htab_add(&t->by_dir, &n->by_dir, hash_u64(want->dir_ino)))
-		goto no_dir;
-	atomic_store(&t->dir_count, t->by_dir.count);
+	if (htab_add(&t->by_what, &n->by_what, what_hash(want, view)))
+		goto no_what;
+	count(t, n->kind, 1);
 	return n;
-no_dir:
-	htab_remove(&t->by_key, &n->by_key);
-no_key:
+no_what:
 	htab_remove(&t->by_id, &n->by_id);
 no_id:
-	free(n);
+	node_free(n);
 	return NULL;
 }
+
+static void remove_node(struct vnode_table *t, struct node *n)
+{
+	htab_remove(&t->by_id, &n->by_id);
+	htab_remove(&t->by_what, &n->by_what);
+	view_unref(t, n->view);
+	count(t, n->kind, -1);
+}
+
+void vnode_table_free(struct vnode_table *t)
+{
+	if (!t)
+		return;
+	for (size_t i = 0; i < t->by_id.bucket_count; i++) {
+		while (t->by_id.buckets[i]) {
+			struct node *n =
+			    CONTAINER_OF(t->by_id.buckets[i], struct node, by_id);
+
+			remove_node(t, n);
+			node_free(n);
+		}
+	}
+	htab_deinit(&t->by_id);
+	htab_deinit(&t->by_what);
+	htab_deinit(&t->views);
+	pthread_mutex_destroy(&t->lock);
+	free(t);
+}
+
+/* ---- the calls ---- */
 
 int vnode_intern(struct vnode_table *t, const struct vnode *want, uint64_t *ret_id,
 		 bool *ret_new)
 {
-	uint64_t hash = key_hash(want);
-	struct node *n;
-	bool made;
+	struct shared_view *view;
+	struct node *n = NULL;
+	bool made = false;
 
 	pthread_mutex_lock(&t->lock);
-	n = find_key(t, want, hash);
-	made = !n;
-	if (!n)
-		n = add(t, want, hash);
-	if (n && ret_new)
-		*ret_new = made;
+	view = view_ref(t, &want->view);
+	if (view)
+		n = find_same(t, want, view);
+	if (view && !n) {
+		n = add(t, want, view);
+		made = n;
+	}
+	if (!made)
+		view_unref(t, view);
 	if (n) {
 		n->nlookup++;
-		*ret_id = n->v.id;
+		*ret_id = n->id;
 	}
 	pthread_mutex_unlock(&t->lock);
+	if (n && ret_new)
+		*ret_new = made;
 	return n ? 0 : -ENOMEM;
+}
+
+/* Under the lock. */
+static void copy_out(struct node *n, struct vnode *ret_vnode)
+{
+	const struct place_node *place = place_of(n);
+
+	*ret_vnode = (struct vnode){.id = n->id, .kind = n->kind, .view = n->view->view};
+	if (!place) {
+		ret_vnode->ino = n->ino;
+		return;
+	}
+	ret_vnode->dir_ino = n->ino;
+	ret_vnode->parent_id = place->parent_id;
+	ret_vnode->ino = place->bound;
+	ret_vnode->text = place->text;
+	if (place->name)
+		strcpy(ret_vnode->name, place->name);
 }
 
 int vnode_get(struct vnode_table *t, uint64_t id, struct vnode *ret_vnode)
@@ -146,9 +305,26 @@ int vnode_get(struct vnode_table *t, uint64_t id, struct vnode *ret_vnode)
 	pthread_mutex_lock(&t->lock);
 	n = find_id(t, id);
 	if (n)
-		*ret_vnode = n->v;
+		copy_out(n, ret_vnode);
 	pthread_mutex_unlock(&t->lock);
 	return n ? 0 : -ENOENT;
+}
+
+int vnode_bind(struct vnode_table *t, uint64_t id, uint64_t ino)
+{
+	struct place_node *place;
+	struct node *n;
+	int r = -ENOENT;
+
+	pthread_mutex_lock(&t->lock);
+	n = find_id(t, id);
+	place = n ? place_of(n) : NULL;
+	if (place && !place->bound)
+		place->bound = ino;
+	if (place)
+		r = place->bound == ino ? 0 : -EBUSY;
+	pthread_mutex_unlock(&t->lock);
+	return r;
 }
 
 void vnode_forget(struct vnode_table *t, uint64_t id, uint64_t nlookup)
@@ -161,41 +337,59 @@ void vnode_forget(struct vnode_table *t, uint64_t id, uint64_t nlookup)
 		n->nlookup -= nlookup;
 		n = NULL;
 	}
-	if (n) {
-		htab_remove(&t->by_id, &n->by_id);
-		htab_remove(&t->by_key, &n->by_key);
-		if (n->v.kind == VNODE_DIR) {
-			htab_remove(&t->by_dir, &n->by_dir);
-			atomic_store(&t->dir_count, t->by_dir.count);
-		}
-	}
+	if (n)
+		remove_node(t, n);
 	pthread_mutex_unlock(&t->lock);
-	free(n);
+	node_free(n);
 }
 
 bool vnode_any_dir(const struct vnode_table *t)
 {
-	return atomic_load(&t->dir_count) != 0;
+	return atomic_load(&t->any_dir);
 }
 
-size_t vnode_aliases(struct vnode_table *t, uint64_t dir_ino, struct vnode *ret_vnodes,
-		     size_t max)
+uint64_t vnode_count(struct vnode_table *t)
 {
+	uint64_t n;
+
+	pthread_mutex_lock(&t->lock);
+	n = t->by_id.count;
+	pthread_mutex_unlock(&t->lock);
+	return n;
+}
+
+static size_t nodes_of(struct vnode_table *t, const struct vnode *what, uint64_t *ret_ids,
+		       size_t max)
+{
+	struct hlink *l;
 	size_t found = 0;
 
-	if (!atomic_load(&t->dir_count))
-		return 0;
 	pthread_mutex_lock(&t->lock);
-	for (struct hlink *l = htab_first(&t->by_dir, hash_u64(dir_ino)); l;
-	     l = htab_next(l)) {
-		struct node *n = CONTAINER_OF(l, struct node, by_dir);
+	for (l = htab_first(&t->by_what, what_hash(what, NULL)); l; l = htab_next(l)) {
+		struct node *n = CONTAINER_OF(l, struct node, by_what);
 
-		if (n->v.dir_ino != dir_ino)
+		if (n->kind != what->kind || n->ino != ino_of(what))
 			continue;
 		if (found < max)
-			ret_vnodes[found] = n->v;
+			ret_ids[found] = n->id;
 		found++;
 	}
 	pthread_mutex_unlock(&t->lock);
 	return found;
+}
+
+size_t vnode_dirs_of(struct vnode_table *t, uint64_t dir_ino, uint64_t *ret_ids,
+		     size_t max)
+{
+	if (!atomic_load(&t->any_dir))
+		return 0;
+	return nodes_of(t, &(struct vnode){.kind = VNODE_DIR, .dir_ino = dir_ino},
+			ret_ids, max);
+}
+
+size_t vnode_files_of(struct vnode_table *t, uint64_t ino, uint64_t *ret_ids, size_t max)
+{
+	if (!atomic_load(&t->any_file))
+		return 0;
+	return nodes_of(t, &(struct vnode){.kind = VNODE_FILE, .ino = ino}, ret_ids, max);
 }

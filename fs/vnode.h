@@ -5,8 +5,10 @@
  * A node id with the top bit set is one of these; all others are inode numbers
  * of the store. The kernel allows a directory inode only one name, so every
  * directory that is reached through a view gets a node of its own, known by
- * (parent node, what it shows). A node lives as long as the kernel holds
- * lookups of it, and its id is never used again.
+ * (parent node, what it shows). A file or symlink under a view that restricts has
+ * one, too, since OPEN names nothing else; it is known by (inode, view), and stays
+ * the same when it is renamed. A node lives as long as the kernel holds lookups of
+ * it, and its id is never used again.
  */
 #ifndef MEMOFS_FS_VNODE_H
 #define MEMOFS_FS_VNODE_H
@@ -31,7 +33,7 @@ enum vnode_kind {
 	VNODE_RESERVATIONS, /* DIR/.memofs/reservations */
 	VNODE_RESERVATION,  /* `name` in it */
 	VNODE_DIR,	    /* a directory of the store, seen through a view */
-	VNODE_FILE,	    /* a file of it, seen through a view that restricts */
+	VNODE_FILE,	    /* a file or symlink, seen through a view that restricts */
 	VNODE_WAIT,	    /* `name`, which is missing and reserved, in a wait view */
 	VNODE_TEXT,	    /* /.memofs/status and the like */
 };
@@ -39,12 +41,12 @@ enum vnode_kind {
 /* A copy of what a node is; good for as long as the caller likes. */
 struct vnode {
 	uint64_t id;
-	uint64_t parent_id; /* the node it was found in */
+	uint64_t parent_id; /* the node it was found in; not of VNODE_FILE */
 	enum vnode_kind kind;
-	uint64_t dir_ino;	       /* the directory of the store it belongs to */
-	uint64_t ino;		       /* VNODE_FILE: of the store */
-	struct view view;	       /* under which its directory is seen */
-	unsigned int text;	       /* VNODE_TEXT: which */
+	uint64_t dir_ino;  /* its directory in the store; not of VNODE_FILE */
+	uint64_t ino;	   /* of the store: of VNODE_FILE; VNODE_WAIT: vnode_bind(), or 0 */
+	struct view view;  /* under which it is seen; VNODE_FILE: see view_of_entry() */
+	unsigned int text; /* VNODE_TEXT: which */
 	char name[STORE_NAME_MAX + 1]; /* VNODE_RESERVATION, VNODE_WAIT */
 };
 
@@ -63,14 +65,24 @@ int vnode_intern(struct vnode_table *t, const struct vnode *want, uint64_t *ret_
 /* -ENOENT: the kernel has forgotten it. */
 int vnode_get(struct vnode_table *t, uint64_t id, struct vnode *ret_vnode);
 void vnode_forget(struct vnode_table *t, uint64_t id, uint64_t nlookup);
+/*
+ * A VNODE_WAIT has become this inode, for good: vnode_get() tells it as `ino`, and
+ * vnode_intern() makes another for the name. -EBUSY: it is a different one already;
+ * -ENOENT.
+ */
+int vnode_bind(struct vnode_table *t, uint64_t id, uint64_t ino);
 
+/* How many there are. */
+uint64_t vnode_count(struct vnode_table *t);
 /* Is any directory of the store seen through a view? Costs one atomic read. */
 bool vnode_any_dir(const struct vnode_table *t);
 /*
- * The VNODE_DIR nodes that show `dir_ino`, up to `max` of them; returns how many
- * there are. Cheap when no view is in use.
+ * The VNODE_DIR nodes that show `dir_ino`, and the VNODE_FILE nodes of `ino`: up to
+ * `max` ids (`ret_ids` may be NULL with 0). Returns how many there are. Cheap when
+ * no view is in use.
  */
-size_t vnode_aliases(struct vnode_table *t, uint64_t dir_ino, struct vnode *ret_vnodes,
+size_t vnode_dirs_of(struct vnode_table *t, uint64_t dir_ino, uint64_t *ret_ids,
 		     size_t max);
+size_t vnode_files_of(struct vnode_table *t, uint64_t ino, uint64_t *ret_ids, size_t max);
 
 #endif

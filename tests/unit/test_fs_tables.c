@@ -67,25 +67,78 @@ static void test_vnode_lives_while_it_is_looked_up(void **state)
 	vnode_table_free(t);
 }
 
-static void test_vnode_aliases_of_a_directory(void **state)
+static void test_vnode_dirs_of_a_directory(void **state)
 {
+	struct vnode control = {.parent_id = 7, .kind = VNODE_CONTROL, .dir_ino = 7};
 	struct vnode_table *t;
-	struct vnode found[2];
-	uint64_t one, two;
+	uint64_t found[2], one, two, id;
 
 	assert_ok(vnode_table_new(&t));
 	assert_false(vnode_any_dir(t));
 	one = intern(t, 5, 7, "v1", NULL);
 	two = intern(t, 6, 7, "", NULL);
 	intern(t, 6, 8, "", NULL);
+	assert_ok(vnode_intern(t, &control, &id, NULL)); /* is no way to see it */
 	assert_true(vnode_any_dir(t));
-	assert_int_equal(vnode_aliases(t, 7, found, 2), 2);
-	assert_true(found[0].id + found[1].id == one + two);
-	assert_int_equal(vnode_aliases(t, 7, NULL, 0), 2);
+	assert_int_equal(vnode_dirs_of(t, 7, found, 2), 2);
+	assert_true(found[0] + found[1] == one + two);
+	assert_int_equal(vnode_dirs_of(t, 7, NULL, 0), 2);
 	vnode_forget(t, one, 1);
-	assert_int_equal(vnode_aliases(t, 7, found, 2), 1);
-	assert_true(found[0].id == two);
+	assert_int_equal(vnode_dirs_of(t, 7, found, 2), 1);
+	assert_true(found[0] == two);
 	vnode_table_free(t);
+}
+
+/* A file has one node a view, wherever it is found, and a chain to all of them. */
+static void test_vnode_files_of_an_inode(void **state)
+{
+	struct vnode ro = {.parent_id = 5, .kind = VNODE_FILE, .ino = 9};
+	struct vnode since = ro, got;
+	uint64_t a, b, again, found[4];
+	struct vnode_table *t;
+	bool made;
+
+	ro.view.set = VIEW_RO;
+	since.view.set = VIEW_SINCE;
+	since.view.since_ns = 77;
+	assert_ok(vnode_table_new(&t));
+	assert_int_equal(vnode_files_of(t, 9, found, 4), 0);
+	assert_ok(vnode_intern(t, &ro, &a, &made));
+	assert_true(made);
+	ro.parent_id = 6;
+	assert_ok(vnode_intern(t, &ro, &again, &made));
+	assert_true(again == a && !made);
+	assert_ok(vnode_intern(t, &since, &b, NULL));
+	assert_int_equal(vnode_files_of(t, 9, found, 4), 2);
+	assert_true(found[0] + found[1] == a + b);
+	assert_false(vnode_any_dir(t));
+	assert_ok(vnode_get(t, b, &got));
+	assert_true(got.kind == VNODE_FILE && got.ino == 9 && got.dir_ino == 0);
+	assert_true(view_equal(&got.view, &since.view));
+	vnode_forget(t, b, 1);
+	vnode_forget(t, a, 2);
+	assert_int_equal(vnode_files_of(t, 9, found, 4), 0);
+	assert_int_equal(vnode_count(t), 0);
+	vnode_table_free(t);
+}
+
+static void test_vnode_names_are_told_apart(void **state)
+{
+	struct vnode want = {.parent_id = 5, .kind = VNODE_RESERVATION, .dir_ino = 7};
+	struct vnode_table *t;
+	struct vnode got;
+	uint64_t a, b;
+
+	assert_ok(vnode_table_new(&t));
+	strcpy(want.name, "a");
+	assert_ok(vnode_intern(t, &want, &a, NULL));
+	strcpy(want.name, "b");
+	assert_ok(vnode_intern(t, &want, &b, NULL));
+	assert_true(a != b);
+	assert_ok(vnode_get(t, a, &got));
+	assert_string_equal(got.name, "a");
+	assert_int_equal(vnode_count(t), 2);
+	vnode_table_free(t); /* with what is left in it */
 }
 
 /* ---- notes ---- */
@@ -332,7 +385,9 @@ int main(void)
 #define IN_A_WORLD(test) cmocka_unit_test_setup_teardown(test, world_new, world_free)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_vnode_lives_while_it_is_looked_up),
-	    cmocka_unit_test(test_vnode_aliases_of_a_directory),
+	    cmocka_unit_test(test_vnode_dirs_of_a_directory),
+	    cmocka_unit_test(test_vnode_files_of_an_inode),
+	    cmocka_unit_test(test_vnode_names_are_told_apart),
 	    cmocka_unit_test(test_retry_is_of_one_thread),
 	    cmocka_unit_test(test_retry_of_the_invisible_is_of_a_place),
 	    cmocka_unit_test(test_recent_keeps_the_newest_of_a_slot),
