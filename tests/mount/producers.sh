@@ -337,6 +337,34 @@ test_stores_many() {
 	has m1499 1499
 }
 
+# More ask than the daemon has threads, and each for another value that lingers; who
+# asks for something else is served meanwhile.
+test_stores_and_many_ask() {
+	needs python3
+	local i round
+	echo hit >hit
+	for round in 1 2 3; do
+		rm -f "$T/say" "$T/end" key*
+		mkfifo "$T/say" "$T/end"
+		python3 - <<-'END' &
+			import os
+			T = os.environ["T"]
+			for i in range(64):
+			    with open("key%d" % i, "w") as f: f.write(str(i))
+			with open(T + "/say", "w") as f: f.write("closed")
+			with open(T + "/end") as f: f.read()
+		END
+		is "$(cat "$T/say")" closed
+		for i in $(seq 0 63); do
+			(is "$(cat "key$i")" "$i" "key$i in round $round" || touch "$T/missed") &
+		done
+		for i in $(seq 20); do has hit $'hit\n'; done
+		echo >"$T/end"
+		wait
+		[ ! -e "$T/missed" ] || fail 'somebody did not find what was closed'
+	done
+}
+
 # Two that write one name: the last to close wins, whoever is decided first.
 test_stores_the_last() {
 	needs python3
