@@ -2,12 +2,13 @@
 /*
  * expiry DIR ROUNDS: an entry is a hit until it expires and not a moment longer.
  *
- * In each round an entry with a short ttl is published and its expiry read
- * from user.cache.expires. Processes then ask for it in a tight loop, each in a
- * way of its own, so that every cache of the kernel is warm: names,
- * attributes, pages, listings. Two things are wrong: a hit of a call that began
- * after the expiry, and a miss of a call that ended before it. Both are judged
- * by the wall clock read around the call, so a busy machine changes nothing.
+ * In each round an entry with a short ttl is published, or one that is seen
+ * through a view with a short max-age, and its expiry read from
+ * user.cache.expires. Processes then ask for it in a tight loop, each in a way of
+ * its own, so that every cache of the kernel is warm: names, attributes, pages,
+ * listings. Two things are wrong: a hit of a call that began after the expiry, and
+ * a miss of a call that ended before it. Both are judged by the wall clock read
+ * around the call, so a busy machine changes nothing.
  *
  * Then the ttl of a directory is made shorter and longer over entries that
  * every cache of the kernel holds: it must act at once, in both directions.
@@ -129,12 +130,13 @@ static int64_t expires_ns(const char *path)
 
 /* ---- a short ttl, watched ------------------------------------------------- */
 
-enum origin { ON_DIRECTORY, ON_ENTRY, ON_WRITING, ORIGINS };
+enum origin { ON_DIRECTORY, ON_ENTRY, ON_WRITING, IN_VIEW, ORIGINS };
 static const char *const origin_name[] = {"ttl of the directory", "ttl of the entry",
-					  "ttl set while it was written"};
+					  "ttl set while it was written",
+					  "max-age of the view it is seen in"};
 
 struct watch {
-	char name[64];
+	char name[128];
 	int64_t expires;
 	struct {
 		uint64_t hits, misses;
@@ -142,6 +144,15 @@ struct watch {
 		int64_t first_miss_ns; /* after the expiry, the earliest one's begin */
 	} seen[WAYS];
 };
+
+/* Published outside; asked for by the path through the view, which is written back. */
+static void seen_in_view(char *name, size_t size, int64_t age_ms)
+{
+	char plain[64];
+
+	snprintf(plain, sizeof(plain), "%s", name);
+	snprintf(name, size, ".memofs/view/ro,max-age=%" PRId64 "ms/%s", age_ms, plain);
+}
 
 static void publish_short(const char *name, enum origin origin, int64_t ttl_ms)
 {
@@ -200,6 +211,8 @@ static void short_round(struct watch *w, unsigned int round)
 	memset(w, 0, sizeof(*w));
 	snprintf(w->name, sizeof(w->name), "short%u", round);
 	publish_short(w->name, origin, TTL_MS + round % 7);
+	if (origin == IN_VIEW)
+		seen_in_view(w->name, sizeof(w->name), TTL_MS + round % 7);
 	held = open(w->name, O_RDONLY);
 	if (held < 0)
 		fail_errno("open %s, %s, just published", w->name, origin_name[origin]);
