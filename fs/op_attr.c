@@ -219,9 +219,11 @@ static int truncate_published(fuse_req_t req, const struct view *view, uint64_t 
 				  NULL);
 	fence_leave(&fence, !r);
 	store_staged_free(sg);
-	if (!r)
-		kcache_name_changed(fs->kcache, args.branch, (const char *)name.data, 0);
-	return r ? r : -ESTALE;
+	if (r)
+		return r;
+	kcache_name_changed(fs->kcache, args.branch, (const char *)name.data, 0);
+	fs_name_settled(fs, args.branch, (const char *)name.data);
+	return -ESTALE;
 }
 
 static int set_published(fuse_req_t req, const struct view *view, uint64_t ino,
