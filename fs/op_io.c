@@ -100,15 +100,17 @@ static int drop_set_id(fuse_req_t req, struct store_staged *sg)
 }
 
 /* Into the file of a reservation: each write(2) is one command, wherever it is. */
-static int write_command(struct fs *fs, fuse_ino_t ino, const char *data, size_t size)
+static int write_command(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size)
 {
+	struct fs *fs = fs_of(req);
 	struct vnode v;
 	int r = vnode_get(fs->vnodes, ino, &v);
 
 	if (r)
 		return -ESTALE;
 	return v.kind == VNODE_RESERVATION
-		   ? reservation_node_set(fs, &v, data, size, false)
+		   ? reservation_node_set(fs, &v, fuse_req_ctx(req)->pid, data, size,
+					  false)
 		   : -EBADF;
 }
 
@@ -136,7 +138,7 @@ void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off
 
 	note_writer(req, fi);
 	if (handle_of(fi->fh)->kind == HANDLE_TEXT)
-		r = write_command(fs_of(req), ino, data, size);
+		r = write_command(req, ino, data, size);
 	else
 		r = write_value(req, writing(fi), data, size, off);
 	if (r)

@@ -18,6 +18,7 @@
 #include "fs/pending_reply.h"
 #include "fs/reply.h"
 #include "fs/reservation.h"
+#include "fs/waiters.h"
 
 #ifndef RENAME_NOREPLACE
 #define RENAME_NOREPLACE (1 << 0)
@@ -37,6 +38,8 @@ static int place_get(fuse_req_t req, fuse_ino_t parent, const char *name, bool c
 	struct fs *fs = fs_of(req);
 	int r = dirref_child(fs, parent, name, create, &ret_at->dir, &ret_at->branch);
 
+	if (!r)
+		r = dirref_may_change(&ret_at->dir);
 	if (r)
 		return r;
 	ret_at->name = name;
@@ -77,6 +80,7 @@ static void reply_new(fuse_req_t req, const struct place *at, int r,
 		return;
 	}
 	place_changed(fs, at);
+	fs_name_settled(fs, at->branch, at->name);
 	if (fuse_reply_entry(req, &e) == -ENOENT && vnode_is(e.ino))
 		vnode_forget(fs->vnodes, e.ino, 1);
 }
@@ -193,19 +197,28 @@ void op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
 	reply_err(req, r);
 }
 
-void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
+/* What was closed just now makes a directory of that name not empty. */
+static void settle_below(fuse_req_t req, const struct place *at)
 {
 	struct fs *fs = fs_of(req);
 	struct store_attr attr;
-	struct place at;
 	uint64_t branch;
-	int r = place_get(req, parent, name, false, &at);
 
-	/* What was closed just now makes the directory not empty. */
-	if (!r && pending_releasing(fs->pending) &&
-	    store_lookup(fs->store, at.branch, name, &attr) == 0 && S_ISDIR(attr.mode) &&
+	if (pending_releasing(fs->pending) &&
+	    store_lookup(fs->store, at->branch, at->name, &attr) == 0 &&
+	    S_ISDIR(attr.mode) &&
 	    store_branch(fs->store, attr.ino, NULL, false, &branch) == 0)
 		pending_wait_branch(fs->pending, branch, fuse_req_ctx(req)->pid);
+}
+
+void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+	struct fs *fs = fs_of(req);
+	struct place at;
+	int r = place_get(req, parent, name, false, &at);
+
+	if (!r)
+		settle_below(req, &at);
 	if (!r)
 		r = store_rmdir(fs->store, at.branch, name);
 	if (!r)
@@ -215,9 +228,17 @@ void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
 
 /* ---- move ---- */
 
+/* Whose lease a value needs is settled when it is begun. */
+static bool same_owner(const struct view *a, const struct view *b)
+{
+	return (a->set & VIEW_OWNER) == (b->set & VIEW_OWNER) &&
+	       strcmp(a->owner, b->owner) == 0;
+}
+
 /*
  * The process renames what it is still writing: the value goes along, and is
- * published under the new name when it is closed. -ESTALE: it was closed
+ * published under the new name when it is closed. -EXDEV: from one owner to another,
+ * or to none; mv(1) copies then. -ESTALE: it was closed
  * meanwhile, and is published. *ret_moved: what was published has been moved.
  */
 static int rename_own(struct fs *fs, struct pending *own, const struct place *from,
@@ -229,6 +250,8 @@ static int rename_own(struct fs *fs, struct pending *own, const struct place *fr
 
 	if (flags & RENAME_EXCHANGE)
 		return -EINVAL; /* half of it has no name to exchange */
+	if (!same_owner(&from->dir.view, &to->dir.view))
+		return -EXDEV;
 	if ((flags & RENAME_NOREPLACE) &&
 	    (pending_busy(fs->pending, to->branch, to->name) ||
 	     store_lookup(fs->store, to->branch, to->name, &attr) == 0))
@@ -321,7 +344,12 @@ static void renamed(struct fs *fs, const struct place *from, const struct place 
 		life_after_rename(fs, to);
 	if (from->branch != to->branch && (flags & RENAME_EXCHANGE))
 		life_after_rename(fs, from);
+	/* What it knows was found under other rules. */
+	if (!dirref_same_rules(&from->dir, &to->dir))
+		kcache_all_changed(fs->kcache);
 	busy_after_rename(fs, from, to);
+	fs_name_settled(fs, from->branch, from->name);
+	fs_name_settled(fs, to->branch, to->name);
 }
 
 void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t newparent,
@@ -335,6 +363,8 @@ void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t n
 
 	if (!r)
 		r = place_enter(req, newparent, newname, true, &to, &to_fence);
+	if (!r)
+		settle_below(req, &to);
 	if (!r)
 		r = rename_place(fs, fuse_req_ctx(req), &from, &to, flags, &moved);
 	fence_leave(&from_fence, moved && (flags & RENAME_EXCHANGE));

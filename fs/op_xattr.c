@@ -30,12 +30,13 @@
 /* What an attribute is asked of. */
 struct subject {
 	struct fs *fs;
+	pid_t tid;    /* who asks */
 	uint64_t ino; /* of the store; of a value being written: its own */
 	bool is_dir;
 	bool is_key;		 /* no inode, but a name: `node` tells */
 	bool read_only;		 /* the mount is, or the view it is seen in */
 	struct dirref dir;	 /* is_dir */
-	struct vnode node;	 /* is_key */
+	struct vnode node;	 /* is_key; or for its view; none: zeroed */
 	struct store_attr attr;	 /* not for directories and keys */
 	struct pending *pending; /* NULL: published; a reference */
 };
@@ -59,17 +60,20 @@ static int subject_get_vnode(struct fs *fs, fuse_ino_t nodeid, struct subject *s
 
 	if (r)
 		return r;
-	s->is_key = s->node.kind == VNODE_RESERVATION || s->node.kind == VNODE_WAIT;
+	s->is_key = s->node.kind == VNODE_RESERVATION ||
+		    (s->node.kind == VNODE_WAIT && !s->node.ino);
 	s->read_only = s->read_only || (s->node.view.set & VIEW_RO);
 	return 0;
 }
 
 /* -ENOTSUP: a control file, which has none. */
-static int subject_get(struct fs *fs, fuse_ino_t nodeid, struct subject *ret_s)
+static int subject_get(fuse_req_t req, fuse_ino_t nodeid, struct subject *ret_s)
 {
+	struct fs *fs = fs_of(req);
 	int r = 0;
 
-	*ret_s = (struct subject){.fs = fs, .read_only = fs->read_only};
+	*ret_s = (struct subject){
+	    .fs = fs, .tid = fuse_req_ctx(req)->pid, .read_only = fs->read_only};
 	if (vnode_is(nodeid))
 		r = subject_get_vnode(fs, nodeid, ret_s);
 	if (r || ret_s->is_key)
@@ -136,7 +140,10 @@ static int get_version(struct subject *s, struct buf *out)
 
 static int get_expires(struct subject *s, struct buf *out)
 {
-	return put_time(out, s->attr.expires_ns);
+	int64_t until_ns;
+
+	view_admits(&s->node.view, &s->attr, time_now_ns(), &until_ns);
+	return put_time(out, until_ns);
 }
 
 static int get_created(struct subject *s, struct buf *out)
@@ -155,8 +162,9 @@ static int get_state(struct subject *s, struct buf *out)
 {
 	if (s->pending)
 		return buf_printf(out, "pending");
-	return buf_printf(out, store_attr_expired(&s->attr, time_now_ns()) ? "expired"
-									   : "live");
+	return buf_printf(out, view_admits(&s->node.view, &s->attr, time_now_ns(), NULL)
+				   ? "live"
+				   : "expired");
 }
 
 static int get_fact_hash(const struct store_facts *f, struct buf *out)
@@ -214,11 +222,11 @@ static int get_reservation(struct subject *s, struct buf *out)
 	int r;
 
 	if (s->is_key)
-		return reservation_node_get(s->fs, &s->node, out);
+		return reservation_node_get(s->fs, &s->node, s->tid, out);
 	if (s->is_dir)
 		return -ENODATA;
 	r = key_of(s, &branch, name);
-	return r ? r : reservation_get(s->fs, branch, name, out);
+	return r ? r : reservation_get(s->fs, branch, name, s->tid, out);
 }
 
 /*
@@ -257,11 +265,14 @@ static int change_reservation(struct subject *s, const char *value, size_t size,
 	int r;
 
 	if (s->is_key)
-		return reservation_node_set(s->fs, &s->node, value, size, extend_only);
+		return reservation_node_set(s->fs, &s->node, s->tid, value, size,
+					    extend_only);
 	if (s->is_dir)
 		return refuse_directory(value, size);
 	r = key_of(s, &branch, name);
-	return r ? r : reservation_set(s->fs, branch, name, value, size, extend_only);
+	if (r)
+		return r;
+	return reservation_set(s->fs, branch, name, s->tid, value, size, extend_only);
 }
 
 static int set_reservation(struct subject *s, const char *value, size_t size)
@@ -296,12 +307,14 @@ static int set_setting(struct subject *s, enum store_setting which, const char *
 		       size_t size)
 {
 	static const char *const want[] = {
-	    [STORE_SETTING_LEASE] = "lease %s is not how long a reservation can last; "
-				    "use e.g. 60s, 5m, 1h",
-	    [STORE_SETTING_WAIT] = "wait %s is not a duration; use e.g. 30s, 10m, none",
-	    [STORE_SETTING_PUBLISH] = "publish %s is neither on-success nor always",
+	    [STORE_SETTING_LEASE] =
+		"lease \"%.*s\" is not how long a reservation can last; "
+		"use e.g. 60s, 5m, 1h",
+	    [STORE_SETTING_WAIT] =
+		"wait \"%.*s\" is not a duration; use e.g. 30s, 10m, none",
+	    [STORE_SETTING_PUBLISH] = "publish \"%.*s\" is neither on-success nor always",
 	};
-	char text[DURATION_TEXT_MAX], quoted[TEXT_QUOTE_MAX];
+	char text[DURATION_TEXT_MAX];
 	int r = -EINVAL;
 
 	if (!s->is_dir) /* copied in from elsewhere */
@@ -313,7 +326,7 @@ static int set_setting(struct subject *s, enum store_setting which, const char *
 		r = store_setting_set(s->fs->store, s->ino, which, text);
 	}
 	if (r == -EINVAL)
-		log_warning(want[which], text_quote(quoted, value, size));
+		log_warning(want[which], (int)(size < 64 ? size : 64), value);
 	return r;
 }
 
@@ -706,7 +719,7 @@ void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
 		reply_err(req, -ENOTSUP);
 		return;
 	}
-	r = subject_get(fs_of(req), ino, &s);
+	r = subject_get(req, ino, &s);
 	if (!r)
 		r = xattr_get(&s, name, &value);
 	reply_value(req, r, &value, size);
@@ -716,7 +729,7 @@ void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 {
 	CLEANUP_SUBJECT struct subject s = {0};
 	CLEANUP_BUF struct buf names = BUF_INIT;
-	int r = subject_get(fs_of(req), ino, &s);
+	int r = subject_get(req, ino, &s);
 
 	if (!r)
 		r = xattr_list(&s, &names);
@@ -729,7 +742,7 @@ void op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *v
 		 size_t size, int flags)
 {
 	CLEANUP_SUBJECT struct subject s = {0};
-	int r = subject_get(fs_of(req), ino, &s);
+	int r = subject_get(req, ino, &s);
 
 	if (!r)
 		r = xattr_set(&s, name, value, size, flags);
@@ -739,7 +752,7 @@ void op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *v
 void op_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
 {
 	CLEANUP_SUBJECT struct subject s = {0};
-	int r = subject_get(fs_of(req), ino, &s);
+	int r = subject_get(req, ino, &s);
 
 	if (!r)
 		r = xattr_remove(&s, name);

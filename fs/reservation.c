@@ -6,19 +6,24 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fs/failures.h"
 #include "fs/pending.h"
 #include "fs/reply.h"
+#include "fs/waiters.h"
 #include "store/lease.h"
 #include "store/util/log.h"
 #include "store/util/text.h"
 
 /* ---- of a key ---- */
 
-int reservation_get(struct fs *fs, uint64_t branch, const char *name, struct buf *out)
+int reservation_get(struct fs *fs, uint64_t branch, const char *name, pid_t tid,
+		    struct buf *out)
 {
 	struct store_lease lease;
-	int r = store_lease_get(fs->store, branch, name, &lease);
+	int r;
 
+	pending_wait(fs->pending, branch, name, tid);
+	r = store_lease_get(fs->store, branch, name, &lease);
 	if (r && r != -ENOENT)
 		return r;
 	return reservation_format(r ? NULL : &lease, out);
@@ -35,15 +40,13 @@ bool reservation_is_held(struct fs *fs, uint64_t branch, const char *name)
 static void log_refused(const char *name, const struct reservation_command *cmd, int r,
 			const struct store_lease *holder)
 {
-	char quoted[TEXT_QUOTE_MAX];
-
-	text_quote(quoted, name, strlen(name));
 	if (r == -EBUSY)
-		log_debug("%s is not reserved for %s: %s has it", quoted, cmd->owner,
-			  holder->owner);
+		log_debug("\"%s\" is not reserved for \"%s\": \"%s\" has it", name,
+			  cmd->owner, holder->owner);
 	else if (r == -ESTALE)
-		log_debug("%s is not reserved for %s any more, and was not extended",
-			  quoted, cmd->owner);
+		log_debug("\"%s\" is not reserved for \"%s\" any more, and was not "
+			  "extended",
+			  name, cmd->owner);
 }
 
 static int take(struct fs *fs, uint64_t branch, const char *name,
@@ -66,6 +69,8 @@ static int take(struct fs *fs, uint64_t branch, const char *name,
 					&lease);
 	if (r)
 		log_refused(name, cmd, r, &lease);
+	else
+		fs_name_settled(fs, branch, name); /* it may end sooner now */
 	return r;
 }
 
@@ -74,25 +79,26 @@ static int release(struct fs *fs, uint64_t branch, const char *name,
 {
 	int r = store_lease_release(fs->store, branch, name, cmd->owner);
 
+	if (!r)
+		fs_name_settled(fs, branch, name);
 	return r == -ESTALE ? 0 : r; /* it was late */
 }
 
 static int parse(const char *name, const char *text, size_t len,
 		 struct reservation_command *ret_cmd)
 {
-	char quoted[TEXT_QUOTE_MAX];
 	struct errmsg err;
 	int r = reservation_parse(text, len, ret_cmd, &err);
 
 	if (r)
-		log_warning("reservation of %s: %s",
-			    text_quote(quoted, name, strlen(name)), err.text);
+		log_warning("reservation of \"%s\": %s", name, err.text);
 	return r;
 }
 
-static int run(struct fs *fs, uint64_t branch, const char *name,
+static int run(struct fs *fs, uint64_t branch, const char *name, pid_t tid,
 	       const struct reservation_command *cmd, bool extend_only)
 {
+	pending_wait(fs->pending, branch, name, tid);
 	switch (cmd->verb) {
 	case RESERVATION_NOTHING:
 		break;
@@ -104,13 +110,13 @@ static int run(struct fs *fs, uint64_t branch, const char *name,
 	return 0;
 }
 
-int reservation_set(struct fs *fs, uint64_t branch, const char *name, const char *text,
-		    size_t len, bool extend_only)
+int reservation_set(struct fs *fs, uint64_t branch, const char *name, pid_t tid,
+		    const char *text, size_t len, bool extend_only)
 {
 	struct reservation_command cmd;
 	int r = parse(name, text, len, &cmd);
 
-	return r ? r : run(fs, branch, name, &cmd, extend_only);
+	return r ? r : run(fs, branch, name, tid, &cmd, extend_only);
 }
 
 /* ---- nodes ---- */
@@ -124,16 +130,16 @@ static int branch_of(struct fs *fs, const struct vnode *v, bool create,
 	return dirref_branch(fs, &dir, create, ret_branch);
 }
 
-int reservation_node_get(struct fs *fs, const struct vnode *v, struct buf *out)
+int reservation_node_get(struct fs *fs, const struct vnode *v, pid_t tid, struct buf *out)
 {
 	uint64_t branch;
 	int r = branch_of(fs, v, false, &branch);
 
-	return r ? r : reservation_get(fs, branch, v->name, out);
+	return r ? r : reservation_get(fs, branch, v->name, tid, out);
 }
 
-int reservation_node_set(struct fs *fs, const struct vnode *v, const char *text,
-			 size_t len, bool extend_only)
+int reservation_node_set(struct fs *fs, const struct vnode *v, pid_t tid,
+			 const char *text, size_t len, bool extend_only)
 {
 	struct reservation_command cmd;
 	uint64_t branch;
@@ -145,15 +151,87 @@ int reservation_node_set(struct fs *fs, const struct vnode *v, const char *text,
 		return -EROFS;
 	/* Only what is reserved needs a version that nobody has written to. */
 	r = branch_of(fs, v, cmd.verb == RESERVATION_TAKE && !extend_only, &branch);
-	return r ? r : run(fs, branch, v->name, &cmd, extend_only);
+	return r ? r : run(fs, branch, v->name, tid, &cmd, extend_only);
 }
 
-int reservation_node_text(struct fs *fs, const struct vnode *v, struct buf *out)
-{
-	int r = reservation_node_get(fs, v, out);
+/* ---- what is being written under a name, and what was not stored ---- */
 
+struct writing {
+	const char *name;
+	struct buf *out; /* a line for each; NULL: none wanted */
+	uint64_t size_bytes;
+	int64_t since_ns; /* of the newest; 0: there is none */
+};
+
+/* A word: what a process calls itself may have anything in it. */
+static int put_word(const char *text, struct buf *out)
+{
+	int r = *text ? 0 : buf_append(out, "?", 1);
+
+	for (; !r && *text; text++)
+		r = buf_append(out, *text > ' ' && *text != 0x7f ? text : "_", 1);
+	return r;
+}
+
+static int put_writing(const struct pending_info *info, struct buf *out)
+{
+	int r = buf_printf(out, "writing pid=%d comm=", (int)info->pid);
+
+	if (!r)
+		r = put_word(info->comm, out);
+	if (!r)
+		r = buf_printf(out, " uid=%u bytes=%" PRIu64 " since=", info->uid,
+			       info->size_bytes);
+	if (!r)
+		r = reservation_format_time(info->since_ns, out);
 	return r ? r : buf_append(out, "\n", 1);
 }
+
+static int look_writing(void *arg, const struct pending_info *info)
+{
+	struct writing *w = arg;
+
+	if (strcmp(info->name, w->name) != 0)
+		return 0;
+	if (info->since_ns >= w->since_ns) {
+		w->since_ns = info->since_ns;
+		w->size_bytes = info->size_bytes;
+	}
+	return w->out ? put_writing(info, w->out) : 0;
+}
+
+static int put_failure(struct fs *fs, uint64_t branch, const char *name, struct buf *out)
+{
+	char text[FAILURE_TEXT_MAX * 4];
+	struct failure failure;
+	int r = failure_get(pending_failures(fs->pending), branch, name, &failure);
+
+	if (r)
+		return r == -ENOENT ? 0 : r;
+	text_escape(text, sizeof(text), failure.text, strlen(failure.text));
+	r = buf_printf(out, "failed ");
+	if (!r)
+		r = reservation_format_time(failure.at_ns, out);
+	return r ? r : buf_printf(out, " %s\n", text);
+}
+
+int reservation_node_text(struct fs *fs, const struct vnode *v, pid_t tid,
+			  struct buf *out)
+{
+	struct writing w = {.name = v->name, .out = out};
+	uint64_t branch;
+	int r = branch_of(fs, v, false, &branch);
+
+	if (!r)
+		r = reservation_get(fs, branch, v->name, tid, out);
+	if (!r)
+		r = buf_append(out, "\n", 1);
+	if (!r)
+		r = pending_list(fs->pending, branch, look_writing, &w);
+	return r ? r : put_failure(fs, branch, v->name, out);
+}
+
+/* ---- stat ---- */
 
 static struct timespec to_timespec(int64_t ns)
 {
@@ -164,13 +242,21 @@ static struct timespec to_timespec(int64_t ns)
 /* What is at the name now: who has it, since when, and how far it is. */
 static int fill_progress(struct fs *fs, const struct vnode *v, struct stat *st)
 {
+	struct writing w = {.name = v->name};
 	struct store_lease lease;
 	uint64_t branch;
 	int r = branch_of(fs, v, false, &branch);
 
-	if (!r && store_lease_get(fs->store, branch, v->name, &lease) == 0)
+	if (!r)
+		r = pending_list(fs->pending, branch, look_writing, &w);
+	if (r)
+		return r;
+	st->st_size = (off_t)w.size_bytes;
+	if (w.since_ns)
+		st->st_mtim = to_timespec(w.since_ns);
+	if (store_lease_get(fs->store, branch, v->name, &lease) == 0)
 		st->st_mtim = to_timespec(lease.since_ns);
-	return r;
+	return 0;
 }
 
 int reservation_stat(struct fs *fs, const struct vnode *v, struct stat *ret_st)
@@ -231,6 +317,11 @@ static int add_lease(void *arg, const char *name, const struct store_lease *leas
 	return names_add(arg, name);
 }
 
+static int add_writing(void *arg, const struct pending_info *info)
+{
+	return names_add(arg, info->name);
+}
+
 static int compare(const void *a, const void *b)
 {
 	return strcmp(*(char *const *)a, *(char *const *)b);
@@ -245,6 +336,8 @@ int reservation_list(struct fs *fs, const struct vnode *v,
 
 	if (!r)
 		r = store_lease_list(fs->store, branch, add_lease, &n);
+	if (!r) /* a value whose lease somebody else has, too */
+		r = pending_list(fs->pending, branch, add_writing, &n);
 	if (!r && n.count)
 		qsort(n.names, n.count, sizeof(*n.names), compare);
 	for (size_t i = 0; !r && i < n.count; i++)
@@ -258,7 +351,6 @@ int reservation_list(struct fs *fs, const struct vnode *v,
 int fence_enter(struct fs *fs, const struct view *view, uint64_t branch, const char *name,
 		struct fence *ret_fence)
 {
-	char quoted[TEXT_QUOTE_MAX];
 	int r;
 
 	*ret_fence = (struct fence){.branch = branch, .name = name};
@@ -269,8 +361,9 @@ int fence_enter(struct fs *fs, const struct view *view, uint64_t branch, const c
 	if (!r)
 		ret_fence->fs = fs;
 	else if (r == -ESTALE)
-		log_warning("%s was not changed: it is not reserved for %s (any more)",
-			    text_quote(quoted, name, strlen(name)), view->owner);
+		log_warning("\"%s\" was not changed: it is not reserved for \"%s\" (any "
+			    "more)",
+			    name, view->owner);
 	return r;
 }
 

@@ -6,7 +6,8 @@
  * A key is (branch, name): that of the version which the directory is seen at.
  * Who may write the directory may reserve in it, which the kernel checks by the
  * mode that reservation_stat() gives. All functions are for any thread and take no
- * lock of their own.
+ * lock of their own. What `tid`, the thread that asks, has closed just before is
+ * waited for, so that a value which is not being written any more reserves nothing.
  */
 #ifndef MEMOFS_FS_RESERVATION_H
 #define MEMOFS_FS_RESERVATION_H
@@ -20,7 +21,8 @@
 /* ---- of a key ---- */
 
 /* What the attribute reads; appends to `out`. */
-int reservation_get(struct fs *fs, uint64_t branch, const char *name, struct buf *out);
+int reservation_get(struct fs *fs, uint64_t branch, const char *name, pid_t tid,
+		    struct buf *out);
 /* Has anybody reserved it, or is writing it? */
 bool reservation_is_held(struct fs *fs, uint64_t branch, const char *name);
 /*
@@ -28,17 +30,19 @@ bool reservation_is_held(struct fs *fs, uint64_t branch, const char *name);
  * (logged); -EBUSY: another has it; -ESTALE: ID does not have it, and was only to
  * extend. A release is always a success.
  */
-int reservation_set(struct fs *fs, uint64_t branch, const char *name, const char *text,
-		    size_t len, bool extend_only);
+int reservation_set(struct fs *fs, uint64_t branch, const char *name, pid_t tid,
+		    const char *text, size_t len, bool extend_only);
 
 /* ---- VNODE_RESERVATION and VNODE_RESERVATIONS ---- */
 
-int reservation_node_get(struct fs *fs, const struct vnode *v, struct buf *out);
+int reservation_node_get(struct fs *fs, const struct vnode *v, pid_t tid,
+			 struct buf *out);
 /* Besides, -EROFS: the mount or the view is read-only. */
-int reservation_node_set(struct fs *fs, const struct vnode *v, const char *text,
-			 size_t len, bool extend_only);
+int reservation_node_set(struct fs *fs, const struct vnode *v, pid_t tid,
+			 const char *text, size_t len, bool extend_only);
 /* What reading the file gives; appends to `out`. */
-int reservation_node_text(struct fs *fs, const struct vnode *v, struct buf *out);
+int reservation_node_text(struct fs *fs, const struct vnode *v, pid_t tid,
+			  struct buf *out);
 /* -ENOENT: the directory is gone. */
 int reservation_stat(struct fs *fs, const struct vnode *v, struct stat *ret_st);
 /* What is reserved or being written in a directory now, each name once. */

@@ -7,6 +7,9 @@
 
 #include "store/util/text.h"
 
+/* What is shown of a value that is refused; the log makes it harmless. */
+#define SHOWN(text, len) (int)((len) < 64 ? (len) : 64), (text)
+
 /*
  * Does it begin as `reservation` reads? An ID cannot be one of these words, so
  * that no command is taken for it; and no other use of them is taken for a copy.
@@ -26,13 +29,12 @@ static bool is_state(const char *text, size_t len)
 static int parse_owner(const char *text, size_t len, struct reservation_command *cmd,
 		       struct errmsg *err)
 {
-	char quoted[TEXT_QUOTE_MAX];
-
 	if (!store_owner_valid(text, len))
-		return err_set(err, EINVAL,
-			       "%s is not an ID: up to %d bytes of UTF-8 without blanks "
-			       "or control characters, and not \"free\" or \"held\"",
-			       text_quote(quoted, text, len), STORE_OWNER_MAX);
+		return err_set(
+		    err, EINVAL,
+		    "\"%.*s\" is not an ID: up to %d bytes of UTF-8 without blanks "
+		    "or control characters, and not \"free\" or \"held\"",
+		    SHOWN(text, len), STORE_OWNER_MAX);
 	memcpy(cmd->owner, text, len);
 	cmd->owner[len] = '\0';
 	return 0;
@@ -41,16 +43,15 @@ static int parse_owner(const char *text, size_t len, struct reservation_command 
 static int parse_duration(const char *text, size_t len, struct reservation_command *cmd,
 			  struct errmsg *err)
 {
-	char quoted[TEXT_QUOTE_MAX];
 	int64_t ns = DURATION_UNSET;
 
 	/* "none" is more than the longest there is, too. */
 	if (len && (duration_parse(text, len, &ns) || ns > STORE_LEASE_MAX_NS))
-		return err_set(err, EINVAL,
-			       "%s is not how long a reservation can last; use e.g. 90s, "
-			       "1h30m, PT1H, up to %" PRId64 " days; 0 releases it",
-			       text_quote(quoted, text, len),
-			       STORE_LEASE_MAX_NS / (86400 * NSEC_PER_SEC));
+		return err_set(
+		    err, EINVAL,
+		    "\"%.*s\" is not how long a reservation can last; use e.g. 90s, "
+		    "1h30m, PT1H, up to %" PRId64 " days; 0 releases it",
+		    SHOWN(text, len), STORE_LEASE_MAX_NS / (86400 * NSEC_PER_SEC));
 	cmd->verb = ns == 0 ? RESERVATION_RELEASE : RESERVATION_TAKE;
 	cmd->duration_ns = ns;
 	return 0;
