@@ -680,6 +680,37 @@ test_fence_of_names() {
 	is_free away
 }
 
+# What is renamed before it is closed needs the lease of its new name.
+test_fence_of_what_is_renamed_while_written() {
+	reserve 'me 60s' one
+	reserve 'me 60s' two
+	reserve 'you 60s' taken
+	python3 - <<-'END'
+		import errno, os
+		view = ".memofs/view/owner=me/"
+		def refused(want, a, b):
+		    try:
+		        os.rename(a, b)
+		    except OSError as e:
+		        assert e.errno == want, e
+		    else:
+		        raise SystemExit(f"{a} became {b}")
+		with open(view + "one", "w") as out:
+		    out.write("value\n")
+		    out.flush()
+		    refused(errno.ESTALE, view + "one", view + "taken")
+		    refused(errno.ESTALE, view + "one", view + "free")
+		    refused(errno.EXDEV, view + "one", "free")
+		    os.rename(view + "one", view + "two")
+		with open("tmp", "w") as out:
+		    refused(errno.EXDEV, "tmp", view + "one")
+	END
+	has two $'value\n'
+	is_free two
+	held_by me one
+	absent one taken free
+}
+
 # --- where --------------------------------------------------------------------------
 
 test_of_a_version() {
