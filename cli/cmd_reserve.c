@@ -116,9 +116,11 @@ static int print_owner(const struct taking *t)
 {
 	if (t->opt->quiet)
 		return CLI_OK;
-	printf("%s\n", t->owner);
-	if (fflush(stdout) == 0)
+	if (printf("%s\n", t->owner) >= 0 && fflush(stdout) == 0)
 		return CLI_OK;
+	cli_error("cannot write to standard output: %s; nothing is reserved",
+		  strerror(errno));
+	clearerr(stdout);
 	reservation_release(t->path, t->owner);
 	return CLI_FAILED;
 }

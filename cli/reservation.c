@@ -33,15 +33,6 @@ static void replace(char **at, const char *text)
 	*at = xstrdup(text);
 }
 
-static void append_word(char **at, const char *word)
-{
-	char *old = *at;
-
-	if (asprintf(at, "%s%s%s", old ? old : "", old ? " " : "", word) < 0)
-		must(-ENOMEM);
-	free(old);
-}
-
 static int parse_time(const char *value, int64_t *ret_ns)
 {
 	if (strcmp(value, "none") != 0)
@@ -82,9 +73,6 @@ static int parse_word(struct reservation *rv, const char *word)
 		return parse_time(value, &rv->expires_ns);
 	else if (is_called(word, len, "token"))
 		return parse_token(value, &rv->token);
-	else if (is_called(word, len, "pid") || is_called(word, len, "comm") ||
-		 is_called(word, len, "uid"))
-		append_word(&rv->writer, word);
 	return 0;
 }
 
@@ -102,11 +90,16 @@ static int parse_failure(struct reservation *rv, char *line)
 
 static int parse_line(struct reservation *rv, char *line)
 {
+	static const char failed[] = "failed ", writing[] = "writing ";
 	char *save, *word;
 	int r = 0;
 
-	if (strncmp(line, "failed ", strlen("failed ")) == 0)
+	if (strncmp(line, failed, sizeof(failed) - 1) == 0)
 		return parse_failure(rv, line);
+	if (strncmp(line, writing, sizeof(writing) - 1) == 0) {
+		replace(&rv->writer, line + sizeof(writing) - 1);
+		return 0;
+	}
 	for (word = strtok_r(line, " ", &save); word && !r;
 	     word = strtok_r(NULL, " ", &save))
 		r = parse_word(rv, word);

@@ -16,9 +16,9 @@ struct reservation {
 	int64_t since_ns;
 	int64_t expires_ns; /* DURATION_NONE: while a descriptor is open */
 	uint64_t token;
-	bool writing;	    /* somebody has it open for writing */
-	char *writer;	    /* who, for people; or NULL */
-	char *failure;	    /* why the last attempt came to nothing; or NULL */
+	bool writing;  /* somebody has it open for writing */
+	char *writer;  /* who: `pid=… comm=… uid=…`; of several, one; or NULL */
+	char *failure; /* why the last attempt came to nothing; or NULL */
 	int64_t failure_ns; /* when */
 };
 
@@ -28,9 +28,9 @@ struct reservation {
 void reservation_deinit(struct reservation *rv);
 
 /*
- * `free` or `held owner=ID since=S expires=S|none token=N`, and after it words
- * about the writer and lines about failures, as the file has them. Words that
- * are not known are left out. -EINVAL: it is none.
+ * `free` or `held owner=ID since=S expires=S|none token=N`, and after it the lines
+ * that the file has: `writing WHO` and `failed TIME WHY`. Words that are not known
+ * are left out. -EINVAL: it is none.
  */
 int reservation_parse(const char *text, struct reservation *ret_rv);
 
