@@ -75,11 +75,20 @@ static bool is_computed(const struct name_state *s, const struct view *v)
 
 /* ---- the node ---- */
 
-static void stat_node(struct fs *fs, uint64_t id, const struct store_attr *dir,
-		      int64_t since_ns, struct stat *ret_st)
+/*
+ * Not the node's id: between stat(2) and open(2) the kernel may forget the node and
+ * find another.
+ */
+static ino_t st_ino_of(const struct vnode *v)
+{
+	return VNODE_BIT | hash_bytes(v->name, strlen(v->name), v->dir_ino);
+}
+
+static void stat_empty(const struct vnode *v, const struct store_attr *dir,
+		       int64_t since_ns, struct stat *ret_st)
 {
 	struct store_attr attr = {
-	    .ino = id,
+	    .ino = st_ino_of(v),
 	    .mode = S_IFREG | 0777, /* see the header */
 	    .uid = dir->uid,
 	    .gid = dir->gid,
@@ -104,7 +113,7 @@ static void wait_stat(struct fs *fs, const struct vnode *v, struct stat *ret_st)
 	    store_lease_get(fs->store, branch, v->name, &lease) == 0)
 		since_ns = lease.since_ns;
 	store_getattr(fs->store, v->dir_ino, &attr);
-	stat_node(fs, v->id, &attr, since_ns, ret_st);
+	stat_empty(v, &attr, since_ns, ret_st);
 }
 
 int wait_getattr(struct fs *fs, const struct vnode *v, struct stat *ret_st)
@@ -122,7 +131,7 @@ int wait_getattr(struct fs *fs, const struct vnode *v, struct stat *ret_st)
 	if (r)
 		return r;
 	attr_to_stat(&attr, ret_st);
-	ret_st->st_ino = v->id;
+	ret_st->st_ino = st_ino_of(v);
 	return 0;
 }
 
@@ -162,8 +171,7 @@ int wait_lookup(struct fs *fs, const struct dirref *dir, uint64_t branch,
 
 /* ---- answering; by the thread ---- */
 
-static void see_name(void *arg, uint64_t branch, const char *name,
-			 int64_t *ret_left_ns)
+static void see_name(void *arg, uint64_t branch, const char *name, int64_t *ret_left_ns)
 {
 	struct waiters *ws = arg;
 
