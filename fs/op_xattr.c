@@ -160,7 +160,9 @@ static int get_age(struct subject *s, struct buf *out)
 
 static int get_state(struct subject *s, struct buf *out)
 {
-	if (s->pending)
+	if (s->is_key && s->node.kind != VNODE_WAIT)
+		return -ENODATA;
+	if (s->is_key || s->pending)
 		return buf_printf(out, "pending");
 	return buf_printf(out, view_admits(&s->node.view, &s->attr, time_now_ns(), NULL)
 				   ? "live"
@@ -499,7 +501,7 @@ static const struct attribute {
     {.name = "expires", .entries_only = true, .get = get_expires},
     {.name = "age", .entries_only = true, .get = get_age},
     {.name = "created", .entries_only = true, .get = get_created},
-    {.name = "state", .entries_only = true, .get = get_state},
+    {.name = "state", .entries_only = true, .of_keys = true, .get = get_state},
     {.name = "hash", .entries_only = true, .get_fact = get_fact_hash},
     {.name = "hits", .entries_only = true, .get_fact = get_fact_hits},
     {.name = "cost",

@@ -192,6 +192,16 @@ test_stale_listing_is_complete() {
 	is "$(shown d/.memofs/view/max-age=0,stale | tr ' ' '\n' | sort -n | xargs)" '7 70 200'
 }
 
+# What can be waited for is seen, and says what it is.
+test_state_of_what_is_awaited() {
+	reserve .memofs/reservations/key 'me 1h'
+	is "$(attr state .memofs/view/wait=0/key)" pending
+	miss .memofs/view/ro/key
+	fails 'No such attribute' getfattr -n user.cache.state .memofs/reservations/key
+	reserve .memofs/reservations/key 'me 0'
+	miss .memofs/view/wait=0/key
+}
+
 # --- ro ---------------------------------------------------------------------------
 
 # Every request that changes something, in one program, so that a new one is one line.
@@ -546,6 +556,70 @@ test_publish_is_seen_at_once() {
 		            f.write(text)
 		        for p in paths[first:] + paths[:first]:
 		            look(f"{p}new{i}", text)
+	END
+}
+
+# Everything at once, through many paths to one directory: no value is torn, none
+# goes back to an older one, and nobody waits for ever.
+test_many_paths_at_once() {
+	mkdir d
+	timeout 100 python3 - <<-'END'
+		import errno, os, random, sys
+		views = ["d", "d/.memofs/view/max-age=1h", "d/.memofs/view/version=",
+		         "d/.memofs/view/owner=x/.memofs/view/since=@1", "d/.memofs/view/stale,wait=1s"]
+		readers = views + ["d/.memofs/view/ro", "d/.memofs/view/ro,max-age=2h"]
+		ROUNDS = 300
+
+		def write(me, i):  # each writer has a name, and counts
+		    with open(f"{views[i % 3]}/w{me}", "w") as f:
+		        f.write(f"{i:06d}" * random.choice([1, 1000]))
+
+		def read(me, i):
+		    name = f"w{i % 3}"
+		    try:
+		        with open(f"{random.choice(readers)}/{name}") as f:
+		            got = f.read()
+		    except FileNotFoundError:
+		        assert name not in read.last
+		        return
+		    assert got == got[:6] * (len(got) // 6) and got, got[:20]
+		    assert int(got[:6]) >= read.last.get(name, 0), (name, got[:6], read.last)
+		    read.last[name] = int(got[:6])
+		read.last = {}
+
+		def names(me, i):
+		    one, other = random.choice(views[:3]), random.choice(views[:3])
+		    os.mkdir(f"{one}/dir{me}")
+		    os.rename(f"{one}/dir{me}", f"{other}/moved{me}")
+		    os.listdir(random.choice(readers))
+		    os.rmdir(f"{other}/moved{me}")
+
+		def attributes(me, i):
+		    for v in readers:
+		        try:
+		            os.stat(f"{v}/w{i % 3}")
+		        except FileNotFoundError:
+		            continue
+		        try:
+		            os.getxattr(f"{v}/w{i % 3}", "user.cache.state")
+		            if "ro" not in v:
+		                os.chmod(f"{v}/w{i % 3}", 0o600 + i % 64)
+		        except OSError as e:  # replaced twice: the kernel looks again once
+		            assert e.errno in (errno.ENOENT, errno.ESTALE), e
+
+		children = []
+		for me, what in enumerate([write, write, write, read, read, read, names, names, attributes]):
+		    pid = os.fork()
+		    if pid == 0:
+		        try:
+		            for i in range(1, ROUNDS):
+		                what(me, i)
+		            os._exit(0)
+		        except BaseException as e:
+		            print(what.__name__, repr(e), file=sys.stderr)
+		            os._exit(1)
+		    children.append(pid)
+		assert all(os.waitpid(pid, 0)[1] == 0 for pid in children)
 	END
 }
 
