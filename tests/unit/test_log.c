@@ -361,11 +361,70 @@ static void test_threads_and_rotation(void **state)
 	assert_int_equal(lines + count_lines(content(f, f->path)), THREADS * LINES);
 }
 
+/* ---- the newest lines ---- */
+
+/* The recent lines as a string, valid until the next call. */
+static const char *recent_lines(struct fixture *f)
+{
+	buf_clear(&f->content);
+	assert_int_equal(log_recent(&f->content), 0);
+	assert_true(f->content.len <= LOG_RECENT_BYTES);
+	assert_int_equal(buf_append(&f->content, "", 1), 0);
+	return (const char *)f->content.data;
+}
+
+static void test_recent_lines_are_those_of_the_sink(void **state)
+{
+	struct fixture *f = *state;
+	struct errmsg err;
+	char *last;
+
+	assert_int_equal(log_open(LOG_SINK_FILE, f->path, &err), 0);
+	log_warning("first of two\nforged");
+	log_debug("not let through");
+	log_error("second of two");
+	last = strdup(content(f, f->path));
+	assert_non_null(last);
+	assert_non_null(strstr(last, "first of two\\nforged\n"));
+	/* Behind what the tests before have left. */
+	assert_non_null(recent_lines(f));
+	assert_true(f->content.len > strlen(last));
+	assert_string_equal(f->content.data + f->content.len - 1 - strlen(last), last);
+	assert_null(strstr((const char *)f->content.data, "not let through"));
+	free(last);
+}
+
+/* Far more than the ring holds: whole lines, in order, up to the newest. */
+static void test_recent_lines_wrap(void **state)
+{
+	struct fixture *f = *state;
+	const char *at;
+	struct errmsg err;
+	int first = -1, count = 0, n;
+
+	assert_int_equal(log_open(LOG_SINK_FILE, f->path, &err), 0);
+	for (int i = 0; i < 20000; i++)
+		log_info("line %d %.*s.", i, i % 50,
+			 "--------------------------------------------------");
+	at = recent_lines(f);
+	assert_true(f->content.len > LOG_RECENT_BYTES - 200);
+	for (; *at; at = strchr(at, '\n') + 1) {
+		assert_int_equal(at[0], '2'); /* of the year: a whole line */
+		assert_int_equal(sscanf(strstr(at, "line "), "line %d", &n), 1);
+		if (first < 0)
+			first = n;
+		assert_int_equal(n, first + count++);
+	}
+	assert_int_equal(first + count, 20000);
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+	    TEST(test_recent_lines_are_those_of_the_sink),
+	    TEST(test_recent_lines_wrap),
 	    TEST(test_line),
 	    TEST(test_level),
 	    TEST(test_level_names),
