@@ -94,7 +94,8 @@ int view_judge(struct fs *fs, const struct view *view, uint64_t branch, const ch
 {
 	if (view_admits(view, attr, time_now_ns(), NULL))
 		return 0;
-	return (view->set & VIEW_STALE) && is_computed(fs, view, branch, name) ? 0 : -ENOENT;
+	return (view->set & VIEW_STALE) && is_computed(fs, view, branch, name) ? 0
+									       : -ENOENT;
 }
 
 int dirref_lookup(struct fs *fs, const struct dirref *dir, uint64_t branch,

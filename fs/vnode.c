@@ -37,7 +37,7 @@ struct node {
 struct place_node {
 	struct node n;
 	uint64_t parent_id;
-	char *name; /* NULL: it needs none */
+	char *name;	/* NULL: it needs none */
 	uint64_t bound; /* VNODE_WAIT: what it has become, or 0 */
 	unsigned int text;
 };

@@ -43,8 +43,8 @@ struct vnode {
 	uint64_t id;
 	uint64_t parent_id; /* the node it was found in; not of VNODE_FILE */
 	enum vnode_kind kind;
-	uint64_t dir_ino;  /* its directory in the store; not of VNODE_FILE */
-	uint64_t ino;	   /* of the store: of VNODE_FILE; VNODE_WAIT: vnode_bind(), or 0 */
+	uint64_t dir_ino; /* its directory in the store; not of VNODE_FILE */
+	uint64_t ino; /* of the store: of VNODE_FILE; VNODE_WAIT: vnode_bind(), or 0 */
 	struct view view;  /* under which it is seen; VNODE_FILE: see view_of_entry() */
 	unsigned int text; /* VNODE_TEXT: which */
 	char name[STORE_NAME_MAX + 1]; /* VNODE_RESERVATION, VNODE_WAIT */
