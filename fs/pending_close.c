@@ -64,18 +64,18 @@ struct former {
 };
 
 /* This process closes it and is ending. Under the lock. */
-static struct former note_end(struct pending *p, const struct process *by)
+static struct former note_end(struct pending *p, pid_t pid, const struct process_end *end)
 {
 	struct production *made = &p->made;
-	struct former former = {forget_alive(made, by->pid), made->closer};
+	struct former former = {forget_alive(made, pid), made->closer};
 	char *text = made->closer_failed;
 
 	made->closer = NULL;
 	*text = '\0';
-	if (by->pid == p->tgid || has_written(made, by->pid))
+	if (pid == p->tgid || has_written(made, pid))
 		text = made->failed;
-	if (by->status && !*text)
-		process_say_end(by->comm, by->pid, by->status, text, FAILURE_TEXT_MAX);
+	if (end->status && !*text)
+		process_say_end(end->comm, pid, end->status, text, FAILURE_TEXT_MAX);
 	return former;
 }
 
@@ -103,37 +103,22 @@ static struct former note_unknown(struct pending *p)
 	return former;
 }
 
-/*
- * What this process is now; false: that cannot be told. *ret_producer, a reference, is
- * for one that lives on; without memory or descriptors there is none.
- */
-static bool see(struct pending_table *t, pid_t pid, struct process *ret_by,
-		struct producer **ret_producer)
-{
-	if (producer_find(t->producers, pid, ret_producer, ret_by) == 0)
-		return true;
-	if (process_read(pid, ret_by))
-		return false;
-	if (!ret_by->exiting || ret_by->status_unsure)
-		producer_get(t->producers, ret_by, ret_producer);
-	return true;
-}
-
-/* The process is in close(2) or exit(2), and waits for our answer. */
+/* The process is in close(2), execve(2) or exit(2), and waits for our answer. */
 static void note_closer(struct pending *p, pid_t tid)
 {
 	struct pending_table *t = p->table;
 	struct producer *pr = NULL;
 	struct former former;
-	struct process by;
-	bool seen = tid && see(t, process_of(tid, p->tgid), &by, &pr);
-	bool ends = seen && by.exiting && !by.status_unsure;
+	struct process_end end;
+	pid_t pid = process_of(tid, p->tgid);
+	bool seen = tid && producer_get(t->producers, pid, &pr) == 0;
+	bool ends = seen && producer_read_end(pr, &end) && !end.unsure;
 
 	pthread_mutex_lock(&t->lock);
 	if (ends)
-		former = note_end(p, &by);
+		former = note_end(p, pid, &end);
 	else
-		former = seen && pr ? note_alive(p, by.pid, pr) : note_unknown(p);
+		former = seen ? note_alive(p, pid, pr) : note_unknown(p);
 	pthread_mutex_unlock(&t->lock);
 	if (ends)
 		producer_unref(pr);
@@ -339,6 +324,7 @@ static void close_last(struct pending *p)
 		return;
 	}
 	if (may_linger(p)) {
+		store_staged_complete(p->sg);
 		pthread_mutex_lock(&t->lock);
 		lingers = pending_linger(p);
 		excess = lingers ? pending_claim_excess(t) : NULL;

@@ -42,23 +42,49 @@ void process_comm(pid_t tid, char *ret_comm, size_t size)
 	ret_comm[strcspn(ret_comm, "\n")] = '\0';
 }
 
-pid_t process_of(pid_t tid, pid_t guess)
+/* `field` begins with a newline; `otherwise` when the process is gone. */
+static pid_t number_in_status(pid_t pid, const char *field, pid_t otherwise)
 {
 	char text[512];
 	const char *line;
-	int tgid;
 
+	read_text(pid, "status", text, sizeof(text));
+	line = strstr(text, field);
+	return line ? (pid_t)strtol(line + strlen(field), NULL, 10) : otherwise;
+}
+
+pid_t process_of(pid_t tid, pid_t guess)
+{
 	if (guess && tid && (tid == guess || process_has(guess, tid)))
 		return guess;
 	if (!tid || process_has(tid, tid))
 		return tid;
-	read_text(tid, "status", text, sizeof(text));
-	line = strstr(text, "\nTgid:");
-	return line && sscanf(line, "\nTgid: %d", &tgid) == 1 ? tgid : tid;
+	return number_in_status(tid, "\nTgid:", tid);
+}
+
+/* ---- how it ends ---- */
+
+int process_open_memory(pid_t pid)
+{
+	char path[48];
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/statm", (int)pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
+/* exit(2) gives the memory back before it closes files: all is 0 then. */
+bool process_is_ending(int memory_fd)
+{
+	char text[8];
+	ssize_t n = pread(memory_fd, text, sizeof(text), 0);
+
+	return n < 2 || (text[0] == '0' && text[1] == ' ');
 }
 
 /* `pid (comm) state ppid …`; a comm may contain blanks and parentheses. */
-static const char *parse_head(const char *text, struct process *p)
+static const char *parse_head(const char *text, struct process_end *end)
 {
 	const char *open = strchr(text, '('), *close = strrchr(text, ')');
 	size_t len;
@@ -66,85 +92,57 @@ static const char *parse_head(const char *text, struct process *p)
 	if (!open || !close || close < open || close[1] != ' ' || !close[2])
 		return NULL;
 	len = (size_t)(close - open - 1);
-	if (len >= sizeof(p->comm))
-		len = sizeof(p->comm) - 1;
-	memcpy(p->comm, open + 1, len);
-	p->comm[len] = '\0';
+	if (len >= sizeof(end->comm))
+		len = sizeof(end->comm) - 1;
+	memcpy(end->comm, open + 1, len);
+	end->comm[len] = '\0';
 	return close + 3;
 }
 
 /* Fields by their numbers in proc(5); `at` is after the third, the state. */
-static bool parse_fields(const char *at, struct process *p)
+static int parse_fields(const char *at, struct process_end *end)
 {
-	unsigned long long flags = 0;
-	int field;
+	unsigned long long flags = 0, status = 0;
 
-	for (field = 4; field <= 52; field++) {
-		char *end;
-		unsigned long long value = strtoull(at, &end, 10);
+	for (int field = 4; field <= 52; field++) {
+		char *next;
+		unsigned long long value = strtoull(at, &next, 10);
 
-		if (end == at)
-			return false;
-		at = end;
-		if (field == 4)
-			p->ppid = (pid_t)value;
-		else if (field == 9)
+		if (next == at)
+			return -ESRCH;
+		at = next;
+		if (field == 9)
 			flags = value;
-		else if (field == 22)
-			p->start = value;
 		else if (field == 52)
-			p->status = (int)value;
+			status = value;
 	}
-	p->exiting = flags & FLAG_EXITING;
-	if (!p->exiting)
-		p->status = 0;
+	end->status = (int)status;
 	/* The flag is set in every thread that exit_group(2) ends, too. */
-	p->status_unsure = p->exiting && (flags & FLAG_SIGNALED) && !p->status;
-	return true;
+	end->unsure = (flags & FLAG_SIGNALED) && !status;
+	return flags & FLAG_EXITING ? 0 : -ESRCH;
 }
 
-static int parse(pid_t pid, const char *text, struct process *ret_process)
+int process_read_end(pid_t pid, struct process_end *ret_end)
 {
-	struct process p = {.pid = pid};
+	struct process_end end;
+	char text[1024];
 	const char *at;
-
-	at = parse_head(text, &p);
-	if (!at || !parse_fields(at, &p))
-		return -ESRCH;
-	*ret_process = p;
-	return 0;
-}
-
-enum { STAT_MAX = 1024 };
-
-int process_read(pid_t pid, struct process *ret_process)
-{
-	char text[STAT_MAX];
+	int r;
 
 	if (!read_text(pid, "stat", text, sizeof(text)))
 		return -ESRCH;
-	return parse(pid, text, ret_process);
+	at = parse_head(text, &end);
+	r = at ? parse_fields(at, &end) : -ESRCH;
+	if (!r)
+		*ret_end = end;
+	return r;
 }
 
-int process_open(pid_t pid)
+/* ---- families ---- */
+
+static pid_t parent_of(pid_t pid)
 {
-	char path[48];
-	int fd;
-
-	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	return fd < 0 ? -errno : fd;
-}
-
-int process_read_open(int fd, pid_t pid, struct process *ret_process)
-{
-	char text[STAT_MAX];
-	ssize_t n = pread(fd, text, sizeof(text) - 1, 0);
-
-	if (n <= 0)
-		return -ESRCH;
-	text[n] = '\0';
-	return parse(pid, text, ret_process);
+	return number_in_status(pid, "\nPPid:", 0);
 }
 
 /* Deeper than anybody nests shells. */
@@ -152,13 +150,10 @@ enum { GENERATIONS_MAX = 64 };
 
 bool process_descends(pid_t pid, pid_t ancestor)
 {
-	struct process p = {.ppid = pid};
-
-	for (int i = 0; i < GENERATIONS_MAX; i++) {
-		if (p.ppid == ancestor)
+	for (int i = 0; i < GENERATIONS_MAX && pid > 1; i++) {
+		if (pid == ancestor)
 			return true;
-		if (p.ppid <= 1 || process_read(p.ppid, &p))
-			return false;
+		pid = parent_of(pid);
 	}
 	return false;
 }

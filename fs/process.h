@@ -3,6 +3,11 @@
  * Processes and their threads, as /proc shows them. Costs system calls and no
  * permission. Numbers are those of the daemon's pid namespace; 0 is a process that
  * cannot be seen from there.
+ *
+ * Not every file of /proc may be read at any time: /proc/PID/stat (and wchan, syscall)
+ * waits while the process is in execve(2), for signal->exec_update_lock, and there it
+ * may be closing a file of ours and waiting for us. So stat is read of a process that
+ * is ending only; /proc/PID/statm tells that, and waits for nothing.
  */
 #ifndef MEMOFS_FS_PROCESS_H
 #define MEMOFS_FS_PROCESS_H
@@ -13,26 +18,21 @@
 
 enum { PROCESS_COMM_MAX = 32 };
 
-struct process {
-	pid_t pid, ppid;
+struct process_end {
 	char comm[PROCESS_COMM_MAX];
-	bool exiting; /* it is in exit(2) or dying, or it is a zombie */
-	/* As wait(2) gives it. Zero while it is not exiting, and where the daemon may
-	 * not trace the process. */
-	int status;
-	bool status_unsure; /* a signal may have ended it that `status` hides */
-	uint64_t start;	    /* tells two processes of one number apart; clock ticks */
+	int status; /* as wait(2) gives it; 0 where the daemon may not trace it */
+	/* A signal may have ended it that `status` hides. */
+	bool unsure;
 };
 
-/* -ESRCH: gone, or never there. One open, one read, one close. */
-int process_read(pid_t pid, struct process *ret_process);
-
 /*
- * The same through a descriptor that is kept: one call. It stays with the process that
- * it was opened for, and says -ESRCH when that is gone.
+ * Is it in exit(2), dying or a zombie? By a descriptor that may be kept: it stays with
+ * the process that it was opened for. -errno; -ENOENT: gone.
  */
-int process_open(pid_t pid); /* -errno */
-int process_read_open(int fd, pid_t pid, struct process *ret_process);
+int process_open_memory(pid_t pid);
+bool process_is_ending(int memory_fd);
+/* How it ends. Only of one that is ending. -ESRCH: it is gone, or is not ending. */
+int process_read_end(pid_t pid, struct process_end *ret_end);
 
 /* Is this thread of that process? */
 bool process_has(pid_t pid, pid_t tid);

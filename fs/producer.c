@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -31,14 +30,14 @@ _Static_assert(sizeof(struct pidfd_exit_info) == 64, "PIDFD_INFO_SIZE_VER0");
 
 struct producer {
 	struct producer_table *table;
-	struct process process; /* fixed, but for comm, which is under the lock */
+	pid_t pid;
 	int pidfd;
 	uint64_t id; /* never used again; the data of its events */
 
-	/* Of /proc/PID/stat, or -1; opened when it is first read, closed at the end. */
-	_Atomic int stat_fd;
+	int memory_fd; /* see process_open_memory() */
 
 	/* All below: under the table's lock. */
+	char comm[PROCESS_COMM_MAX];
 	unsigned int refs;
 	bool watched; /* in the epoll set */
 	int64_t idle_since_ns;
@@ -67,30 +66,24 @@ int producer_table_new(int epoll_fd, struct producer_table **ret_table)
 
 /* ---- life; the lock is held ---- */
 
-static struct producer *next_pid(struct hlink *l, pid_t pid)
+static bool has_ended(const struct producer *pr)
 {
-	for (; l; l = htab_next(l)) {
+	struct pollfd pfd = {.fd = pr->pidfd, .events = POLLIN};
+
+	return poll(&pfd, 1, 0) == 1;
+}
+
+/* The number of one that has ended may be another's by now. */
+static struct producer *find_alive(struct producer_table *t, pid_t pid)
+{
+	for (struct hlink *l = htab_first(&t->by_pid, hash_u64((uint64_t)pid)); l;
+	     l = htab_next(l)) {
 		struct producer *pr = CONTAINER_OF(l, struct producer, by_pid);
 
-		if (pr->process.pid == pid)
+		if (pr->pid == pid && !has_ended(pr))
 			return pr;
 	}
 	return NULL;
-}
-
-static struct producer *first_pid(struct producer_table *t, pid_t pid)
-{
-	return next_pid(htab_first(&t->by_pid, hash_u64((uint64_t)pid)), pid);
-}
-
-static struct producer *find_process(struct producer_table *t,
-				     const struct process *process)
-{
-	struct producer *pr = first_pid(t, process->pid);
-
-	while (pr && pr->process.start != process->start)
-		pr = next_pid(htab_next(&pr->by_pid), process->pid);
-	return pr;
 }
 
 static struct producer *find_id(struct producer_table *t, uint64_t id)
@@ -106,7 +99,7 @@ static struct producer *find_id(struct producer_table *t, uint64_t id)
 
 static int add(struct producer_table *t, struct producer *pr)
 {
-	if (htab_add(&t->by_pid, &pr->by_pid, hash_u64((uint64_t)pr->process.pid)))
+	if (htab_add(&t->by_pid, &pr->by_pid, hash_u64((uint64_t)pr->pid)))
 		return -ENOMEM;
 	if (htab_add(&t->by_id, &pr->by_id, hash_u64(pr->id))) {
 		htab_remove(&t->by_pid, &pr->by_pid);
@@ -115,27 +108,40 @@ static int add(struct producer_table *t, struct producer *pr)
 	return 0;
 }
 
-static int make(struct producer_table *t, const struct process *process,
-		struct producer **ret_producer)
+static void close_descriptors(struct producer *pr)
+{
+	if (pr->pidfd >= 0)
+		close(pr->pidfd);
+	if (pr->memory_fd >= 0)
+		close(pr->memory_fd);
+}
+
+static int open_descriptors(struct producer *pr)
+{
+	pr->memory_fd = -1;
+	pr->pidfd = (int)syscall(SYS_pidfd_open, pr->pid, 0);
+	if (pr->pidfd < 0)
+		return -errno;
+	pr->memory_fd = process_open_memory(pr->pid);
+	return pr->memory_fd < 0 ? pr->memory_fd : 0;
+}
+
+static int make(struct producer_table *t, pid_t pid, struct producer **ret_producer)
 {
 	struct producer *pr = calloc(1, sizeof(*pr));
-	int r = 0;
+	int r;
 
 	if (!pr)
 		return -ENOMEM;
 	pr->table = t;
-	pr->process = *process;
+	pr->pid = pid;
 	pr->refs = 1;
-	pr->stat_fd = -1;
 	pr->id = t->next_id++;
-	pr->pidfd = (int)syscall(SYS_pidfd_open, process->pid, 0);
-	if (pr->pidfd < 0)
-		r = -errno;
+	r = open_descriptors(pr);
 	if (!r)
 		r = add(t, pr);
 	if (r) {
-		if (pr->pidfd >= 0)
-			close(pr->pidfd);
+		close_descriptors(pr);
 		free(pr);
 		return r;
 	}
@@ -155,78 +161,26 @@ static void destroy(struct producer *pr)
 	unwatch(pr);
 	htab_remove(&pr->table->by_pid, &pr->by_pid);
 	htab_remove(&pr->table->by_id, &pr->by_id);
-	close(pr->pidfd);
-	if (pr->stat_fd >= 0)
-		close(pr->stat_fd);
+	close_descriptors(pr);
 	free(pr);
-}
-
-/* ---- what it is now; without the lock ---- */
-
-/* Of the first that opens it; the others' are closed. */
-static int stat_fd(struct producer *pr)
-{
-	int fd = atomic_load(&pr->stat_fd), none = -1;
-
-	if (fd >= 0)
-		return fd;
-	fd = process_open(pr->process.pid);
-	if (fd >= 0 && !atomic_compare_exchange_strong(&pr->stat_fd, &none, fd)) {
-		close(fd);
-		fd = none;
-	}
-	return fd;
-}
-
-/* -ESRCH: it is gone, and its number may be another's. */
-static int read_now(struct producer *pr, struct process *ret_now)
-{
-	int fd = stat_fd(pr);
-	int r = fd < 0 ? -ESRCH : process_read_open(fd, pr->process.pid, ret_now);
-
-	return !r && ret_now->start != pr->process.start ? -ESRCH : r;
 }
 
 /* ---- references ---- */
 
-int producer_find(struct producer_table *t, pid_t pid, struct producer **ret_producer,
-		  struct process *ret_process)
-{
-	struct producer *pr;
-
-	pthread_mutex_lock(&t->lock);
-	pr = first_pid(t, pid);
-	if (pr)
-		pr->refs++;
-	pthread_mutex_unlock(&t->lock);
-	if (!pr)
-		return -ESRCH;
-	if (read_now(pr, ret_process)) {
-		producer_unref(pr);
-		return -ESRCH;
-	}
-	pthread_mutex_lock(&t->lock);
-	strcpy(pr->process.comm, ret_process->comm); /* it may have called exec(2) */
-	pthread_mutex_unlock(&t->lock);
-	*ret_producer = pr;
-	return 0;
-}
-
-int producer_get(struct producer_table *t, const struct process *process,
-		 struct producer **ret_producer)
+int producer_get(struct producer_table *t, pid_t pid, struct producer **ret_producer)
 {
 	struct producer *pr;
 	int r = 0;
 
 	pthread_mutex_lock(&t->lock);
-	pr = find_process(t, process);
-	if (pr) {
+	pr = find_alive(t, pid);
+	if (pr)
 		pr->refs++;
-		/* It may have called exec(2) since. */
-		strcpy(pr->process.comm, process->comm);
-	} else {
-		r = make(t, process, &pr);
-	}
+	else
+		r = make(t, pid, &pr);
+	/* What is not watched yet is new, or has perhaps called exec(2) since. */
+	if (!r && !pr->watched)
+		process_comm(pid, pr->comm, sizeof(pr->comm));
 	pthread_mutex_unlock(&t->lock);
 	if (!r)
 		*ret_producer = pr;
@@ -260,7 +214,7 @@ void producer_unref(struct producer *pr)
 
 pid_t producer_pid(const struct producer *pr)
 {
-	return pr->process.pid;
+	return pr->pid;
 }
 
 /* ---- its end ---- */
@@ -275,25 +229,27 @@ static bool exit_info(const struct producer *pr, int *ret_status)
 	return true;
 }
 
-/* It has ended: the zombie tells, the pidfd when there is none any more. */
+/* It is ending or has ended: it tells itself, or the pidfd when it was reaped. */
 static int status_of(struct producer *pr)
 {
-	struct process now;
+	struct process_end end;
 	int status = 0;
 
 	if (exit_info(pr, &status))
 		return status;
-	if (read_now(pr, &now) == 0 && !now.status_unsure)
-		return now.status;
-	exit_info(pr, &status); /* it was reaped between the two */
-	return status;
+	if (process_read_end(pr->pid, &end) || end.unsure) {
+		exit_info(pr, &status); /* it was reaped between the two */
+		return status;
+	}
+	pthread_mutex_lock(&pr->table->lock);
+	strcpy(pr->comm, end.comm);
+	pthread_mutex_unlock(&pr->table->lock);
+	return end.status;
 }
 
 bool producer_ended(struct producer *pr, int *ret_status)
 {
-	struct pollfd pfd = {.fd = pr->pidfd, .events = POLLIN};
-
-	if (poll(&pfd, 1, 0) != 1)
+	if (!has_ended(pr))
 		return false;
 	*ret_status = status_of(pr);
 	return true;
@@ -301,14 +257,16 @@ bool producer_ended(struct producer *pr, int *ret_status)
 
 bool producer_ending(struct producer *pr, int *ret_status)
 {
-	struct process now;
-
-	if (producer_ended(pr, ret_status))
-		return true;
-	if (read_now(pr, &now) || !now.exiting || now.status_unsure)
-		return producer_ended(pr, ret_status);
-	*ret_status = now.status;
+	if (!process_is_ending(pr->memory_fd) && !has_ended(pr))
+		return false;
+	*ret_status = status_of(pr);
 	return true;
+}
+
+bool producer_read_end(struct producer *pr, struct process_end *ret_end)
+{
+	return process_is_ending(pr->memory_fd) &&
+	       process_read_end(pr->pid, ret_end) == 0;
 }
 
 void producer_say_end(struct producer *pr, int status, char *ret_text, size_t size)
@@ -316,9 +274,9 @@ void producer_say_end(struct producer *pr, int status, char *ret_text, size_t si
 	char comm[PROCESS_COMM_MAX];
 
 	pthread_mutex_lock(&pr->table->lock);
-	strcpy(comm, pr->process.comm);
+	strcpy(comm, pr->comm);
 	pthread_mutex_unlock(&pr->table->lock);
-	process_say_end(comm, pr->process.pid, status, ret_text, size);
+	process_say_end(comm, pr->pid, status, ret_text, size);
 }
 
 /* ---- the epoll set ---- */

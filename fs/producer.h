@@ -26,18 +26,13 @@ int producer_table_new(int epoll_fd, struct producer_table **ret_table);
 /* All references must have been given back. NULL is fine. */
 void producer_table_free(struct producer_table *t);
 
-/* The object of a process that is alive now. -ESRCH: it is not; -EMFILE, -ENOMEM. */
-int producer_get(struct producer_table *t, const struct process *process,
-		 struct producer **ret_producer);
+/*
+ * The object of a process that waits for us, so that it is there. -EMFILE, -ENOMEM,
+ * -ESRCH.
+ */
+int producer_get(struct producer_table *t, pid_t pid, struct producer **ret_producer);
 struct producer *producer_ref(struct producer *pr);
 void producer_unref(struct producer *pr); /* NULL is fine */
-
-/*
- * The object of that number, if there is one, and what its process is now; one system
- * call. -ESRCH: there is none, or that process is gone.
- */
-int producer_find(struct producer_table *t, pid_t pid, struct producer **ret_producer,
-		  struct process *ret_process);
 
 pid_t producer_pid(const struct producer *pr);
 
@@ -48,6 +43,8 @@ pid_t producer_pid(const struct producer *pr);
 bool producer_ended(struct producer *pr, int *ret_status);
 /* The same, and a process that is about to end has ended. Some calls more. */
 bool producer_ending(struct producer *pr, int *ret_status);
+/* It waits for us: is it in exit(2), and how does it end? One call while it is not. */
+bool producer_read_end(struct producer *pr, struct process_end *ret_end);
 /* Why a value was not stored, for people. */
 void producer_say_end(struct producer *pr, int status, char *ret_text, size_t size);
 

@@ -45,12 +45,14 @@ static int seal(struct store_staged *sg, struct buf *ret_sums)
 
 static void set_place(struct store_staged *sg, uint64_t branch, struct slice name)
 {
+	bool completed = sg->completed_ns;
+	int64_t end_ns = completed ? sg->completed_mono_ns : time_monotonic_ns();
+
 	sg->row.parent_branch = branch;
 	sg->row.name = name;
-	sg->row.core.created_ns = time_now_ns();
+	sg->row.core.created_ns = completed ? sg->completed_ns : time_now_ns();
 	if (!sg->cost_given)
-		sg->row.cost_s =
-		    (double)(time_monotonic_ns() - sg->begun_ns) / (double)NSEC_PER_SEC;
+		sg->row.cost_s = (double)(end_ns - sg->begun_ns) / (double)NSEC_PER_SEC;
 }
 
 static void put_content(struct store_staged *sg, struct batch *b, const struct buf *sums)
@@ -267,6 +269,14 @@ static int publish_content(struct store_staged *sg, uint64_t branch, struct slic
 	if (unsynced)
 		gc_unsynced(sg->st, sg->ino, sg->row.core.size_bytes);
 	return 0;
+}
+
+void store_staged_complete(struct store_staged *sg)
+{
+	CLEANUP_UNLOCK pthread_mutex_t *held = mutex_hold(&sg->lock);
+
+	sg->completed_ns = time_now_ns();
+	sg->completed_mono_ns = time_monotonic_ns();
 }
 
 int store_publish(struct store_staged *sg, uint64_t branch, const char *name,

@@ -329,6 +329,12 @@ int store_staged_sync(struct store_staged *sg);
 int store_staged_flush(struct store_staged *sg, uint64_t branch, const char *name);
 
 /*
+ * It is complete now, and is published later: what is counted from the publish, its
+ * ttl and its cost, is counted from here.
+ */
+void store_staged_complete(struct store_staged *sg);
+
+/*
  * Make it the current generation of (branch, name), atomically. The previous
  * one loses its name (*ret_replaced_ino, or 0; may be NULL). Where a base was
  * given and nothing changed, nothing is published; where only attributes did

@@ -86,6 +86,12 @@ t = threading.Thread(target=ctypes.string_at, args=(0,)); t.start(); t.join()" >
 	fails_row errexit 'exit status 1 of sh' 'sh -ec "echo half; env false; echo more" >$K'
 	fails_row exec_after_open 'exit status 5 of sh' \
 		'(exec >$K; echo one; exec sh -c "echo two; exit 5")'
+	# It is closed by execve(2), in which /proc has little to say.
+	fails_row closed_by_exec 'exit status 1 of false' \
+		'python3 -c "
+import os
+fd = os.open(os.environ[\"K\"], os.O_CREAT | os.O_WRONLY); os.write(fd, b\"half\")
+os.execvp(\"false\", [\"false\"])"' 'needs python3'
 	fails_row end_of_pipeline 'exit status 5 of sh' 'echo half | sh -c "cat; exit 5" >$K'
 	fails_row through_forks 'exit status 7 of sh' \
 		'sh -c "sh -c \"sh -c \\\"echo half; exit 7\\\"; exit 0\"; exit 0" >$K'
@@ -239,6 +245,16 @@ rows_of_successes() {
 	stores_row no_output '' 'env true >$K'
 	stores_row subshell $'x\n' '(echo x; exit 0) >$K'
 	stores_row exec_after_open $'one\ntwo\n' '(exec >$K; echo one; exec sh -c "echo two")'
+	stores_row closed_by_exec 'x' \
+		'python3 -c "
+import os
+fd = os.open(os.environ[\"K\"], os.O_CREAT | os.O_WRONLY | os.O_TRUNC); os.write(fd, b\"x\")
+os.execvp(\"true\", [\"true\"])"' 'needs python3'
+	stores_row left_to_a_child 'x' \
+		'python3 -c "
+import os, subprocess
+fd = os.open(os.environ[\"K\"], os.O_CREAT | os.O_WRONLY | os.O_TRUNC); os.write(fd, b\"x\")
+subprocess.run([\"true\"], close_fds=False)"' 'needs python3'
 	stores_row end_of_pipeline $'x\n' 'echo x | sh -c "cat; exit 0" >$K'
 	stores_row through_forks $'x\n' 'sh -c "sh -c \"sh -c \\\"echo x\\\"; true\"; true" >$K'
 	stores_row child_ends_later $'late\n' \

@@ -77,25 +77,26 @@ static void child_await(struct child *c)
 
 /* ---- processes ---- */
 
-static void test_process_is_read(void **state)
+static void test_process_tells_its_end(void **state)
 {
-	struct process self, child;
 	struct child c = child_new();
+	struct process_end end;
+	int fd = process_open_memory(c.pid);
 
-	assert_ok(process_read(getpid(), &self));
-	assert_int_equal(self.ppid, getppid());
-	assert_false(self.exiting);
-	assert_ok(process_read(c.pid, &child));
-	assert_int_equal(child.ppid, getpid());
-	assert_true(child.start >= self.start);
+	assert_true(fd >= 0);
+	assert_false(process_is_ending(fd));
+	assert_int_equal(process_read_end(c.pid, &end), -ESRCH); /* not yet */
 	child_exit(&c, 3);
 	child_await(&c);
-	assert_ok(process_read(c.pid, &child));
-	assert_true(child.exiting);
-	assert_int_equal(WEXITSTATUS(child.status), 3);
+	assert_true(process_is_ending(fd));
+	assert_ok(process_read_end(c.pid, &end));
+	assert_int_equal(WEXITSTATUS(end.status), 3);
+	assert_true(*end.comm);
 	child_wait(&c);
-	assert_int_equal(process_read(c.pid, &child), -ESRCH);
-	assert_int_equal(process_read(0, &child), -ESRCH);
+	assert_true(process_is_ending(fd));
+	assert_int_equal(process_read_end(c.pid, &end), -ESRCH);
+	assert_int_equal(process_open_memory(c.pid), -ENOENT);
+	close(fd);
 }
 
 static void *tell_tid(void *arg)
@@ -153,14 +154,11 @@ static void test_producer_ends(void **state)
 	struct producer *pr, *again;
 	struct epoll_event ev;
 	struct child c = child_new();
-	struct process process;
 	int ep = epoll_create1(EPOLL_CLOEXEC), status = -1;
 
 	assert_ok(producer_table_new(ep, &t));
-	assert_ok(process_read(c.pid, &process));
-	assert_int_equal(producer_find(t, c.pid, &pr, &process), -ESRCH);
-	assert_ok(producer_get(t, &process, &pr));
-	assert_ok(producer_find(t, c.pid, &again, &process));
+	assert_ok(producer_get(t, c.pid, &pr));
+	assert_ok(producer_get(t, c.pid, &again));
 	assert_ptr_equal(again, pr); /* one object for all its values */
 	producer_unref(again);
 	assert_false(producer_ended(pr, &status));
@@ -177,30 +175,12 @@ static void test_producer_ends(void **state)
 	assert_int_equal(epoll_wait(ep, &ev, 1, 0), 0); /* said once */
 	child_wait(&c);
 	assert_true(producer_ended(pr, &status));
+	/* Its number may be another's by now. */
+	assert_int_equal(producer_get(t, c.pid, &again), -ESRCH);
 	producer_unref(pr);
-	assert_int_equal(producer_find(t, c.pid, &pr, &process), -ESRCH);
-	producer_table_free(t);
-	close(ep);
-}
-
-/* It does not matter that the number is another's by now. */
-static void test_producer_is_one_process(void **state)
-{
-	struct producer_table *t;
-	struct producer *pr, *other;
-	struct process process;
-
-	assert_ok(producer_table_new(-1, &t));
-	assert_ok(process_read(getpid(), &process));
-	process.start++;
-	assert_ok(producer_get(t, &process, &pr));
-	process.start--;
-	assert_ok(producer_get(t, &process, &other));
-	assert_ptr_not_equal(pr, other);
-	producer_unref(pr);
-	producer_unref(other);
 	assert_false(producer_reap(t));
 	producer_table_free(t);
+	close(ep);
 }
 
 /* ---- failures ---- */
@@ -602,12 +582,11 @@ static void test_owner_is_fenced_while_it_lingers(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_process_is_read),
+	    cmocka_unit_test(test_process_tells_its_end),
 	    cmocka_unit_test(test_process_of_a_thread),
 	    cmocka_unit_test(test_process_descends),
 	    cmocka_unit_test(test_process_says_its_end),
 	    cmocka_unit_test(test_producer_ends),
-	    cmocka_unit_test(test_producer_is_one_process),
 	    cmocka_unit_test(test_failures_keep_the_newest),
 	    in_world(test_closer_fails_after_close),
 	    in_world(test_closer_ends_well),
