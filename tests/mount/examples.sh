@@ -120,6 +120,55 @@ test_cached_cc_at_once() {
 	compile hit -O2
 }
 
+# One of eight computes; when that one is killed, one of the other seven does.
+test_single_flight() {
+	local shell
+	needs_mount
+	for shell in sh 'bash --posix'; do
+		# shellcheck disable=SC2086
+		timeout 100 $shell "$MEMOFS_SOURCE/examples/single-flight.sh" "$PWD" >"$T/flight" 2>"$T/flight.err" ||
+			fail "single-flight.sh said: $(cat "$T/flight" "$T/flight.err")"
+		is "$(grep -c ' computes$' "$T/flight.err")" 3 'how many computed'
+		is "$(awk '/^==/ { part++ } /the answer is 42/ { print part, $1 }' "$T/flight")" $'1 8\n2 7'
+		is "$(grep -c 'the answer' "$T/flight")" 2 'different results'
+		is "$(grep -c ' of 8 failed$' "$T/flight")" 1 'how many were killed'
+		is "$(names .)" '' 'left behind'
+	done
+}
+
+test_single_flight_alone() {
+	needs_mount
+	timeout 100 sh "$MEMOFS_SOURCE/examples/single-flight.sh" "$PWD" 1 >"$T/flight" 2>&1 ||
+		fail "single-flight.sh said: $(cat "$T/flight")"
+	is "$(grep -c ' 1 the answer is 42' "$T/flight")" 1 'only the first is not killed'
+	fails 'usage: ' sh "$MEMOFS_SOURCE/examples/single-flight.sh" "$T"
+}
+
+container_view() { # [COMMAND...]: as whoever COMMAND makes us
+	"$@" timeout 100 sh "$T/container-view.sh" "$PWD" >"$T/view" 2>&1 ||
+		fail "container-view.sh said: $(cat "$T/view")"
+	is "$(grep -c '^hit: ' "$T/view")" 3 hits
+	is "$(grep -c '^miss: ' "$T/view")" 2 misses
+	is "$(grep -c '^refused: ' "$T/view")" 5 'what was refused'
+	is "$(names .)" '' 'left behind'
+}
+
+test_container_view() {
+	needs_mount
+	needs unshare
+	needs setfattr
+	unshare --user --map-root-user --pid --fork --mount mount -t tmpfs tmpfs /tmp 2>/dev/null ||
+		skip 'no user namespaces here'
+	cp "$MEMOFS_SOURCE/examples/container-view.sh" "$T"
+	chmod 777 .
+	container_view
+	[ "$(id -u)" -eq 0 ] || return 0
+	needs setpriv
+	local nobody=(setpriv --reuid 65534 --regid 65534 --clear-groups)
+	"${nobody[@]}" unshare --user true 2>/dev/null || skip 'users may not make namespaces'
+	container_view "${nobody[@]}"
+}
+
 # The first command of the README, with the programs under test.
 test_quickstart() {
 	needs_mount
