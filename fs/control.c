@@ -13,6 +13,7 @@
 #include "fs/pending.h"
 #include "fs/reply.h"
 #include "fs/reservation.h"
+#include "fs/waiters.h"
 #include "store/util/log.h"
 #include "store/util/text.h"
 
@@ -43,6 +44,7 @@ static int write_status(struct fs *fs, struct buf *out)
 			  "disk_avail_bytes: %" PRIu64 "\n"
 			  "open_handles: %" PRIu64 "\n"
 			  "pending_writes: %" PRIu64 "\n"
+			  "waiting_opens: %" PRIu64 "\n"
 			  "virtual_nodes: %" PRIu64 "\n"
 			  "requests: %" PRIu64 "\n",
 			  MEMOFS_VERSION, (int)getpid(), fs->store_path, fs->mountpoint,
@@ -50,7 +52,7 @@ static int write_status(struct fs *fs, struct buf *out)
 			  s.entries, s.dirs, s.bytes, s.memory_bytes, s.staged_bytes,
 			  s.db_disk_bytes, s.disk_total_bytes, s.disk_avail_bytes,
 			  handle_count(fs->handles), pending_count(fs->pending),
-			  vnode_count(fs->vnodes), atomic_load(&fs->requests));
+			  waiters_count(fs->waiters), vnode_count(fs->vnodes), atomic_load(&fs->requests));
 }
 
 static int write_version(struct fs *fs, struct buf *out)

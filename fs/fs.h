@@ -26,6 +26,7 @@ struct retry_table;
 struct kcache;
 struct recent;
 struct handle_list;
+struct waiters;
 
 struct fs {
 	struct fuse_session *se;
@@ -36,6 +37,7 @@ struct fs {
 	struct kcache *kcache;	       /* what the kernel was told it may keep */
 	struct handle_list *handles;   /* all that is open */
 	struct recent *recent;	       /* attributes given out lately */
+	struct waiters *waiters;       /* opens of what is being computed */
 	_Atomic uint64_t requests;     /* for /.memofs/status */
 	bool read_only;
 

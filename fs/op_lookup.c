@@ -105,6 +105,11 @@ static void leave_pinned(struct lookup *l, struct retry *note, uint64_t nodeid)
 	retry_put(l->fs->retries, &l->key, note);
 }
 
+static uint64_t place_of(const struct lookup *l)
+{
+	return view_retry_place(&l->dir.view, l->branch, l->name);
+}
+
 /* The name is published as `attr`; give the thread's note its due. */
 static int answer_note(struct lookup *l, struct retry *note, struct store_attr *attr,
 		       bool *ret_answered, struct fuse_entry_param *ret_e)
@@ -120,18 +125,38 @@ static int answer_note(struct lookup *l, struct retry *note, struct store_attr *
 		return pin(l, note, attr);
 	if (dirref_may_change(&l->dir)) /* of another's open, or by another path */
 		return 0;
+	if (note->kind == RETRY_CREATE && note->place != place_of(l))
+		return 0;
 	*ret_answered = true;
 	return begin_overwrite(l, note, attr, ret_e);
 }
 
+/*
+ * Has the thread come back to create this name? The kernel may ask twice, once about
+ * what it knew and once anew, before it does.
+ */
+static bool is_creator(struct lookup *l, struct retry *note)
+{
+	if (!note || note->kind == RETRY_READ)
+		return false;
+	if (note->kind == RETRY_CREATE && note->place != place_of(l))
+		return false;
+	if (!note->looked_up) {
+		note->looked_up = true;
+		note->kind = RETRY_CREATE;
+		note->place = place_of(l);
+		retry_put(l->fs->retries, &l->key, note);
+	}
+	return true;
+}
+
 /* The name is missing. -EAGAIN: not any more. */
-static int answer_miss(struct lookup *l, const struct retry *note, bool busy,
+static int answer_miss(struct lookup *l, struct retry *note, bool busy,
 		       struct fuse_entry_param *ret_e)
 {
-	bool writer = note && note->kind == RETRY_WRITE; /* it is to create */
 	int r = -ENOENT;
 
-	if ((l->dir.view.set & VIEW_WAIT) && !writer)
+	if ((l->dir.view.set & VIEW_WAIT) && !is_creator(l, note))
 		r = wait_lookup(l->fs, &l->dir, l->branch, l->name, ret_e);
 	if (r != -ENOENT)
 		return r;
@@ -173,8 +198,7 @@ static int lookup(struct lookup *l, struct fuse_entry_param *ret_e)
 	bool noted;
 	int r;
 
-	l->key = (struct retry_key){l->ctx->pid, l->ctx->uid,
-				    view_retry_place(&l->dir.view, l->branch, l->name)};
+	l->key = (struct retry_key){l->ctx->pid, l->ctx->uid, place_of(l)};
 	noted = retry_take(l->fs->retries, &l->key, &note);
 	pending_wait(l->fs->pending, l->branch, l->name, l->ctx->pid);
 	/* A writer that comes back gets a value that nobody else can close before

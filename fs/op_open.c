@@ -85,6 +85,16 @@ static int open_pending(struct fs *fs, struct pending *p, bool writer, bool trun
 	return 0;
 }
 
+/* A writer that was sent round has come back. */
+static void forget_note(struct fs *fs, const struct fuse_ctx *ctx,
+			const struct dirref *dir, uint64_t branch, const char *name)
+{
+	struct retry_key key = {ctx->pid, ctx->uid,
+				view_retry_place(&dir->view, branch, name)};
+
+	retry_drop(fs->retries, &key);
+}
+
 void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
 	       struct fuse_file_info *fi)
 {
@@ -108,6 +118,8 @@ void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
 
 	if (!r && (dir.view.set & VIEW_OWNER))
 		args.owner = dir.view.owner;
+	if (!r)
+		forget_note(fs, ctx, &dir, args.branch, name);
 	if (!r)
 		pending_wait(fs->pending, args.branch, name, ctx->pid);
 	if (!r)

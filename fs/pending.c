@@ -468,6 +468,27 @@ bool pending_busy(struct pending_table *t, uint64_t branch, const char *name)
 	return busy;
 }
 
+int pending_attr(struct pending_table *t, uint64_t branch, const char *name,
+		 struct store_attr *ret_attr)
+{
+	struct pending *newest = NULL;
+
+	if (!atomic_load(&t->count))
+		return -ENOENT;
+	pthread_mutex_lock(&t->lock);
+	for (struct pending *p = pending_first_named(t, branch, name); p;
+	     p = pending_next_named(p))
+		if (!newest || p->ino > newest->ino)
+			newest = p;
+	pending_ref(newest);
+	pthread_mutex_unlock(&t->lock);
+	if (!newest)
+		return -ENOENT;
+	store_staged_attr(newest->sg, ret_attr);
+	pending_unref(newest);
+	return 0;
+}
+
 bool pending_branch_busy(struct pending_table *t, uint64_t branch)
 {
 	bool busy;

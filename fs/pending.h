@@ -122,6 +122,9 @@ bool pending_is_open(struct pending *p);
 /* Is anyone writing this name, or anything in this branch? */
 bool pending_busy(struct pending_table *t, uint64_t branch, const char *name);
 bool pending_branch_busy(struct pending_table *t, uint64_t branch);
+/* The attributes so far of what was begun last under this name. -ENOENT. */
+int pending_attr(struct pending_table *t, uint64_t branch, const char *name,
+		 struct store_attr *ret_attr);
 /* How many there are. */
 uint64_t pending_count(const struct pending_table *t);
 

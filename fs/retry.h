@@ -25,7 +25,8 @@
 
 struct retry_table;
 
-enum retry_kind { RETRY_READ, RETRY_WRITE };
+/* RETRY_CREATE: the open found a name that is being computed (fs/waiters.h). */
+enum retry_kind { RETRY_READ, RETRY_WRITE, RETRY_CREATE };
 
 /* Whose note it is. */
 struct retry_key {
@@ -41,7 +42,8 @@ uint64_t retry_place_ino(uint64_t ino);
 struct retry {
 	enum retry_kind kind;
 	uint64_t ino;	       /* the node that was stale, or that was pinned */
-	bool truncate;	       /* RETRY_WRITE: O_TRUNC */
+	bool truncate;	       /* RETRY_WRITE, RETRY_CREATE: O_TRUNC */
+	uint64_t place;	       /* RETRY_CREATE: the name, as in struct retry_key */
 	bool looked_up;	       /* the kernel has asked for the name since */
 	struct store_gen *gen; /* RETRY_READ: pinned by the LOOKUP */
 };

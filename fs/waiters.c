@@ -51,10 +51,9 @@ struct parked {
 static void look_at_name(struct fs *fs, uint64_t branch, const char *name,
 			 struct name_state *ret_state)
 {
-	*ret_state = (struct name_state){
-	    .leased = store_lease_get(fs->store, branch, name, &ret_state->lease) == 0,
-	    .being_written = pending_busy(fs->pending, branch, name),
-	};
+	ret_state->leased =
+	    store_lease_get(fs->store, branch, name, &ret_state->lease) == 0;
+	ret_state->being_written = pending_busy(fs->pending, branch, name);
 	ret_state->published =
 	    store_lookup(fs->store, branch, name, &ret_state->attr) == 0;
 }
@@ -84,46 +83,41 @@ static ino_t st_ino_of(const struct vnode *v)
 	return VNODE_BIT | hash_bytes(v->name, strlen(v->name), v->dir_ino);
 }
 
-static void stat_empty(const struct vnode *v, const struct store_attr *dir,
-		       int64_t since_ns, struct stat *ret_st)
+/*
+ * Its owner and mode are those of what is to come, as far as they are known, since
+ * cp takes them from here: those which the value has so far; before there is one,
+ * who may write the directory may write it, and all may read.
+ */
+static void stat_empty(struct fs *fs, const struct vnode *v, uint64_t branch,
+		       struct stat *ret_st)
 {
-	struct store_attr attr = {
-	    .ino = st_ino_of(v),
-	    .mode = S_IFREG | 0777, /* see the header */
-	    .uid = dir->uid,
-	    .gid = dir->gid,
-	    .atime_ns = since_ns,
-	    .mtime_ns = since_ns,
-	    .ctime_ns = since_ns,
-	};
-
-	attr_to_stat(&attr, ret_st);
-}
-
-/* Of one that is not bound. */
-static void wait_stat(struct fs *fs, const struct vnode *v, struct stat *ret_st)
-{
-	struct dirref dir = {.ino = v->dir_ino, .view = v->view};
-	struct store_attr attr = {.uid = 0};
+	struct store_attr attr = {.mtime_ns = fs->started_ns};
 	struct store_lease lease;
-	int64_t since_ns = fs->started_ns;
-	uint64_t branch;
 
-	if (dirref_branch(fs, &dir, false, &branch) == 0 &&
-	    store_lease_get(fs->store, branch, v->name, &lease) == 0)
-		since_ns = lease.since_ns;
-	store_getattr(fs->store, v->dir_ino, &attr);
-	stat_empty(v, &attr, since_ns, ret_st);
+	if (pending_attr(fs->pending, branch, v->name, &attr)) {
+		store_getattr(fs->store, v->dir_ino, &attr);
+		attr.mode = S_IFREG | 0444 | (attr.mode & 0222);
+		if (store_lease_get(fs->store, branch, v->name, &lease) == 0)
+			attr.mtime_ns = lease.since_ns;
+		attr.atime_ns = attr.ctime_ns = attr.mtime_ns;
+	}
+	attr.ino = st_ino_of(v);
+	attr.size_bytes = attr.disk_bytes = 0;
+	attr_to_stat(&attr, ret_st);
 }
 
 int wait_getattr(struct fs *fs, const struct vnode *v, struct stat *ret_st)
 {
+	struct dirref dir = {.ino = v->dir_ino, .view = v->view};
 	struct store_attr attr;
+	uint64_t branch;
 	int r;
 
 	if (!v->ino) {
-		wait_stat(fs, v, ret_st);
-		return 0;
+		r = dirref_branch(fs, &dir, false, &branch);
+		if (!r)
+			stat_empty(fs, v, branch, ret_st);
+		return r;
 	}
 	r = store_getattr(fs->store, v->ino, &attr);
 	if (r == -ENOENT)
@@ -136,8 +130,8 @@ int wait_getattr(struct fs *fs, const struct vnode *v, struct stat *ret_st)
 }
 
 /* It is never cached: not the name, which means something else any moment. */
-static int make_node(struct fs *fs, const struct dirref *dir, const char *name,
-		     struct fuse_entry_param *ret_e)
+static int make_node(struct fs *fs, const struct dirref *dir, uint64_t branch,
+		     const char *name, struct fuse_entry_param *ret_e)
 {
 	struct vnode v = {
 	    .parent_id = dir->nodeid,
@@ -152,7 +146,7 @@ static int make_node(struct fs *fs, const struct dirref *dir, const char *name,
 	if (r)
 		return r;
 	*ret_e = (struct fuse_entry_param){.ino = v.id};
-	wait_stat(fs, &v, &ret_e->attr);
+	stat_empty(fs, &v, branch, &ret_e->attr);
 	return 0;
 }
 
@@ -166,7 +160,7 @@ int wait_lookup(struct fs *fs, const struct dirref *dir, uint64_t branch,
 		return -EAGAIN;
 	if (!is_computed(&state, &dir->view))
 		return -ENOENT;
-	return make_node(fs, dir, name, ret_e);
+	return make_node(fs, dir, branch, name, ret_e);
 }
 
 /* ---- answering; by the thread ---- */
@@ -200,44 +194,46 @@ static bool may_read(const struct fuse_ctx *ctx, const struct store_attr *attr)
  * The kernel is to walk again, and to check by itself whether the caller may read,
  * write or execute what it finds. (cp then says that the file was replaced.)
  */
-static int send_round(fuse_req_t req, uint64_t branch, const char *name,
-		      enum retry_kind kind)
+static int send_round(fuse_req_t req, const struct vnode *v, uint64_t branch,
+		      const struct retry *note)
 {
 	const struct fuse_ctx *ctx = fuse_req_ctx(req);
-	struct retry_key key = {ctx->pid, ctx->uid, retry_place(branch, name)};
-	struct retry note = {.kind = kind};
+	struct retry_key key = {ctx->pid, ctx->uid,
+				view_retry_place(&v->view, branch, v->name)};
 
-	retry_put(fs_of(req)->retries, &key, &note);
+	retry_put(fs_of(req)->retries, &key, note);
 	return -ESTALE;
 }
 
 /* -ENOENT, -ETIME, -EUCLEAN: it has just lost its name. */
-static int open_published(struct waiters *ws, struct parked *p, struct handle **ret_h,
-			  struct fuse_file_info *fi)
+static int open_published(struct waiters *ws, struct parked *p, const struct vnode *v,
+			  struct handle **ret_h, struct fuse_file_info *fi)
 {
+	struct retry note = {.kind = RETRY_READ};
 	const struct store_attr *attr = &ws->state.attr;
 	struct store_gen *gen;
 	int r;
 
 	if (!S_ISREG(attr->mode) || (p->flags & OPEN_FOR_EXEC) ||
 	    !may_read(fuse_req_ctx(p->req), attr))
-		return send_round(p->req, ws->branch, ws->name, RETRY_READ);
+		return send_round(p->req, v, ws->branch, &note);
 	r = store_gen_open(ws->fs->store, attr->ino, &gen);
 	if (r)
 		return r;
 	if (vnode_bind(ws->fs->vnodes, p->nodeid, attr->ino)) {
 		store_gen_close(gen); /* the node is another generation already */
-		return send_round(p->req, ws->branch, ws->name, RETRY_READ);
+		return send_round(p->req, v, ws->branch, &note);
 	}
 	fi->keep_cache = 1; /* a generation never changes */
 	return open_found(ws->fs, gen, ret_h, fi);
 }
 
-static enum wait_verdict answer_hit(struct waiters *ws, struct parked *p)
+static enum wait_verdict answer_hit(struct waiters *ws, struct parked *p,
+				    const struct vnode *v)
 {
 	struct fuse_file_info fi = {.flags = p->flags};
 	struct handle *h;
-	int r = open_published(ws, p, &h, &fi);
+	int r = open_published(ws, p, v, &h, &fi);
 
 	if (r == -ENOENT || r == -ETIME || r == -EUCLEAN)
 		return WAIT_AGAIN;
@@ -267,7 +263,7 @@ static enum wait_verdict answer(void *arg, struct waiter *w, enum wait_why why)
 	if (vnode_get(ws->fs->vnodes, p->nodeid, &v))
 		return refuse(p, -ESTALE);
 	if (is_hit(&ws->state, &v.view))
-		return answer_hit(ws, p);
+		return answer_hit(ws, p, &v);
 	if (!is_computed(&ws->state, &v.view))
 		return refuse(p, -ENOENT);
 	if (p->flags & O_NONBLOCK)
@@ -337,15 +333,17 @@ static int open_or_park(fuse_req_t req, const struct vnode *v, int flags)
 	struct fs *fs = fs_of(req);
 	struct dirref dir = {.ino = v->dir_ino, .view = v->view};
 	bool writes = (flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC);
+	struct retry note = {.kind = RETRY_CREATE, .truncate = flags & O_TRUNC};
 	uint64_t branch;
 	int r = dirref_branch(fs, &dir, false, &branch);
 
+	note.place = r ? 0 : view_retry_place(&v->view, branch, v->name);
 	if (r)
 		return r == -ENOENT ? -ESTALE : r;
 	if (writes && (fs->read_only || (v->view.set & VIEW_RO)))
 		return -EROFS;
 	if (writes) /* what the kernel finds next is nothing, and it creates */
-		return send_round(req, branch, v->name, RETRY_WRITE);
+		return send_round(req, v, branch, &note);
 	return park(req, v, branch, flags);
 }
 

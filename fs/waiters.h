@@ -12,8 +12,9 @@
  * any other file, and its st_ino is the same before and after, which cp compares.
  * Who waits for the name after that gets another node.
  *
- * The node's mode lets everybody in, because the mode of what is to come is not
- * known; who may read is decided when it is there (may_read).
+ * The node has the owner and mode that the value has so far, and the kernel lets in
+ * who may read that. Who may read what comes of it is decided when it is there
+ * (may_read).
  */
 #ifndef MEMOFS_FS_WAITERS_H
 #define MEMOFS_FS_WAITERS_H
