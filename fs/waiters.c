@@ -205,6 +205,21 @@ static int send_round(fuse_req_t req, const struct vnode *v, uint64_t branch,
 	return -ESTALE;
 }
 
+/*
+ * The node is this generation from now on. Somebody else may just be told that it is
+ * an empty file: what the kernel has asked before this notice it does not believe any
+ * more. Otherwise the answer to what the reader asks next could come second, and be
+ * the one that is not believed, and he would read nothing.
+ */
+static int become(struct fs *fs, const struct vnode *v, uint64_t ino)
+{
+	int r = vnode_bind(fs->vnodes, v->id, ino);
+
+	if (!r && !v->ino)
+		fuse_lowlevel_notify_inval_inode(fs->se, v->id, -1, 0);
+	return r;
+}
+
 /* -ENOENT, -ETIME, -EUCLEAN: it has just lost its name. */
 static int open_published(struct waiters *ws, struct parked *p, const struct vnode *v,
 			  struct handle **ret_h, struct fuse_file_info *fi)
@@ -220,7 +235,7 @@ static int open_published(struct waiters *ws, struct parked *p, const struct vno
 	r = store_gen_open(ws->fs->store, attr->ino, &gen);
 	if (r)
 		return r;
-	if (vnode_bind(ws->fs->vnodes, p->nodeid, attr->ino)) {
+	if (become(ws->fs, v, attr->ino)) {
 		store_gen_close(gen); /* the node is another generation already */
 		return send_round(p->req, v, ws->branch, &note);
 	}
