@@ -122,6 +122,31 @@ static void test_vnode_files_of_an_inode(void **state)
 	vnode_table_free(t);
 }
 
+static void test_vnode_is_bound_once(void **state)
+{
+	struct vnode want = {.parent_id = 5, .kind = VNODE_WAIT, .dir_ino = 7};
+	struct vnode_table *t;
+	struct vnode v;
+	uint64_t id, other;
+
+	strcpy(want.name, "key");
+	assert_ok(vnode_table_new(&t));
+	assert_ok(vnode_intern(t, &want, &id, NULL));
+	assert_ok(vnode_get(t, id, &v));
+	assert_int_equal(v.ino, 0);
+	assert_ok(vnode_bind(t, id, 11));
+	assert_ok(vnode_bind(t, id, 11));
+	assert_int_equal(vnode_bind(t, id, 12), -EBUSY);
+	assert_ok(vnode_get(t, id, &v));
+	assert_int_equal(v.ino, 11);
+	/* The name is waited for again, by another node. */
+	assert_ok(vnode_intern(t, &want, &other, NULL));
+	assert_true(other != id);
+	vnode_forget(t, id, 1);
+	assert_int_equal(vnode_bind(t, id, 11), -ENOENT);
+	vnode_table_free(t);
+}
+
 static void test_vnode_names_are_told_apart(void **state)
 {
 	struct vnode want = {.parent_id = 5, .kind = VNODE_RESERVATION, .dir_ino = 7};
@@ -387,6 +412,7 @@ int main(void)
 	    cmocka_unit_test(test_vnode_lives_while_it_is_looked_up),
 	    cmocka_unit_test(test_vnode_dirs_of_a_directory),
 	    cmocka_unit_test(test_vnode_files_of_an_inode),
+	    cmocka_unit_test(test_vnode_is_bound_once),
 	    cmocka_unit_test(test_vnode_names_are_told_apart),
 	    cmocka_unit_test(test_retry_is_of_one_thread),
 	    cmocka_unit_test(test_retry_of_the_invisible_is_of_a_place),
