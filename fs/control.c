@@ -52,7 +52,8 @@ static int write_status(struct fs *fs, struct buf *out)
 			  s.entries, s.dirs, s.bytes, s.memory_bytes, s.staged_bytes,
 			  s.db_disk_bytes, s.disk_total_bytes, s.disk_avail_bytes,
 			  handle_count(fs->handles), pending_count(fs->pending),
-			  waiters_count(fs->waiters), vnode_count(fs->vnodes), atomic_load(&fs->requests));
+			  waiters_count(fs->waiters), vnode_count(fs->vnodes),
+			  atomic_load(&fs->requests));
 }
 
 static int write_version(struct fs *fs, struct buf *out)

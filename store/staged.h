@@ -29,8 +29,8 @@ struct store_staged {
 	/* Borrows ttl_text and xattrs; size, layout and hash are set when sealed. */
 	struct inode_row row;
 	struct buf ttl_text, xattrs;
-	bool cost_given;	  /* else it is measured */
-	int64_t begun_ns;	  /* fixed: time_monotonic_ns() */
+	bool cost_given;  /* else it is measured */
+	int64_t begun_ns; /* fixed: time_monotonic_ns() */
 	/* store_staged_complete(), wall clock and monotonic; 0: with the publish */
 	int64_t completed_ns, completed_mono_ns;
 	int64_t inherited_ttl_ns; /* for the attributes shown */
