@@ -150,7 +150,7 @@ enum { GENERATIONS_MAX = 64 };
 
 bool process_descends(pid_t pid, pid_t ancestor)
 {
-	for (int i = 0; i < GENERATIONS_MAX && pid > 1; i++) {
+	for (int i = 0; i < GENERATIONS_MAX && pid > 0; i++) {
 		if (pid == ancestor)
 			return true;
 		pid = parent_of(pid);

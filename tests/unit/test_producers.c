@@ -129,6 +129,7 @@ static void test_process_descends(void **state)
 	assert_true(process_descends(c.pid, getpid()));
 	assert_false(process_descends(getpid(), c.pid));
 	assert_false(process_descends(1, getpid()));
+	assert_true(process_descends(1, 1)); /* the shell that a container begins with */
 	child_exit(&c, 0);
 	child_wait(&c);
 }
