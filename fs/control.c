@@ -220,7 +220,7 @@ int control_lookup(struct fs *fs, const struct vnode *parent, const char *name,
 	r = vnode_intern(fs->vnodes, &want, &e.ino, &made);
 	if (r)
 		return r;
-	if (made && want.kind == VNODE_DIR)
+	if (made && want.kind == VNODE_DIR && vnode_dir_share(fs->vnodes, want.dir_ino))
 		kcache_all_changed(fs->kcache); /* see entry_negative() */
 	want.id = e.ino;
 	if (want.kind == VNODE_DIR)

@@ -179,7 +179,7 @@ static int intern_dir(struct fs *fs, const struct dirref *parent, uint64_t dir_i
 	bool made = false;
 	int r = vnode_intern(fs->vnodes, &want, ret_id, &made);
 
-	if (made)
+	if (made && vnode_dir_share(fs->vnodes, dir_ino))
 		kcache_all_changed(fs->kcache); /* see entry_negative() */
 	return r;
 }
@@ -256,9 +256,7 @@ int entry_fill(struct fs *fs, const struct dirref *dir, const struct store_attr 
 void entry_negative(struct fs *fs, const struct dirref *dir, bool busy,
 		    struct fuse_entry_param *ret_e)
 {
-	bool shared =
-	    vnode_is(dir->nodeid) || (vnode_any_dir(fs->vnodes) &&
-				      vnode_dirs_of(fs->vnodes, dir->ino, NULL, 0) > 0);
+	bool shared = vnode_is(dir->nodeid) || vnode_dir_shared(fs->vnodes, dir->ino);
 
 	memset(ret_e, 0, sizeof(*ret_e));
 	ret_e->entry_timeout =

@@ -44,12 +44,17 @@ struct place_node {
 
 _Static_assert(sizeof(struct node) <= 72, "see above");
 
+enum { SHARED_SLOTS = 1024 };
+
 struct vnode_table {
 	pthread_mutex_t lock;
 	uint64_t next; /* all below: under lock */
 	struct htab by_id, by_what, views;
 	uint64_t dirs, files;
 	_Atomic bool any_dir, any_file; /* read without the lock */
+	/* Directories that were seen by more than one path lately, each in the slot of
+	 * its number; the last one has it. */
+	_Atomic uint64_t shared[SHARED_SLOTS];
 };
 
 int vnode_table_new(struct vnode_table **ret_table)
@@ -346,6 +351,17 @@ void vnode_forget(struct vnode_table *t, uint64_t id, uint64_t nlookup)
 bool vnode_any_dir(const struct vnode_table *t)
 {
 	return atomic_load(&t->any_dir);
+}
+
+bool vnode_dir_share(struct vnode_table *t, uint64_t dir_ino)
+{
+	return atomic_exchange(&t->shared[dir_ino % SHARED_SLOTS], dir_ino) != dir_ino;
+}
+
+bool vnode_dir_shared(struct vnode_table *t, uint64_t dir_ino)
+{
+	return atomic_load(&t->shared[dir_ino % SHARED_SLOTS]) == dir_ino ||
+	       vnode_dirs_of(t, dir_ino, NULL, 0) > 0;
 }
 
 uint64_t vnode_count(struct vnode_table *t)

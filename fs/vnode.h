@@ -72,6 +72,17 @@ void vnode_forget(struct vnode_table *t, uint64_t id, uint64_t nlookup);
  */
 int vnode_bind(struct vnode_table *t, uint64_t id, uint64_t ino);
 
+/*
+ * A directory has got a VNODE_DIR: true when it had none lately, so that the kernel
+ * may remember names as absent there. From then on it is not told so
+ * (vnode_dir_shared), also while there is no such node: the kernel forgets a node
+ * with every walk by its path that finds names stale, and would find them stale at
+ * every walk if each node it makes anew made them so.
+ */
+bool vnode_dir_share(struct vnode_table *t, uint64_t dir_ino);
+/* Has it been seen by more than one path lately? */
+bool vnode_dir_shared(struct vnode_table *t, uint64_t dir_ino);
+
 /* How many there are. */
 uint64_t vnode_count(struct vnode_table *t);
 /* Is any directory of the store seen through a view? Costs one atomic read. */

@@ -853,4 +853,17 @@ test_many_views_do_not_leak() {
 		fail "10,000 views left $(($(resident_kb) - before)) KiB"
 }
 
+# Each walk by the path of a view finds in the kernel what the one before has left
+# there; it is not made anew and anew, with all other names of the mount.
+test_walks_are_cached() {
+	mkdir walks
+	echo value >walks/key
+	cat walks/.memofs/view/ro/key >/dev/null
+	local before
+	before=$(status_of requests)
+	for _ in $(seq 20); do cat walks/.memofs/view/ro/key >/dev/null; done
+	[ $(($(status_of requests) - before)) -lt 120 ] ||
+		fail "$(($(status_of requests) - before)) requests for 20 reads"
+}
+
 run_tests "$@"

@@ -45,6 +45,27 @@ static uint64_t intern(struct vnode_table *t, uint64_t parent, uint64_t dir,
 	return id;
 }
 
+/* The kernel forgets a view's node and asks for it again: names stay as they are. */
+static void test_vnode_dir_is_shared_once(void **state)
+{
+	struct vnode_table *t;
+	uint64_t id;
+	bool made;
+
+	assert_ok(vnode_table_new(&t));
+	assert_false(vnode_dir_shared(t, 7));
+	id = intern(t, 5, 7, "v1", &made);
+	assert_true(vnode_dir_shared(t, 7)); /* even before it is told */
+	assert_true(made && vnode_dir_share(t, 7));
+	vnode_forget(t, id, 1);
+	assert_true(vnode_dir_shared(t, 7));
+	id = intern(t, 5, 7, "v1", &made);
+	assert_true(made && !vnode_dir_share(t, 7));
+	vnode_forget(t, id, 1);
+	assert_false(vnode_dir_shared(t, 8));
+	vnode_table_free(t);
+}
+
 static void test_vnode_lives_while_it_is_looked_up(void **state)
 {
 	struct vnode_table *t;
@@ -409,6 +430,7 @@ int main(void)
 {
 #define IN_A_WORLD(test) cmocka_unit_test_setup_teardown(test, world_new, world_free)
 	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_vnode_dir_is_shared_once),
 	    cmocka_unit_test(test_vnode_lives_while_it_is_looked_up),
 	    cmocka_unit_test(test_vnode_dirs_of_a_directory),
 	    cmocka_unit_test(test_vnode_files_of_an_inode),
