@@ -34,12 +34,13 @@ trap 'rm -rf "$tmp"' EXIT
 trap 'exit 1' HUP INT TERM
 
 # It takes a while, and says on stderr who does it. Its helpers must not have the
-# result open: what is open is being computed still.
+# result open: what is open is being computed still. Nor are they in the mount, which
+# the one that is left of a killed process would keep busy.
 cat >"$tmp/compute" <<'END'
 #!/bin/sh
 echo $$ >"$1/$$.pid" && echo "process $$ computes" >&2
 printf 'the answer '
-sleep 1 >/dev/null
+cd / && sleep 1 >/dev/null
 echo "is 42, says process $$"
 END
 

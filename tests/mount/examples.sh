@@ -166,7 +166,8 @@ test_container_view() {
 	needs setpriv
 	local nobody=(setpriv --reuid 65534 --regid 65534 --clear-groups)
 	"${nobody[@]}" unshare --user true 2>/dev/null || skip 'users may not make namespaces'
-	container_view "${nobody[@]}"
+	mkdir -m 777 "$T/nobody"
+	container_view "${nobody[@]}" env TMPDIR="$T/nobody"
 }
 
 # The first command of the README, with the programs under test.
