@@ -12,6 +12,7 @@ import os
 import sys
 
 TAIL_LINES = 60
+VERDICTS = ("not ok ", "FAIL", "==", "WARNING: ThreadSanitizer", "SUMMARY: ")
 PASSED = {"OK", "EXPECTEDFAIL"}
 SKIPPED = {"SKIP"}
 
@@ -45,6 +46,10 @@ def show(test):
         print(f"SKIPPED {test['name']}: {(reasons or lines[-1:])[0] or 'no reason given'}")
         return
     print(f"FAILED {test['name']} ({result}, {test.get('duration', 0):.1f} s)")
+    # A long log of the daemon must not hide what failed.
+    for line in lines[:-TAIL_LINES]:
+        if line.startswith(VERDICTS):
+            print("  | " + line)
     for line in lines[-TAIL_LINES:]:
         print("  | " + line)
 
