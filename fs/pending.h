@@ -24,8 +24,9 @@
  * ending when it closes tells at once how. If the last closer lives on, the value
  * *lingers*, closing, until it is known how that ended, for LINGER_MAX_NS at most,
  * or ASK_MAX_NS once somebody asks for the name, and not at all when the asker is
- * the closer or was started by it. Then it is published, unless something is known
- * against it. A process that the daemon cannot see counts as one that ended well.
+ * the closer or was started by it. (Time for which it gets no CPU does not count, up
+ * to STARVE_MAX_NS.) Then it is published, unless something is known against it. A
+ * process that the daemon cannot see counts as one that ended well.
  *
  * Reservations (store/lease.h). A value holds the lease of its name while it is
  * written, if that is free. With an owner (view/owner=ID) it needs the lease which
@@ -45,6 +46,11 @@
 /* and from then on. From its last close to its end a python that raises takes 7 to
  * 10 ms, with many modules 20 to 30; coreutils take less than one. */
 #define ASK_MAX_NS (NSEC_PER_SEC / 50)
+/* On a busy machine these pass while it waits for a CPU. Then it is given time until it
+ * has run for so long, */
+#define ASK_RAN_NS (ASK_MAX_NS * 3 / 4)
+/* but after this, counted from the close, it is decided whatever it does. */
+#define STARVE_MAX_NS (2 * NSEC_PER_SEC)
 /* So many at a time; then the oldest is decided. */
 enum { LINGER_COUNT_MAX = 1024 };
 

@@ -51,8 +51,11 @@ static void urge(struct pending *p, pid_t tid)
 	struct pending_table *t = p->table;
 	bool goes_on, claimed = false;
 	bool decidable = is_decidable(p, tid, &goes_on);
+	int64_t ran_ns = decidable ? -1 : process_ran_ns(producer_pid(p->made.closer));
 
 	pthread_mutex_lock(&t->lock);
+	if (p->ran_ns < 0)
+		p->ran_ns = ran_ns;
 	/* Some threads are kept for those who need not wait. */
 	if (decidable || (t->waiting_max && t->waiting >= t->waiting_max))
 		claimed = pending_claim(p);

@@ -51,7 +51,9 @@ bool pending_linger(struct pending *p)
 	*(t->newest ? &t->newest->linger_next : &t->oldest) = p;
 	t->newest = p;
 	t->linger_count++;
-	decide_by(p, time_monotonic_ns() + LINGER_MAX_NS);
+	p->lingers_since_ns = time_monotonic_ns();
+	p->ran_ns = -1;
+	decide_by(p, p->lingers_since_ns + LINGER_MAX_NS);
 	return true;
 }
 
@@ -71,7 +73,7 @@ bool pending_claim(struct pending *p)
 
 void pending_hurry(struct pending *p, bool now)
 {
-	int64_t at_ns = time_monotonic_ns() + (now ? 0 : ASK_MAX_NS);
+	int64_t at_ns = now ? 0 : time_monotonic_ns() + ASK_MAX_NS;
 
 	if (p->lingers && at_ns < p->until_ns)
 		decide_by(p, at_ns);
@@ -86,8 +88,8 @@ struct pending *pending_claim_excess(struct pending_table *t)
 
 /* ---- the thread ---- */
 
-/* Claimed: the oldest whose time is over or whose closer this is; or NULL. */
-static struct pending *claim_due(struct pending_table *t, const struct producer *ended)
+/* A reference to the oldest whose time is over or whose closer this is; or NULL. */
+static struct pending *find_due(struct pending_table *t, const struct producer *ended)
 {
 	int64_t now_ns = time_monotonic_ns();
 	struct pending *p;
@@ -96,18 +98,56 @@ static struct pending *claim_due(struct pending_table *t, const struct producer 
 	p = t->oldest;
 	while (p && p->until_ns > now_ns && !(ended && p->made.closer == ended))
 		p = p->linger_next;
-	if (p)
-		pending_claim(p);
+	pending_ref(p);
 	pthread_mutex_unlock(&t->lock);
 	return p;
+}
+
+/* Without the lock: how long its closer has run, if it would go on running; else -1. */
+static int64_t look_at_closer(struct pending *p)
+{
+	pid_t pid = producer_pid(p->made.closer);
+	int status;
+
+	if (producer_ended(p->made.closer, &status) || !process_is_runnable(pid))
+		return -1;
+	return process_ran_ns(pid);
+}
+
+/*
+ * Under the lock, when its time is over. True: it has been given more, because its
+ * closer wants to run and has hardly done so, on a busy machine.
+ */
+static bool give_time(struct pending *p, int64_t ran_ns)
+{
+	int64_t now_ns = time_monotonic_ns();
+
+	if (!p->lingers || !p->until_ns || ran_ns < 0 ||
+	    now_ns > p->lingers_since_ns + STARVE_MAX_NS)
+		return false;
+	if (p->ran_ns < 0)
+		p->ran_ns = ran_ns;
+	if (ran_ns - p->ran_ns >= ASK_RAN_NS)
+		return false;
+	p->until_ns = now_ns + ASK_MAX_NS;
+	return true;
 }
 
 static void decide_due(struct pending_table *t, const struct producer *ended)
 {
 	struct pending *p;
 
-	while ((p = claim_due(t, ended)))
-		pending_decide(p, false);
+	while ((p = find_due(t, ended))) {
+		int64_t ran_ns = look_at_closer(p);
+		bool claimed;
+
+		pthread_mutex_lock(&t->lock);
+		claimed = !give_time(p, ran_ns) && pending_claim(p);
+		pthread_mutex_unlock(&t->lock);
+		if (claimed)
+			pending_decide(p, false);
+		pending_unref(p);
+	}
 }
 
 static void handle_event(struct pending_table *t, uint64_t data)

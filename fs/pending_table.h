@@ -77,8 +77,10 @@ struct pending {
 	struct pending *next_late; /* of those that are being dropped */
 	struct production made;
 
-	bool lingers;	  /* closing, and on the list */
-	int64_t until_ns; /* monotonic: then it is decided */
+	bool lingers;		  /* closing, and on the list */
+	int64_t until_ns;	  /* monotonic: then it is decided; 0: now */
+	int64_t lingers_since_ns; /* monotonic */
+	int64_t ran_ns;		  /* by its closer, when first looked at; -1: not yet */
 	struct pending *linger_next, *linger_prev;
 };
 

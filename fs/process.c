@@ -62,6 +62,25 @@ pid_t process_of(pid_t tid, pid_t guess)
 	return number_in_status(tid, "\nTgid:", tid);
 }
 
+/* ---- how it is getting on ---- */
+
+bool process_is_runnable(pid_t pid)
+{
+	char text[512];
+
+	read_text(pid, "status", text, sizeof(text));
+	return strstr(text, "\nState:\tR");
+}
+
+/* Its schedstat, in short: the time on a CPU, the time in front of one, turns. */
+int64_t process_ran_ns(pid_t pid)
+{
+	char text[64];
+
+	return read_text(pid, "schedstat", text, sizeof(text)) ? strtoll(text, NULL, 10)
+							       : -1;
+}
+
 /* ---- how it ends ---- */
 
 int process_open_memory(pid_t pid)

@@ -41,6 +41,10 @@ bool process_has(pid_t pid, pid_t tid);
  * none. Ask while the thread is alive: it may end before its process does.
  */
 pid_t process_of(pid_t tid, pid_t guess);
+/* Does its first thread run, or wait for a CPU? Else it sleeps, or has ended. */
+bool process_is_runnable(pid_t pid);
+/* For how long that has run, in ns; -1: not known. */
+int64_t process_ran_ns(pid_t pid);
 /* Empty when the thread is gone. */
 void process_comm(pid_t tid, char *ret_comm, size_t size);
 /* Is it `ancestor`, or was it started by it or by its children's children? */

@@ -14,13 +14,16 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "fs/failures.h"
@@ -400,6 +403,71 @@ static void test_asked_without_waiting(void **state)
 	child_wait(&c);
 }
 
+enum { CROWD = 12 };
+
+/* Processes that keep the CPU busy on which this one runs, and is bound to stay. */
+static void crowd_begin(pid_t crowd[CROWD])
+{
+	cpu_set_t one;
+
+	CPU_ZERO(&one);
+	CPU_SET((size_t)sched_getcpu(), &one);
+	assert_ok(sched_setaffinity(0, sizeof(one), &one));
+	for (int i = 0; i < CROWD; i++) {
+		crowd[i] = fork();
+		assert_true(crowd[i] >= 0);
+		if (crowd[i] == 0) {
+			prctl(PR_SET_PDEATHSIG, SIGKILL);
+			for (;;)
+				;
+		}
+	}
+}
+
+static void crowd_end(pid_t crowd[CROWD], const cpu_set_t *former)
+{
+	for (int i = 0; i < CROWD; i++) {
+		kill(crowd[i], SIGKILL);
+		waitpid(crowd[i], NULL, 0);
+	}
+	assert_ok(sched_setaffinity(0, sizeof(*former), former));
+}
+
+/* A process that works for so long, on the CPU that it is bound to, and fails then. */
+static pid_t work_and_fail(int64_t cpu_ns)
+{
+	struct timespec ran = {0};
+	pid_t pid = fork();
+
+	assert_true(pid >= 0);
+	if (pid)
+		return pid;
+	while (ran.tv_sec * NSEC_PER_SEC + ran.tv_nsec < cpu_ns)
+		clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ran);
+	_exit(3);
+}
+
+/* It has little to do yet, but does not get to it: the machine is busy. */
+static void test_closer_waits_for_a_cpu(void **state)
+{
+	struct world *w = *state;
+	pid_t crowd[CROWD], pid;
+	cpu_set_t former;
+	struct pending *p;
+
+	assert_ok(sched_getaffinity(0, sizeof(former), &former));
+	crowd_begin(crowd);
+	pid = work_and_fail(NSEC_PER_SEC / 100);
+	p = open_by(w, "key", pid);
+	close_by(p, pid);
+	assert_ok(sched_setaffinity(0, sizeof(former), &former));
+	ask(w, "key", 0);
+	assert_false(stored(w, "key"));
+	crowd_end(crowd, &former);
+	waitpid(pid, NULL, 0);
+	pending_unref(p);
+}
+
 static void test_settled_at_the_end(void **state)
 {
 	struct world *w = *state;
@@ -594,6 +662,7 @@ int main(void)
 	    in_world(test_closer_does_not_wait),
 	    in_world(test_nobody_asks),
 	    in_world(test_asked_without_waiting),
+	    in_world(test_closer_waits_for_a_cpu),
 	    in_world(test_settled_at_the_end),
 	    in_world(test_one_of_two_writers_fails),
 	    in_world(test_a_bystander_fails),
