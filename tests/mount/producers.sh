@@ -15,6 +15,12 @@ run_row() { # COMMAND
 	bash -c "$1" >"$T/row.out" 2>&1 || true
 }
 
+# For rows that leave a process behind: until what that writes is decided.
+nothing_pending() { [ "$(status_of pending_writes)" = 0 ]; }
+settled() { until nothing_pending; do sleep 0.05; done; }
+export -f status_of nothing_pending settled
+export MNT
+
 # Log lines name the value; a row has a name for each of its parts.
 logged() { # NAME REGEX
 	grep -Eq "\"$1\" was not stored: $2" "$LOG" || {
@@ -100,11 +106,11 @@ os.execvp(\"false\", [\"false\"])"' 'needs python3'
 		'sh -c "sh -c \"echo half; exit 3\" || true; echo rest" >$K'
 	# The parent fails, and a child in the background closes last.
 	fails_row leaves_a_child 'exit status 3 of sh' \
-		'sh -c "sleep 0.2 & exit 3" >$K; sleep 0.4'
+		'sh -c "sleep 0.2 & exit 3" >$K; settled'
 	fails_row leaves_a_writing_child 'exit status 3 of sh' \
-		'sh -c "(sleep 0.2; echo late) & exit 3" >$K; sleep 0.4'
+		'sh -c "(sleep 0.2; echo late) & exit 3" >$K; settled'
 	fails_row child_left_fails 'exit status 6 of sh' \
-		'sh -c "(sleep 0.2; exit 6) & exit 0" >$K; sleep 0.4'
+		'sh -c "(sleep 0.2; exit 6) & exit 0" >$K; settled'
 
 	# Coreutils close their output before they exit.
 	fails_row cat_missing 'exit status 1 of cat' 'cat /etc/hostname /nonexistent >$K'
@@ -115,7 +121,7 @@ os.execvp(\"false\", [\"false\"])"' 'needs python3'
 	fails_row diff_differs 'exit status 1 of diff' 'diff /etc/hostname /etc/passwd >$K'
 	fails_row tee_missing 'exit status 1 of tee' 'echo x | tee $K /nonexistent/x'
 	fails_row timeout 'killed by signal 15 \(SIGTERM\) of sh' \
-		'timeout 0.2 sh -c "echo half; while :; do :; done" >$K'
+		'timeout 1 sh -c "echo half; while :; do :; done" >$K'
 
 	# Python closes and goes on a while before it fails.
 	fails_row python_raises 'exit status 1 of python3' \
@@ -153,7 +159,8 @@ os.write(1, b\"half\"); x = b\"x\" * (1 << 30)" >$K)' 'needs python3'
 	fails_row cat_in_a_pid_namespace 'exit status 1 of cat' \
 		'unshare -p -f -m sh -c "cat /etc/hostname /nonexistent >\$K; true"' needs_namespaces
 	fails_row init_of_a_pid_namespace 'killed by signal 9 \(SIGKILL\) of sh' \
-		'unshare -p -f -m sh -c "sh -c \"echo half; sleep 9\" >\$K & sleep 0.2; exit"; sleep 0.1' \
+		'unshare -p -f -m sh -c "sh -c \"echo half; sleep 9\" >\$K &
+until grep -q \"^pending_writes: 1\" \$MNT/.memofs/status; do sleep 0.05; done; exit"; settled' \
 		needs_namespaces
 	fails_row as_another_user 'exit status 3 of sh' \
 		'setpriv --reuid 65534 --clear-groups sh -c "echo half; exit 3" >$K' needs_nobody
@@ -259,7 +266,7 @@ subprocess.run([\"true\"], close_fds=False)"' 'needs python3'
 	stores_row end_of_pipeline $'x\n' 'echo x | sh -c "cat; exit 0" >$K'
 	stores_row through_forks $'x\n' 'sh -c "sh -c \"sh -c \\\"echo x\\\"; true\"; true" >$K'
 	stores_row child_ends_later $'late\n' \
-		'sh -c "(sleep 0.2; echo late) & exit 0" >$K; sleep 0.4'
+		'sh -c "(sleep 0.2; echo late) & exit 0" >$K; settled'
 	stores_row cat 'x' 'printf x | cat >$K'
 	stores_row sort $'1\n2\n' 'printf "2\n1\n" | sort >$K'
 	stores_row grep $'y\n' 'printf "x\ny\n" | grep y >$K'
@@ -451,7 +458,5 @@ test_zz_nothing_pending() {
 	cd "$MNT"
 	eventually 10 nothing_pending
 }
-
-nothing_pending() { [ "$(status_of pending_writes)" = 0 ]; }
 
 run_tests "$@"
