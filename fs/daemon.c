@@ -300,6 +300,7 @@ static void tick(void *arg)
 
 	pending_reap(d->fs.pending);
 	retry_reap(d->fs.retries);
+	kcache_tick(d->fs.kcache);
 }
 
 /* In reverse; everything may be missing. */

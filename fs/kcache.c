@@ -31,6 +31,7 @@ struct notice {
 	struct notice *next;
 	fuse_req_t req; /* to be answered with `r`; NULL: about the node */
 	int r;
+	uint64_t tick; /* of kcache.ticks, when `req` came */
 	uint64_t nodeid;
 	size_t name_len; /* 0: the node's attributes */
 	char name[];
@@ -44,6 +45,8 @@ struct kcache {
 	pthread_cond_t wake;
 	struct notice *first, **last; /* under lock */
 	bool stop;		      /* under lock */
+	uint64_t ticks;		      /* under lock */
+	bool held_up;		      /* somebody holds a directory's lock; under lock */
 };
 
 /* ---- time ---- */
@@ -134,6 +137,9 @@ static int enqueue_reply(struct kcache *kc, fuse_req_t req, int r)
 		return -ENOMEM;
 	n->req = req;
 	n->r = r;
+	pthread_mutex_lock(&kc->lock);
+	n->tick = kc->ticks;
+	pthread_mutex_unlock(&kc->lock);
 	append(kc, n);
 	return 0;
 }
@@ -192,6 +198,7 @@ static void *run(void *arg)
 			deliver(kc, n);
 			free(n);
 			pthread_mutex_lock(&kc->lock);
+			kc->held_up = false;
 		} else if (kc->stop) {
 			break;
 		} else {
@@ -200,6 +207,57 @@ static void *run(void *arg)
 	}
 	pthread_mutex_unlock(&kc->lock);
 	return NULL;
+}
+
+/* Under the lock: take the requests that came before the tick before this one. */
+static struct notice *unlink_late(struct kcache *kc)
+{
+	struct notice *late = NULL, **late_end = &late, **at = &kc->first;
+
+	while (*at) {
+		struct notice *n = *at;
+
+		if (!n->req || n->tick + 1 >= kc->ticks) {
+			at = &n->next;
+			continue;
+		}
+		*at = n->next;
+		n->next = NULL;
+		*late_end = n;
+		late_end = &n->next;
+	}
+	kc->last = at;
+	return late;
+}
+
+void kcache_tick(struct kcache *kc)
+{
+	struct notice *late, *next;
+
+	pthread_mutex_lock(&kc->lock);
+	kc->ticks++;
+	late = unlink_late(kc);
+	if (late)
+		kc->held_up = true;
+	pthread_mutex_unlock(&kc->lock);
+	if (late)
+		kcache_all_changed(kc);
+	for (; late; late = next) {
+		next = late->next;
+		reply_err(late->req, late->r);
+		free(late);
+	}
+}
+
+/* The thread does not get on, and there is something else that can be done. */
+static bool is_held_up(struct kcache *kc)
+{
+	bool held_up;
+
+	pthread_mutex_lock(&kc->lock);
+	held_up = kc->held_up;
+	pthread_mutex_unlock(&kc->lock);
+	return held_up && atomic_load(&kc->has_epoch);
 }
 
 int kcache_new(struct fs *fs, struct kcache **ret_kc)
@@ -291,7 +349,7 @@ static bool tell(struct kcache *kc, uint64_t branch, const char *name, uint64_t 
 	uint64_t ids[NAMES_MAX + 1];
 	size_t n = showing(kc, branch, through, ids);
 
-	if (n > NAMES_MAX) {
+	if (n > NAMES_MAX || (n && is_held_up(kc))) {
 		kcache_all_changed(kc);
 		return false;
 	}

@@ -28,6 +28,13 @@ int kcache_new(struct fs *fs, struct kcache **ret_kc);
 void kcache_free(struct kcache *kc);
 /* Once the session runs: find out what the kernel can do. */
 void kcache_probe(struct kcache *kc);
+/*
+ * To be called about once a second. A directory's lock may be held for as long as a
+ * program likes: getdents(2) into a page that its own file system does not deliver.
+ * So a close that has waited for the thread longer than a second is answered
+ * here, with all names made stale. (Without the means for it, they are by now.)
+ */
+void kcache_tick(struct kcache *kc);
 
 /*
  * For how many seconds the kernel may use an answer that holds until

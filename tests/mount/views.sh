@@ -625,6 +625,71 @@ test_many_paths_at_once() {
 	END
 }
 
+# A program can hold a directory's lock for as long as it likes: it lists it into
+# memory that another file system does not deliver. Closes go on all the same.
+test_a_held_directory_holds_up_no_close() {
+	mkdir held other "$T/stopped"
+	touch held/key other/key
+	mount_at "$T/stopped.store" "$T/stopped"
+	head -c 65536 /dev/zero >"$T/stopped/page"
+	exec 5<held/.memofs/view/ro 6<other/.memofs/view/ro
+	python3 - "$T/stopped/page" "$(daemon_pid "$T/stopped")" <<-'END'
+		import ctypes, os, signal, sys, time
+		page, daemon = sys.argv[1], int(sys.argv[2])
+		libc = ctypes.CDLL(None)
+		libc.mmap.restype = ctypes.c_void_p
+		libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int,
+		                      ctypes.c_int, ctypes.c_int, ctypes.c_long]
+		READ_WRITE, PRIVATE = 3, 2
+
+		def child(what):
+		    pid = os.fork()
+		    if pid == 0:
+		        what()
+		        os._exit(0)
+		    return pid
+
+		memory = libc.mmap(None, 65536, READ_WRITE, PRIVATE, os.open(page, os.O_RDONLY), 0)
+		held = os.open("held", os.O_RDONLY)
+
+		def hold():
+		    libc.getdents64(held, ctypes.c_void_p(memory), 32768)
+
+		def state(pid):
+		    return open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()[0]
+
+		def write(path):
+		    fd = os.open(path, os.O_WRONLY | os.O_TRUNC)
+		    os.write(fd, b"new")
+		    os.write(ready[1], b".")
+		    os.read(go[0], 1)
+		    os.close(fd)
+
+		go, ready = os.pipe(), os.pipe()
+		writers = [child(lambda: write(f"{d}/key")) for d in ("held", "other")]
+		for _ in writers:
+		    os.read(ready[0], 1)
+		os.kill(daemon, signal.SIGSTOP)
+		try:
+		    holder = child(hold)
+		    while state(holder) != "D":
+		        time.sleep(0.01)
+		    os.write(go[1], b"..")
+		    end = time.monotonic() + 30
+		    while any(state(w) != "Z" for w in writers) and time.monotonic() < end:
+		        time.sleep(0.01)
+		    assert state(holder) == "D", "nothing was held"
+		    assert all(state(w) == "Z" for w in writers), "somebody still closes"
+		    assert open("other/.memofs/view/ro/key").read() == "new"
+		finally:
+		    os.kill(daemon, signal.SIGCONT)
+		os.waitpid(holder, 0)
+		assert open("held/.memofs/view/ro/key").read() == "new"
+	END
+	exec 5<&- 6<&-
+	umount_at "$T/stopped"
+}
+
 # Who has the name open meanwhile keeps it, and keeps its name.
 test_writer_keeps_its_name() {
 	mkdir d
