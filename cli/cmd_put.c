@@ -56,6 +56,8 @@ static int complain(const char *path, int r)
 {
 	if (r == -ENOENT)
 		cli_error("%s: its directory does not exist; --parents makes it", path);
+	else if (r == -ESTALE && strstr(path, "owner="))
+		cli_error("%s: put cannot store below view/owner=; use cp", path);
 	else
 		cli_error("%s: %s", path, strerror(-r));
 	return CLI_FAILED;

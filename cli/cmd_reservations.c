@@ -83,7 +83,8 @@ static bool is_dots(const char *name)
 	return strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
 }
 
-static void add_reservations(struct listing *l, const char *path)
+/* False after a message: nothing can be seen there. */
+static bool add_reservations(struct listing *l, const char *path)
 {
 	CLEANUP_FREE char *control = path_join(path, ".memofs/reservations");
 	DIR *dir = opendir(control);
@@ -91,7 +92,7 @@ static void add_reservations(struct listing *l, const char *path)
 
 	if (!dir) {
 		complain(l, path, errno);
-		return;
+		return false;
 	}
 	while ((errno = 0, de = readdir(dir))) {
 		CLEANUP_FREE char *file = NULL;
@@ -104,6 +105,7 @@ static void add_reservations(struct listing *l, const char *path)
 	if (errno)
 		complain(l, control, errno);
 	closedir(dir);
+	return true;
 }
 
 /* The directories in `path`, ended by NULL; in memory, since a deep tree would
@@ -136,8 +138,7 @@ static void add_directory(struct listing *l, const char *path)
 {
 	char **below;
 
-	add_reservations(l, path);
-	if (!l->opt->recursive)
+	if (!add_reservations(l, path) || !l->opt->recursive)
 		return;
 	below = directories_in(l, path);
 	for (size_t i = 0; below[i]; i++) {

@@ -153,6 +153,9 @@ static int check(const struct reserve_options *o, char **operands, size_t n)
 			  operands[1]);
 	else if (o->exec && n < 2)
 		cli_error("reserve: --exec needs a command: PATH -- COMMAND");
+	else if (o->exec && strcmp(operands[-1], "--") != 0)
+		/* Options of the command would have been taken for ours. */
+		cli_error("reserve: -- is missing before the command: PATH -- COMMAND");
 	else if (o->kill_on_loss && !o->exec)
 		cli_error("reserve: --kill-on-loss goes with --exec");
 	else if (o->lease.text && (o->lease.ns == 0 || o->lease.ns == DURATION_NONE))

@@ -183,7 +183,8 @@ static void complain_busy(const struct mounts *ms, const struct mount *m)
 	else if (holders_describe(m->dev, HOLDERS_SHOWN, &who))
 		cli_error("%s is busy: %s", m->point, (char *)who.data);
 	else
-		cli_error("%s is busy; its user is a process you may not look into",
+		cli_error("%s is busy; who uses it waits for an entry, "
+			  "or is a process you may not look into",
 			  m->point);
 }
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "cli/message.h"
+#include "store/util/duration.h"
 #include "store/util/suggest.h"
 
 const struct command *command_find(const struct command *const *list, const char *name)
@@ -52,11 +53,31 @@ static int run_group(const struct command *cmd, int argc, char **argv)
 	return command_run(sub, argc - 1, argv + 1);
 }
 
+/* The option that the operand `text` was meant for, as in `get --wait 5s PATH`. */
+static const struct cli_option *wait_option(const struct command *cmd, const char *text)
+{
+	const struct cli_option *o = cmd->options;
+	int64_t ns;
+
+	if (duration_parse(text, strlen(text), &ns))
+		return NULL;
+	while (o && o->name && o->type != CLI_WAIT)
+		o++;
+	return o && o->name ? o : NULL;
+}
+
 static int check_operands(const struct command *cmd, size_t n, char **operands)
 {
 	const char *group = cmd->group ? cmd->group : "", *space = cmd->group ? " " : "";
+	const struct cli_option *wait = NULL;
 
 	if (n > cmd->operands_max)
+		wait = wait_option(cmd, operands[0]);
+	if (wait)
+		cli_error("%s: \"%s\" is taken for a path; a duration is joined to its "
+			  "option: --%s=%s",
+			  cmd->name, operands[0], wait->name, operands[0]);
+	else if (n > cmd->operands_max)
 		cli_error("%s%s%s: \"%s\" is one argument too many; usage: memofs "
 			  "%s%s%s %s",
 			  group, space, cmd->name, operands[cmd->operands_max], group,

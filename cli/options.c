@@ -73,8 +73,20 @@ static const struct cli_option *option_of(const struct command *cmd, size_t n, i
 	return NULL;
 }
 
+/* What is an unknown option of ours may be a known one of the user's command. */
+static const char *dashes_hint(const struct command *cmd, char *const *argv)
+{
+	if (!cmd->args || !strstr(cmd->args, "-- "))
+		return "";
+	for (; *argv; argv++) {
+		if (strcmp(*argv, "--") == 0)
+			return "";
+	}
+	return " (a command and its options go after --)";
+}
+
 static void complain_unknown(const struct command *cmd, const struct tables *t,
-			     const char *word)
+			     const char *word, const char *hint)
 {
 	size_t len = strcspn(word + 2, "=");
 	char *name = strndup(word + 2, len);
@@ -94,29 +106,29 @@ static void complain_unknown(const struct command *cmd, const struct tables *t,
 		cli_error("%s: unknown option --%s; did you mean --%s?",
 			  full_name(cmd, full), name, near.best);
 	else
-		cli_error("%s: unknown option --%s; see memofs %s --help",
-			  full_name(cmd, full), name, full);
+		cli_error("%s: unknown option --%s; see memofs %s --help%s",
+			  full_name(cmd, full), name, full, hint);
 	free(name);
 }
 
 /* getopt_long() has returned '?' or ':'. */
 static void complain(const struct command *cmd, const struct tables *t, int why,
-		     const char *word)
+		     const char *word, const char *hint)
 {
 	const struct cli_option *o = option_of(cmd, t->n, optopt);
 	char full[64];
 
 	if (why == ':' && o)
-		cli_error("%s: option --%s needs an argument, %s", full_name(cmd, full),
-			  o->name, o->arg);
+		cli_error("%s: option --%s needs an argument, %s%s", full_name(cmd, full),
+			  o->name, o->arg, hint);
 	else if (o || optopt == VAL_HELP)
 		cli_error("%s: option --%s takes no argument", full_name(cmd, full),
 			  o ? o->name : "help");
 	else if (optopt)
-		cli_error("%s: unknown option -%c; see memofs %s --help",
-			  full_name(cmd, full), optopt, full);
+		cli_error("%s: unknown option -%c; see memofs %s --help%s",
+			  full_name(cmd, full), optopt, full, hint);
 	else
-		complain_unknown(cmd, t, word);
+		complain_unknown(cmd, t, word, hint);
 }
 
 static int store_duration(const struct cli_option *o, const char *arg,
@@ -222,7 +234,7 @@ int options_parse(const struct command *cmd, int argc, char **argv, void *ret_op
 		if (val == 'h' || val == VAL_HELP)
 			return 1;
 		if (val == '?' || val == ':') {
-			complain(cmd, &t, val, argv[optind - 1]);
+			complain(cmd, &t, val, argv[optind - 1], dashes_hint(cmd, argv));
 			return -EINVAL;
 		}
 		r = store(option_of(cmd, t.n, val), optarg, ret_opt);
