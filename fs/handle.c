@@ -16,7 +16,11 @@ struct shard {
 
 struct handle_list {
 	struct shard shards[SHARDS];
+	_Atomic uint64_t text_bytes; /* of all handles */
 };
+
+#define SHORT_TEXT_BYTES (UINT64_C(16) << 10)
+#define TEXTS_MAX_BYTES (UINT64_C(32) << 20)
 
 int handle_list_new(struct handle_list **ret_list)
 {
@@ -55,6 +59,17 @@ struct handle *handle_new(struct handle_list *list, enum handle_kind kind)
 	return h;
 }
 
+int handle_count_text(struct handle_list *list, struct handle *h)
+{
+	uint64_t before;
+
+	if (h->text.len <= SHORT_TEXT_BYTES)
+		return 0;
+	h->counted = h->text.len;
+	before = atomic_fetch_add(&list->text_bytes, h->counted);
+	return before + h->counted > TEXTS_MAX_BYTES ? -ENFILE : 0;
+}
+
 void handle_free(struct handle_list *list, struct handle *h)
 {
 	struct shard *s = shard_of(list, h);
@@ -67,6 +82,7 @@ void handle_free(struct handle_list *list, struct handle *h)
 		h->next->at = h->at;
 	s->count--;
 	pthread_mutex_unlock(&s->lock);
+	atomic_fetch_sub(&list->text_bytes, h->counted);
 	store_gen_close(h->gen);
 	pending_unref(h->pending);
 	buf_deinit(&h->text);

@@ -30,6 +30,7 @@ struct handle {
 	struct store_gen *gen;	   /* HANDLE_GEN; owned */
 	struct pending *pending;   /* HANDLE_PENDING; a reference */
 	struct buf text;	   /* HANDLE_TEXT */
+	size_t counted;		   /* of it, by handle_count_text() */
 	struct listing *listing;   /* HANDLE_DIR; owned */
 	struct handle *next, **at; /* under the list's lock */
 };
@@ -43,6 +44,11 @@ uint64_t handle_count(struct handle_list *list);
 
 /* A zeroed handle on the list; NULL: no memory. */
 struct handle *handle_new(struct handle_list *list, enum handle_kind kind);
+/*
+ * Call it when `text` is there. Anybody may open the log, as often as his descriptors
+ * go: all texts above 16 KiB have 32 MiB together; -ENFILE.
+ */
+int handle_count_text(struct handle_list *list, struct handle *h);
 /* Off the list. Frees what it owns; does not release a writer. NULL is fine. */
 void handle_free(struct handle_list *list, struct handle *h);
 

@@ -378,6 +378,8 @@ static int open_text(fuse_req_t req, uint64_t nodeid, int flags, struct handle *
 		r = control_text_write(fs, v.text, &h->text);
 	else
 		r = reservation_node_text(fs, &v, fuse_req_ctx(req)->pid, &h->text);
+	if (!r)
+		r = handle_count_text(fs->handles, h);
 	if (r) {
 		handle_free(fs->handles, h);
 		return r;

@@ -464,6 +464,38 @@ test_percent_encoding() {
 	absent 'd/.memofs/view/version=a%252Cb 100%25/key'
 }
 
+# Who opens it for ever takes no memory for ever, and hides no other text.
+test_the_log_is_bounded() {
+	python3 - "$MNT/.memofs" <<-'END'
+		import errno, os, sys
+		control = sys.argv[1]
+		while os.read(log := os.open(f"{control}/log", os.O_RDONLY), 1 << 18).count(b"z") < 100000:
+		    os.close(log)
+		    for i in range(200):
+		        try:
+		            os.stat(f"{control}/view/{'z' * 240}")
+		        except OSError as e:
+		            assert e.errno == errno.EINVAL, e
+		held = [log]
+		try:
+		    while len(held) < 400:
+		        held.append(os.open(f"{control}/log", os.O_RDONLY))
+		except OSError as e:
+		    assert e.errno == errno.ENFILE, e
+		assert 50 < len(held) < 400, len(held)
+		assert open(f"{control}/version").read()
+		while held:
+		    os.close(held.pop())
+		done = 0
+		while done < 1000:
+		    try:
+		        assert open(f"{control}/log").read()
+		        done += 1
+		    except OSError as e:  # what was closed is released a moment later
+		        assert e.errno == errno.ENFILE, e
+	END
+}
+
 test_bad_options_are_named_in_the_log() {
 	local bad before want
 	mkdir d
