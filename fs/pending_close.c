@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "fs/session.h"
 #include "store/util/log.h"
 
 /* ---- who produced it ---- */
@@ -260,6 +261,7 @@ static void settle_former(struct pending *p)
 	pthread_mutex_lock(&t->lock);
 	while ((q = closed_before(p))) {
 		if (!pending_claim(q)) {
+			session_pass_token(); /* who reads must not sleep */
 			pthread_cond_wait(&t->released, &t->lock);
 			continue;
 		}

@@ -126,7 +126,9 @@ void store_staged_free(struct store_staged *sg)
 	if (!sg)
 		return;
 	if (sg->intent.recorded) {
-		int r = staged_withdraw(sg, false);
+		/* The row is on the disk: a loss of power must not bring back what was
+		 * dropped, a failed producer's output above all. */
+		int r = staged_withdraw(sg, true);
 
 		if (r)
 			log_error("%s: %.*s: an unpublished value could not be withdrawn "
