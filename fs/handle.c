@@ -82,7 +82,8 @@ void handle_free(struct handle_list *list, struct handle *h)
 		h->next->at = h->at;
 	s->count--;
 	pthread_mutex_unlock(&s->lock);
-	atomic_fetch_sub(&list->text_bytes, h->counted);
+	if (h->counted)
+		atomic_fetch_sub(&list->text_bytes, h->counted);
 	store_gen_close(h->gen);
 	pending_unref(h->pending);
 	buf_deinit(&h->text);

@@ -303,7 +303,7 @@ enum { NAMES_MAX = 64 };
 static bool shows(struct kcache *kc, uint64_t dir_ino, const struct view *view,
 		  uint64_t branch)
 {
-	const char *version = view && view->set & VIEW_VERSION ? view->version : NULL;
+	const char *version = view ? view_version(view) : NULL;
 	uint64_t b;
 
 	return store_branch(kc->fs->store, dir_ino, version, false, &b) == 0 &&

@@ -36,7 +36,26 @@ int dirref_get(struct fs *fs, fuse_ino_t nodeid, struct dirref *ret_dir)
 
 const char *dirref_version(const struct dirref *dir)
 {
-	return dir->view.set & VIEW_VERSION ? dir->view.version : NULL;
+	return view_version(&dir->view);
+}
+
+int vnode_branch(struct fs *fs, const struct vnode *v, bool create, uint64_t *ret_branch)
+{
+	return store_branch(fs->store, v->dir_ino, view_version(&v->view), create,
+			    ret_branch);
+}
+
+int name_of_ino(struct fs *fs, uint64_t ino, uint64_t *ret_branch,
+		char ret_name[STORE_NAME_MAX + 1])
+{
+	CLEANUP_BUF struct buf name = BUF_INIT;
+	int r = store_where(fs->store, ino, ret_branch, &name);
+
+	if (r)
+		return r;
+	memcpy(ret_name, name.data, name.len);
+	ret_name[name.len] = '\0';
+	return 0;
 }
 
 int dirref_branch(struct fs *fs, const struct dirref *dir, bool create,
@@ -85,8 +104,7 @@ static bool is_computed(struct fs *fs, const struct view *view, uint64_t branch,
 	struct store_lease lease;
 
 	return store_lease_get(fs->store, branch, name, &lease) == 0 &&
-	       !((view->set & VIEW_OWNER) && lease.kind == STORE_LEASE_NAMED &&
-		 strcmp(lease.owner, view->owner) == 0);
+	       !view_owns(view, &lease);
 }
 
 int view_judge(struct fs *fs, const struct view *view, uint64_t branch, const char *name,
@@ -218,14 +236,15 @@ bool dir_busy(struct fs *fs, uint64_t dir_ino)
 	       pending_branch_busy(fs->pending, branch);
 }
 
-void dir_settle(struct fs *fs, fuse_ino_t nodeid, pid_t tid)
+void dir_settle(fuse_req_t req, fuse_ino_t nodeid)
 {
+	struct fs *fs = fs_of(req);
 	struct dirref dir;
 	uint64_t branch;
 
 	if (pending_releasing(fs->pending) && dirref_get(fs, nodeid, &dir) == 0 &&
 	    dirref_branch(fs, &dir, false, &branch) == 0)
-		pending_wait_branch(fs->pending, branch, tid);
+		pending_wait_branch(fs->pending, branch, fuse_req_ctx(req)->pid);
 }
 
 int entry_fill(struct fs *fs, const struct dirref *dir, const struct store_attr *attr,

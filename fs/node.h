@@ -19,6 +19,18 @@ struct dirref {
 
 /* The version it is seen at, for store_branch(); NULL: its current one. */
 const char *dirref_version(const struct dirref *dir);
+/* The branch in which a virtual node is, or which it shows; as dirref_branch(). */
+int vnode_branch(struct fs *fs, const struct vnode *v, bool create, uint64_t *ret_branch);
+
+/* Can nothing be changed: is the mount read-only, or the view? */
+static inline bool is_read_only(const struct fs *fs, const struct view *view)
+{
+	return fs->read_only || (view->set & VIEW_RO);
+}
+
+/* store_where(), with the name as a string. */
+int name_of_ino(struct fs *fs, uint64_t ino, uint64_t *ret_branch,
+		char ret_name[STORE_NAME_MAX + 1]);
 
 /*
  * The directory behind a node. -ENOENT: the node is gone; -EPERM: a control
@@ -75,8 +87,8 @@ int entry_fill(struct fs *fs, const struct dirref *dir, const struct store_attr 
 	       bool busy, struct fuse_entry_param *ret_e);
 /* A publish in it is ahead, which will change its times: they are not cached. */
 bool dir_busy(struct fs *fs, uint64_t dir_ino);
-/* If the node is a directory: wait for the publishes under way in it; `tid` asks. */
-void dir_settle(struct fs *fs, fuse_ino_t nodeid, pid_t tid);
+/* If the node is a directory: wait for the publishes under way in it. */
+void dir_settle(fuse_req_t req, fuse_ino_t nodeid);
 /*
  * Absent, and the kernel may remember that, unless somebody is writing the name
  * or the directory is seen by more than one path: what is published by one would

@@ -108,8 +108,7 @@ void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	struct vnode v;
 	int r = 0;
 
-	dir_settle(fs_of(req), ino,
-		   fuse_req_ctx(req)->pid); /* a publish changes the directory's times */
+	dir_settle(req, ino); /* a publish changes the directory's times */
 	if (vnode_is(ino)) {
 		if (vnode_get(fs_of(req)->vnodes, ino, &v)) {
 			reply_err(req, -ESTALE);
@@ -198,31 +197,28 @@ static int truncate_published(fuse_req_t req, const struct view *view, uint64_t 
 	    .truncate = size == 0,
 	    .writer = {.uid = ctx->uid, .gid = ctx->gid, .pid = ctx->pid},
 	};
-	CLEANUP_BUF struct buf name = BUF_INIT;
+	char name[STORE_NAME_MAX + 1];
 	struct store_staged *sg;
 	struct fence fence;
-	int r = store_where(fs->store, ino, &args.branch, &name);
+	int r = name_of_ino(fs, ino, &args.branch, name);
 
-	if (!r)
-		r = buf_append(&name, "", 1);
 	if (!r)
 		r = store_stage(fs->store, &args, &sg);
 	if (r == -ETIME) /* it has expired, as the kernel will find */
 		r = -ESTALE;
 	if (r)
 		return r;
-	r = fence_enter(fs, view, args.branch, (const char *)name.data, &fence);
+	r = fence_enter(fs, view, args.branch, name, &fence);
 	if (!r)
 		r = store_staged_truncate(sg, size);
 	if (!r)
-		r = store_publish(sg, args.branch, (const char *)name.data, false, NULL,
-				  NULL);
+		r = store_publish(sg, args.branch, name, false, NULL, NULL);
 	fence_leave(&fence, !r);
 	store_staged_free(sg);
 	if (r)
 		return r;
-	kcache_name_changed(fs->kcache, args.branch, (const char *)name.data, 0);
-	fs_name_settled(fs, args.branch, (const char *)name.data);
+	kcache_name_changed(fs->kcache, args.branch, name, 0);
+	fs_name_settled(fs, args.branch, name);
 	return -ESTALE;
 }
 
@@ -266,9 +262,7 @@ void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int to_set,
 		reply_stale(req, r);
 		return;
 	}
-	dir_settle(fs, ino,
-		   fuse_req_ctx(req)
-		       ->pid); /* else a publish could overwrite times set after it */
+	dir_settle(req, ino); /* else a publish could overwrite times set after it */
 	p = vnode_is(ino) ? NULL : pending_by_ino(fs->pending, target);
 	if (p)
 		r = set_staged(pending_staged(p), st, to_set, &attr);

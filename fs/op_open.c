@@ -165,13 +165,12 @@ struct target {
 static struct retry_key note_key(fuse_req_t req, const struct target *t)
 {
 	const struct fuse_ctx *ctx = fuse_req_ctx(req);
-	CLEANUP_BUF struct buf name = BUF_INIT;
+	char name[STORE_NAME_MAX + 1];
 	struct retry_key key = {.tid = ctx->pid, .uid = ctx->uid};
 	uint64_t branch;
 
-	if (!key.tid && store_where(fs_of(req)->store, t->ino, &branch, &name) == 0 &&
-	    buf_append(&name, "", 1) == 0)
-		key.place = view_retry_place(&t->view, branch, (const char *)name.data);
+	if (!key.tid && name_of_ino(fs_of(req), t->ino, &branch, name) == 0)
+		key.place = view_retry_place(&t->view, branch, name);
 	return key;
 }
 
@@ -200,7 +199,7 @@ static int refuse_write(fuse_req_t req, const struct target *t, int flags)
 				 .truncate = flags & O_TRUNC,
 			     };
 
-	if (fs->read_only || (t->view.set & VIEW_RO))
+	if (is_read_only(fs, &t->view))
 		return -EROFS;
 	if (retry_take(fs->retries, &key, &former)) {
 		store_gen_close(former.gen);
@@ -216,20 +215,17 @@ static int refuse_write(fuse_req_t req, const struct target *t, int flags)
 /* A publish of this inode's name may be under way: let it be done first. */
 static void wait_for_name(struct fs *fs, uint64_t ino, pid_t tid)
 {
-	CLEANUP_BUF struct buf name = BUF_INIT;
+	char name[STORE_NAME_MAX + 1];
 	uint64_t branch;
 
-	if (!pending_releasing(fs->pending))
-		return;
-	if (store_where(fs->store, ino, &branch, &name) || buf_append(&name, "", 1))
-		return;
-	pending_wait(fs->pending, branch, (const char *)name.data, tid);
+	if (pending_releasing(fs->pending) && name_of_ino(fs, ino, &branch, name) == 0)
+		pending_wait(fs->pending, branch, name, tid);
 }
 
 /* Is it a hit now, by the view's own rules? -ETIME; -ENOENT: gone meanwhile. */
 static int judge(struct fs *fs, const struct target *t)
 {
-	CLEANUP_BUF struct buf name = BUF_INIT;
+	char name[STORE_NAME_MAX + 1];
 	struct store_attr attr;
 	uint64_t branch;
 	int r;
@@ -240,10 +236,8 @@ static int judge(struct fs *fs, const struct target *t)
 	if (!r && view_admits(&t->view, &attr, time_now_ns(), NULL))
 		return 0;
 	if (!r)
-		r = store_where(fs->store, t->ino, &branch, &name);
-	if (!r)
-		r = buf_append(&name, "", 1);
-	if (!r && view_judge(fs, &t->view, branch, (const char *)name.data, &attr))
+		r = name_of_ino(fs, t->ino, &branch, name);
+	if (!r && view_judge(fs, &t->view, branch, name, &attr))
 		r = -ETIME;
 	return r;
 }
@@ -369,7 +363,7 @@ static int open_text(fuse_req_t req, uint64_t nodeid, int flags, struct handle *
 		return -EISDIR;
 	if (wants_write(flags) && v.kind == VNODE_TEXT)
 		return -EPERM;
-	if (wants_write(flags) && (fs->read_only || (v.view.set & VIEW_RO)))
+	if (wants_write(flags) && is_read_only(fs, &v.view))
 		return -EROFS;
 	h = handle_new(fs->handles, HANDLE_TEXT);
 	if (!h)

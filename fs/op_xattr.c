@@ -202,18 +202,9 @@ static int get_fact_writer(const struct store_facts *f, struct buf *out)
 static int key_of(struct subject *s, uint64_t *ret_branch,
 		  char ret_name[STORE_NAME_MAX + 1])
 {
-	CLEANUP_BUF struct buf name = BUF_INIT;
-	int r;
-
-	if (s->pending) {
-		pending_where(s->pending, ret_branch, ret_name);
-		return 0;
-	}
-	r = store_where(s->fs->store, s->ino, ret_branch, &name);
-	if (r)
-		return r;
-	memcpy(ret_name, name.data, name.len);
-	ret_name[name.len] = '\0';
+	if (!s->pending)
+		return name_of_ino(s->fs, s->ino, ret_branch, ret_name);
+	pending_where(s->pending, ret_branch, ret_name);
 	return 0;
 }
 

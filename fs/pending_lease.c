@@ -44,10 +44,7 @@ static int get_owners(struct pending_table *t, uint64_t branch, const char *name
 
 	if (r && r != -ENOENT)
 		return r;
-	return r || ret_lease->kind != STORE_LEASE_NAMED ||
-		       strcmp(ret_lease->owner, owner) != 0
-		   ? -ESTALE
-		   : 0;
+	return r || !store_lease_is_of(ret_lease, owner) ? -ESTALE : 0;
 }
 
 int hold_check_owner(struct pending_table *t, const struct pending_args *args,

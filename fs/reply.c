@@ -15,7 +15,7 @@ void reply_stale(fuse_req_t req, int r)
 	reply_err(req, r == -ENOENT ? -ESTALE : r);
 }
 
-static struct timespec to_timespec(int64_t ns)
+struct timespec to_timespec(int64_t ns)
 {
 	struct timespec ts = {.tv_sec = ns / NSEC_PER_SEC, .tv_nsec = ns % NSEC_PER_SEC};
 

@@ -16,6 +16,7 @@ void reply_err(fuse_req_t req, int r);
 /* What is gone under a node id: the kernel is asked to look the name up again. */
 void reply_stale(fuse_req_t req, int r);
 
+struct timespec to_timespec(int64_t ns);
 /* Fill a stat from the store's attributes. */
 void attr_to_stat(const struct store_attr *attr, struct stat *ret_st);
 /* A virtual node's own: control directories and texts belong to the mount's owner. */

@@ -121,19 +121,10 @@ int reservation_set(struct fs *fs, uint64_t branch, const char *name, pid_t tid,
 
 /* ---- nodes ---- */
 
-/* The branch that a node shows; 0: nothing was ever written at this version. */
-static int branch_of(struct fs *fs, const struct vnode *v, bool create,
-		     uint64_t *ret_branch)
-{
-	struct dirref dir = {.ino = v->dir_ino, .view = v->view};
-
-	return dirref_branch(fs, &dir, create, ret_branch);
-}
-
 int reservation_node_get(struct fs *fs, const struct vnode *v, pid_t tid, struct buf *out)
 {
 	uint64_t branch;
-	int r = branch_of(fs, v, false, &branch);
+	int r = vnode_branch(fs, v, false, &branch);
 
 	return r ? r : reservation_get(fs, branch, v->name, tid, out);
 }
@@ -147,10 +138,10 @@ int reservation_node_set(struct fs *fs, const struct vnode *v, pid_t tid,
 
 	if (r)
 		return r;
-	if (fs->read_only || (v->view.set & VIEW_RO))
+	if (is_read_only(fs, &v->view))
 		return -EROFS;
 	/* Only what is reserved needs a version that nobody has written to. */
-	r = branch_of(fs, v, cmd.verb == RESERVATION_TAKE && !extend_only, &branch);
+	r = vnode_branch(fs, v, cmd.verb == RESERVATION_TAKE && !extend_only, &branch);
 	return r ? r : run(fs, branch, v->name, tid, &cmd, extend_only);
 }
 
@@ -220,7 +211,7 @@ int reservation_node_text(struct fs *fs, const struct vnode *v, pid_t tid,
 {
 	struct writing w = {.name = v->name, .out = out};
 	uint64_t branch;
-	int r = branch_of(fs, v, false, &branch);
+	int r = vnode_branch(fs, v, false, &branch);
 
 	if (!r)
 		r = reservation_get(fs, branch, v->name, tid, out);
@@ -233,19 +224,13 @@ int reservation_node_text(struct fs *fs, const struct vnode *v, pid_t tid,
 
 /* ---- stat ---- */
 
-static struct timespec to_timespec(int64_t ns)
-{
-	return (struct timespec){.tv_sec = ns / NSEC_PER_SEC,
-				 .tv_nsec = ns % NSEC_PER_SEC};
-}
-
 /* What is at the name now: who has it, since when, and how far it is. */
 static int fill_progress(struct fs *fs, const struct vnode *v, struct stat *st)
 {
 	struct writing w = {.name = v->name};
 	struct store_lease lease;
 	uint64_t branch;
-	int r = branch_of(fs, v, false, &branch);
+	int r = vnode_branch(fs, v, false, &branch);
 
 	if (!r)
 		r = pending_list(fs->pending, branch, look_writing, &w);
@@ -332,7 +317,7 @@ int reservation_list(struct fs *fs, const struct vnode *v,
 {
 	__attribute__((cleanup(names_deinit))) struct names n = {0};
 	uint64_t branch;
-	int r = branch_of(fs, v, false, &branch);
+	int r = vnode_branch(fs, v, false, &branch);
 
 	if (!r)
 		r = store_lease_list(fs->store, branch, add_lease, &n);

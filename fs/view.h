@@ -75,6 +75,17 @@ struct view view_of_entry(const struct view *v);
 bool view_admits(const struct view *v, const struct store_attr *attr, int64_t now_ns,
 		 int64_t *ret_until_ns);
 
+/* For store_branch(); NULL: the current one. */
+static inline const char *view_version(const struct view *v)
+{
+	return v->set & VIEW_VERSION ? v->version : NULL;
+}
+/* Is it the lease of the view's owner? */
+static inline bool view_owns(const struct view *v, const struct store_lease *lease)
+{
+	return (v->set & VIEW_OWNER) && store_lease_is_of(lease, v->owner);
+}
+
 bool view_equal(const struct view *a, const struct view *b);
 uint64_t view_hash(const struct view *v);
 

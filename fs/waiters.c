@@ -66,10 +66,7 @@ static bool is_hit(const struct name_state *s, const struct view *v)
 /* Does anybody compute it? Who has the lease does not wait for himself. */
 static bool is_computed(const struct name_state *s, const struct view *v)
 {
-	bool own = s->leased && s->lease.kind == STORE_LEASE_NAMED &&
-		   (v->set & VIEW_OWNER) && strcmp(s->lease.owner, v->owner) == 0;
-
-	return s->being_written || (s->leased && !own);
+	return s->being_written || (s->leased && !view_owns(v, &s->lease));
 }
 
 /* ---- the node ---- */
@@ -108,13 +105,12 @@ static void stat_empty(struct fs *fs, const struct vnode *v, uint64_t branch,
 
 int wait_getattr(struct fs *fs, const struct vnode *v, struct stat *ret_st)
 {
-	struct dirref dir = {.ino = v->dir_ino, .view = v->view};
 	struct store_attr attr;
 	uint64_t branch;
 	int r;
 
 	if (!v->ino) {
-		r = dirref_branch(fs, &dir, false, &branch);
+		r = vnode_branch(fs, v, false, &branch);
 		if (!r)
 			stat_empty(fs, v, branch, ret_st);
 		return r;
@@ -346,16 +342,15 @@ static int park(fuse_req_t req, const struct vnode *v, uint64_t branch, int flag
 static int open_or_park(fuse_req_t req, const struct vnode *v, int flags)
 {
 	struct fs *fs = fs_of(req);
-	struct dirref dir = {.ino = v->dir_ino, .view = v->view};
 	bool writes = (flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC);
 	struct retry note = {.kind = RETRY_CREATE, .truncate = flags & O_TRUNC};
 	uint64_t branch;
-	int r = dirref_branch(fs, &dir, false, &branch);
+	int r = vnode_branch(fs, v, false, &branch);
 
 	note.place = r ? 0 : view_retry_place(&v->view, branch, v->name);
 	if (r)
 		return r == -ENOENT ? -ESTALE : r;
-	if (writes && (fs->read_only || (v->view.set & VIEW_RO)))
+	if (writes && is_read_only(fs, &v->view))
 		return -EROFS;
 	if (writes) /* what the kernel finds next is nothing, and it creates */
 		return send_round(req, v, branch, &note);

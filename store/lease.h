@@ -23,6 +23,8 @@
 #ifndef MEMOFS_STORE_LEASE_H
 #define MEMOFS_STORE_LEASE_H
 
+#include <string.h>
+
 #include "store/store.h"
 
 #define STORE_OWNER_MAX 200
@@ -39,6 +41,12 @@ struct store_lease {
 	int64_t expires_ns; /* wall clock, as it is now; DURATION_NONE: held */
 	int64_t left_ns;    /* until it ends; DURATION_NONE: held */
 };
+
+/* Does that one have it, by name? */
+static inline bool store_lease_is_of(const struct store_lease *lease, const char *owner)
+{
+	return lease->kind == STORE_LEASE_NAMED && strcmp(lease->owner, owner) == 0;
+}
 
 /* 1 to STORE_OWNER_MAX bytes, printable ASCII or UTF-8, no white space, not "free"
  * or "held", which begin what `reservation` reads. */

@@ -71,6 +71,15 @@ needs_persistence() {
 	[ "$MEMOFS_BACKEND" != memory ] || skip 'the memory backend keeps nothing'
 }
 
+# Sleep until the clock has passed a point in time.
+wait_until() { # SECONDS.NANOS since 1970
+	python3 - "$1" <<-'END'
+		import sys, time
+		while time.time() < float(sys.argv[1]) + 0.01:
+		    time.sleep(max(0.001, float(sys.argv[1]) + 0.01 - time.time()))
+	END
+}
+
 # --- asserts ------------------------------------------------------------------
 
 is() { # GOT WANT [WHAT]

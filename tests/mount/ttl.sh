@@ -14,14 +14,6 @@ expired() { # NAME
 	fails 'No such file' getfattr -n user.cache.ttl "$1"
 }
 
-wait_until() { # SECONDS.NANOS since 1970
-	python3 - "$1" <<-'END'
-		import sys, time
-		while time.time() < float(sys.argv[1]) + 0.01:
-		    time.sleep(max(0, float(sys.argv[1]) + 0.01 - time.time()))
-	END
-}
-
 test_explicit() {
 	echo x >key
 	echo y >other

@@ -16,15 +16,6 @@ miss() { # PATH
 	fails 'No such file' getfattr -n user.cache.state "$1"
 }
 
-# A miss by its name: as soon as the clock says so.
-wait_until() { # SECONDS.NANOS since 1970
-	python3 - "$1" <<-'END'
-		import sys, time
-		while time.time() < float(sys.argv[1]) + 0.01:
-		    time.sleep(max(0.001, float(sys.argv[1]) + 0.01 - time.time()))
-	END
-}
-
 # A point in time, and some seconds: what is asked of a value may end before a loaded
 # machine has asked.
 later() { # SECONDS.NANOS SECONDS
