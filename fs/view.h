@@ -10,6 +10,8 @@
  *   owner=ID    a value is published only while ID holds its lease
  *   stale       what is no longer a hit is one as long as it is being computed anew
  *   ro          nothing can be changed
+ *   pack        a sealed tree is a file that holds its pack ("store/util/pack.h"),
+ *               and what is written is a pack that becomes a sealed tree
  * All but the version hold for everything below. In a value, %XX is the byte with
  * that number: %2C for a comma, %2F for a slash, %25 for the percent sign.
  *
@@ -32,6 +34,7 @@ enum view_option {
 	VIEW_OWNER = 1 << 4,
 	VIEW_STALE = 1 << 5,
 	VIEW_RO = 1 << 6,
+	VIEW_PACK = 1 << 7,
 };
 
 /* A zeroed one is no view: the ordinary rules. */

@@ -105,6 +105,7 @@ struct store_attr {
 	int64_t atime_ns, mtime_ns, ctime_ns;
 	int64_t created_ns; /* when it was published */
 	int64_t expires_ns; /* as it is now, inheritance included; DURATION_NONE: never */
+	bool sealed;	    /* a sealed tree, or something in one: cannot be changed */
 };
 
 /* True when the entry is no longer a hit. Directories never expire. */
@@ -289,6 +290,7 @@ struct store_stage_args {
 	uint64_t branch; /* where it will be published, unless renamed */
 	uint64_t base_ino;
 	bool truncate;
+	bool sealed; /* a pack is written, and a sealed tree published; see below */
 	mode_t mode;
 	int64_t before_ns; /* its cost is measured from so long before; 0: from now */
 	struct store_writer writer;
@@ -349,6 +351,72 @@ int store_publish(struct store_staged *sg, uint64_t branch, const char *name,
 
 /* Free it; if it was not published, the content is dropped. NULL is fine. */
 void store_staged_free(struct store_staged *sg);
+
+/* ---- sealed trees ------------------------------------------------------------ */
+
+/*
+ * A sealed tree is an entry that is a directory: published, replaced, expired and
+ * removed as one, and never changed. What is stored is a pack ("store/util/pack.h"),
+ * a generation like that of a file; directories, files and symlinks in it are shown
+ * out of its index.
+ *
+ * It has two sides. As a directory its number has STORE_TREE_BIT, and what is in it
+ * has numbers made of the tree's and of the place in the index; all of them are
+ * answered for by the calls above, with `sealed` set and the expiry of the tree, and
+ * refused with -EPERM by what would change something. Names and branches below it
+ * are those of store_branch(). As a stream its number is store_tree_stream(), a
+ * file that holds the pack: store_gen_open() reads it, store_getattr() describes it.
+ * -EFBIG: the number of a value is too large to be that of a tree.
+ */
+#define STORE_TREE_BIT (UINT64_C(1) << 62)
+#define STORE_TREE_INDEX_BITS 21
+
+static inline bool store_ino_in_tree(uint64_t ino)
+{
+	return ino & STORE_TREE_BIT;
+}
+/* The tree itself, of anything in it; and the stream of it. */
+static inline uint64_t store_tree_root(uint64_t ino)
+{
+	return ino & ~((UINT64_C(1) << STORE_TREE_INDEX_BITS) - 1);
+}
+static inline uint64_t store_tree_stream(uint64_t ino)
+{
+	return (ino & ~STORE_TREE_BIT) >> STORE_TREE_INDEX_BITS;
+}
+static inline uint64_t store_tree_of_stream(uint64_t stream_ino)
+{
+	return STORE_TREE_BIT | stream_ino << STORE_TREE_INDEX_BITS;
+}
+
+/*
+ * What was written to a value that was begun with `sealed` is checked: a whole pack,
+ * every content as its hash says. To be called before store_staged_flush() where
+ * something was written, so that the writer is told. Cheap when nothing was written
+ * since. -EBADMSG with a message. store_publish() refuses what was not checked.
+ */
+int store_staged_check(struct store_staged *sg, struct errmsg *err);
+
+/*
+ * The place in a directory where trees are built, a hidden directory with the
+ * sticky bit and otherwise the owner and permissions of `dir_ino` when it was made.
+ * It is no child for listings and store_rmdir(), and goes with the directory.
+ * Without `create` -ENOENT when there is none.
+ */
+int store_stage_dir(struct store *st, uint64_t dir_ino, bool create, uint64_t *ret_ino);
+/* Is a branch below such a place? *ret_staged is false for one that is gone. */
+int store_branch_staged(struct store *st, uint64_t branch, bool *ret_staged);
+
+/*
+ * Publish a copy of the directory (from_branch, from) as the sealed tree
+ * (branch, name), which replaces an entry as store_publish() does, then remove the
+ * directory. What is published in it counts as it is found; takes as long as
+ * copying takes. -ENOTDIR: it is no directory; -ENOENT; -EISDIR and -EEXIST as
+ * store_publish().
+ */
+int store_seal(struct store *st, uint64_t from_branch, const char *from, uint64_t branch,
+	       const char *name, bool noreplace, const struct store_writer *writer,
+	       uint64_t *ret_ino, uint64_t *ret_replaced_ino);
 
 /* ---- attributes ------------------------------------------------------------ */
 

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Hashes of files, remembered.
+ *
+ * The XXH3-128 of a file is known again by device, inode number, size, mtime and
+ * ctime, so that an unchanged tree need not be read. A file whose times are of the
+ * last two seconds when it is hashed is not remembered: it could be changed once more
+ * within one tick of its file system's clock.
+ *
+ * The memory is a file for each base directory, below ~/.cache/memofs/hashes (see
+ * XDG_CACHE_HOME), readable by its owner only, mapped as it is, so that one lookup
+ * costs no parsing. It is a cache: where it is missing, damaged, of another version or
+ * cannot be written, files are read.
+ */
+#ifndef MEMOFS_CLI_TREE_FILEHASH_H
+#define MEMOFS_CLI_TREE_FILEHASH_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/stat.h>
+
+#define FILEHASH_BYTES 16
+
+struct filehash;
+
+/* For the files below this directory. Never fails but for memory. */
+int filehash_open(int dirfd, struct filehash **ret_memory);
+/* Write down what was learnt, atomically; at once with others: the last one wins. */
+void filehash_close(struct filehash *fh); /* NULL is fine */
+
+/* Known, from what stat(2) says alone? */
+bool filehash_known(struct filehash *fh, const struct stat *st,
+		    uint8_t ret_hash[FILEHASH_BYTES]);
+/* Remember, if it is safe to (see above). `st`: as it was before the file was read. */
+void filehash_learn(struct filehash *fh, const struct stat *st,
+		    const uint8_t hash[FILEHASH_BYTES]);
+/*
+ * Of the open file `fd`, from the memory or by reading it (and then learnt). `st` is
+ * its fstat(2). -EAGAIN: it changed while it was read; else -errno of read(2).
+ */
+int filehash_get(struct filehash *fh, int fd, const struct stat *st,
+		 uint8_t ret_hash[FILEHASH_BYTES]);
+
+#endif

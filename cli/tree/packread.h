@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Reading a pack, and putting what is in it into a directory.
+ */
+#ifndef MEMOFS_CLI_TREE_PACKREAD_H
+#define MEMOFS_CLI_TREE_PACKREAD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "cli/tree/filehash.h"
+#include "store/util/buf.h"
+#include "store/util/pack.h"
+
+struct packread {
+	int fd; /* the caller's */
+	struct pack pack;
+	/* A small pack, all of it, so that a hit is one read; empty: not kept. */
+	struct buf whole;
+};
+#define PACKREAD_INIT ((struct packread){.fd = -1, .pack = PACK_INIT})
+#define CLEANUP_PACKREAD __attribute__((cleanup(packread_deinit)))
+
+/* -EBADMSG: not a pack, damaged; -errno of read(2); with a message. */
+int packread_open(int fd, struct packread *ret_reader, struct errmsg *err);
+void packread_deinit(struct packread *r);
+
+/* A file's content, checked against its hash. -ENOENT, -EISDIR, -EBADMSG, -EFBIG: over
+ * `max_bytes`. */
+int packread_bytes(struct packread *r, const char *path, uint64_t max_bytes,
+		   struct buf *ret_bytes);
+/* Copy a file's content to a descriptor: `len` bytes from `off` of it. -EBADMSG: it is
+ * shorter; *ret_writing tells whether the writing failed. */
+int packread_copy(struct packread *r, uint32_t entry, uint64_t off, uint64_t len, int out,
+		  bool *ret_writing);
+
+enum extract_mtime { EXTRACT_MTIME_KEEP, EXTRACT_MTIME_NOW };
+
+struct extract {
+	enum extract_mtime mtime;
+	struct filehash *fh; /* may be NULL; what is written is learnt */
+	/* Called now and then with the bytes done so far, skipped ones included. */
+	void (*progress)(void *arg, uint64_t files, uint64_t bytes);
+	void *arg;
+};
+
+struct extract_report {
+	uint64_t written_files, written_bytes;
+	uint64_t kept_files, kept_bytes; /* were there already, as they should be */
+};
+
+/*
+ * Put what is below `prefix` ("": all) of the pack into the directory `dirfd`: files,
+ * directories, also empty ones, symlinks, permissions (less the umask; nothing gets
+ * set-id bits), times. A file that is there with the same content is not written
+ * again, only its permissions and time are mended; another is replaced by rename, so
+ * that nobody sees half of one and nobody's open file or hard link changes. Never
+ * leaves `dirfd`: a symlink, or anything else, where a directory should be is
+ * replaced. -errno with a message that names the path; what was done stays.
+ */
+int packread_extract(struct packread *r, const char *prefix, int dirfd,
+		     const struct extract *how, struct extract_report *ret_report,
+		     struct errmsg *err);
+
+#endif
