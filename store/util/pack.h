@@ -25,6 +25,8 @@
  *   file:      a offset of its content, b its size
  *   directory: a its first child, b how many
  *   symlink:   a where its target begins in the strings, b its length
+ * A symlink has the permissions 0777. The strings are the names in the order of the
+ * entries, the target of a symlink behind its name, without gaps.
  *
  * A pack is input: pack_init() checks everything that the other functions rely on.
  */
@@ -47,6 +49,8 @@
 #define PACK_NAME_MAX 255
 #define PACK_TARGET_MAX 4095
 #define PACK_META_MAX (1024 * 1024)
+/* Names and targets together: who reads a pack has them in memory. */
+#define PACK_STRINGS_MAX (256 * 1024 * 1024)
 
 enum pack_type { PACK_FILE = 1, PACK_DIR = 2, PACK_LINK = 3 };
 
@@ -77,7 +81,7 @@ struct pack {
 
 /*
  * Take over `index`, which holds pack_index_bytes(), and check it. -EBADMSG with a
- * message; `index` is freed then, too.
+ * message; -ENOMEM. `index` is freed then, too. Takes time in proportion to its size.
  */
 int pack_init(struct pack *p, const struct pack_trailer *t, struct buf *index,
 	      struct errmsg *err);
@@ -129,15 +133,17 @@ struct pack_item {
 	const char *target;	  /* symlinks */
 };
 /*
- * -EINVAL: the path is absolute, or has an empty part, `.`, `..` or `.memofs`;
- * -ENAMETOOLONG: a part of it or the target; -EEXIST: it was added before, or is
- * something else than what another needs there; -E2BIG: too many; -ENOMEM.
+ * -EINVAL: the path is absolute, or has an empty part, `.`, `..` or `.memofs`, or a
+ * target is empty; -ENAMETOOLONG: a part of it or the target; -EEXIST: it was added
+ * before, or is something else than what another needs there; -E2BIG: too many, or
+ * too long together; -ENOMEM.
  */
 int pack_maker_add(struct pack_maker *m, const struct pack_item *item);
 int pack_maker_meta(struct pack_maker *m, struct slice meta); /* -E2BIG, -ENOMEM */
 /*
- * Append index and trailer of a pack whose contents are `contents_bytes` long.
- * -EINVAL: a content is not within that; -ENOMEM.
+ * Append index and trailer of a pack whose contents are `contents_bytes` long. More
+ * may be added afterwards, and another one made. -EINVAL: a content is not within
+ * that; -ENOMEM.
  */
 int pack_maker_finish(struct pack_maker *m, uint64_t contents_bytes, struct buf *ret_raw);
 
