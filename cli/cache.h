@@ -14,6 +14,12 @@
 #include "store/util/err.h"
 
 /*
+ * Where it should be, without a look: for whoever opens something in it at once, and
+ * asks cache_find() only when that fails. NULL: that must be asked anyway.
+ */
+char *cache_guess(const char *given);
+
+/*
  * The directory, absolute, which exists and is in a memofs mount that answers. With
  * `start`, this user's own mount is mounted if it is not, and a directory that is
  * missing in a mount is made. The caller frees it. -ENOENT: there is no mount, and

@@ -1,0 +1,349 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/automount.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pwd.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "cli/command.h"
+#include "cli/message.h"
+#include "cli/mounts.h"
+#include "cli/paths.h"
+#include "cli/probe.h"
+
+#define SELF "/proc/self/exe"
+
+/* ---- where ------------------------------------------------------------------- */
+
+static const char *absolute_env(const char *name)
+{
+	const char *value = getenv(name);
+
+	return value && *value == '/' ? value : NULL;
+}
+
+static bool is_mine(const struct stat *st, mode_t forbidden)
+{
+	return S_ISDIR(st->st_mode) && st->st_uid == geteuid() &&
+	       !(st->st_mode & forbidden);
+}
+
+/* After `su` the variable may still be another's. */
+static const char *runtime_dir(void)
+{
+	const char *dir = absolute_env("XDG_RUNTIME_DIR");
+	struct stat st;
+
+	return dir && lstat(dir, &st) == 0 && is_mine(&st, 022) ? dir : NULL;
+}
+
+static char *tmp_dir(void)
+{
+	char *dir;
+
+	if (asprintf(&dir, "/tmp/memofs-%u", (unsigned int)geteuid()) < 0)
+		must(-ENOMEM);
+	return dir;
+}
+
+static int check_tmp_dir(const char *dir, struct errmsg *err)
+{
+	struct stat tmp, st;
+
+	if (lstat(dir, &st) || stat("/tmp", &tmp))
+		return err_set(err, errno, "%s: %s", dir, strerror(errno));
+	if (is_mine(&st, 077) && st.st_dev == tmp.st_dev)
+		return 0;
+	return err_set(err, EACCES,
+		       "%s is not a directory of yours alone, so nothing is mounted in "
+		       "it; remove it, or set XDG_RUNTIME_DIR",
+		       dir);
+}
+
+int automount_point(char **ret_point, struct errmsg *err)
+{
+	CLEANUP_FREE char *tmp = NULL;
+	const char *dir = runtime_dir();
+	int r;
+
+	if (dir) {
+		*ret_point = path_join(dir, "memofs");
+		return 0;
+	}
+	tmp = tmp_dir();
+	r = check_tmp_dir(tmp, err);
+	if (r)
+		return r;
+	*ret_point = path_join(tmp, "mnt");
+	return 0;
+}
+
+static int make_dir(const char *path, struct errmsg *err)
+{
+	if (mkdir(path, 0700) == 0 || errno == EEXIST)
+		return 0;
+	return err_set(err, errno, "%s: %s", path, strerror(errno));
+}
+
+/* The mount point, and what it is in. */
+static int make_point(char **ret_point, struct errmsg *err)
+{
+	CLEANUP_FREE char *tmp = runtime_dir() ? NULL : tmp_dir(), *point = NULL;
+	int r = tmp ? make_dir(tmp, err) : 0;
+
+	if (!r)
+		r = automount_point(&point, err);
+	if (r)
+		return r;
+	/* A dead mount is there, and is no directory to stat(2). */
+	if (mkdir(point, 0700) && errno != EEXIST)
+		return err_set(err, errno, "%s: %s", point, strerror(errno));
+	*ret_point = point;
+	point = NULL;
+	return 0;
+}
+
+static int cache_home(char **ret_dir, struct errmsg *err)
+{
+	const char *dir = absolute_env("XDG_CACHE_HOME"), *home = absolute_env("HOME");
+	const struct passwd *pw;
+
+	if (dir) {
+		*ret_dir = xstrdup(dir);
+		return 0;
+	}
+	if (!home) {
+		pw = getpwuid(geteuid());
+		home = pw && *pw->pw_dir == '/' ? pw->pw_dir : NULL;
+	}
+	if (!home)
+		return err_set(err, ENOENT,
+			       "there is no home directory for a store; set "
+			       "XDG_CACHE_HOME, or use --cache");
+	*ret_dir = path_join(home, ".cache");
+	return 0;
+}
+
+/* ~/.cache/memofs, made if it is missing. */
+static int make_home(char **ret_dir, struct errmsg *err)
+{
+	CLEANUP_FREE char *cache = NULL, *dir = NULL;
+	int r = cache_home(&cache, err);
+
+	if (!r)
+		r = make_dir(cache, err);
+	if (r)
+		return r;
+	dir = path_join(cache, "memofs");
+	r = make_dir(dir, err);
+	if (r)
+		return r;
+	/* As the daemon names the store, without symlinks. */
+	*ret_dir = realpath(dir, NULL);
+	return *ret_dir ? 0 : err_set(err, errno, "%s: %s", dir, strerror(errno));
+}
+
+/* ---- running this program again --------------------------------------------------- */
+
+/*
+ * The daemon must not keep what was open here: a pipe that somebody reads to its end,
+ * a lock of the caller's script.
+ */
+static _Noreturn void exec_self(char *const *argv, int errors)
+{
+	sigset_t none;
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	dup2(null, STDIN_FILENO);
+	dup2(null, STDOUT_FILENO);
+	dup2(errors, STDERR_FILENO);
+	close_range(STDERR_FILENO + 1, ~0U, 0);
+	unsetenv("MEMOFS_RUNNING");
+	unsetenv("MEMOFS_WARNED");
+	execv(SELF, argv);
+	execvp("memofs", argv);
+	_exit(127);
+}
+
+/* The last line, without the program's name. */
+static void read_said(int fd, struct errmsg *ret_said)
+{
+	char text[sizeof(ret_said->text)];
+	ssize_t n = pread(fd, text, sizeof(text) - 1, 0);
+	char *line = text, *end;
+
+	text[n > 0 ? n : 0] = '\0';
+	end = text + strlen(text);
+	while (end > text && end[-1] == '\n')
+		*--end = '\0';
+	if (strrchr(text, '\n'))
+		line = strrchr(text, '\n') + 1;
+	if (strncmp(line, "memofs: ", 8) == 0)
+		line += 8;
+	strcpy(ret_said->text, line);
+}
+
+/* Returns its exit code, or -errno; *ret_said is what it complained of. */
+static int run_self(char *const *argv, struct errmsg *ret_said)
+{
+	/* A file and no pipe: a daemon that kept it would be waited for. */
+	CLEANUP_FD int errors = memfd_create("memofs-errors", MFD_CLOEXEC);
+	int status;
+	pid_t pid;
+
+	if (errors < 0)
+		return -errno;
+	fflush(stdout);
+	pid = fork();
+	if (pid < 0)
+		return -errno;
+	if (pid == 0)
+		exec_self(argv, errors);
+	while (waitpid(pid, &status, 0) < 0) {
+		if (errno != EINTR)
+			return -errno;
+	}
+	read_said(errors, ret_said);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : -EIO;
+}
+
+/* ---- mounting ------------------------------------------------------------------------
+ */
+
+static int check_fuse(struct errmsg *err)
+{
+	if (access("/dev/fuse", R_OK | W_OK) == 0)
+		return 0;
+	return err_set(err, ENODEV, "/dev/fuse: %s; this machine mounts no FUSE for you",
+		       strerror(errno));
+}
+
+static int mount_store(const char *home, const char *point, struct errmsg *err)
+{
+	CLEANUP_FREE char *store = path_join(home, "store"),
+			  *log = path_join(home, "log");
+	char *const argv[] = {"memofs", "mount",       "--log", log,
+			      store,	(char *)point, NULL};
+	struct errmsg said = {""};
+	int r = check_fuse(err);
+
+	if (r)
+		return r;
+	r = run_self(argv, &said);
+	if (r == CLI_OK)
+		return 0;
+	if (r < 0)
+		return err_set(err, -r, "cannot start memofs mount: %s", strerror(-r));
+	if (!*said.text)
+		snprintf(said.text, sizeof(said.text), "memofs mount failed (%d)", r);
+	return err_set(err, r == CLI_MOUNT ? ENODEV : EIO, "%s", said.text);
+}
+
+static int unmount_dead(const char *point, struct errmsg *err)
+{
+	char *const argv[] = {"memofs", "umount", "--lazy", (char *)point, NULL};
+	struct errmsg said = {""};
+	int r = run_self(argv, &said);
+
+	if (r == CLI_OK)
+		return 0;
+	return err_set(err, ENOTCONN, "%s: the daemon of this mount has ended%s%s", point,
+		       *said.text ? ": " : "", said.text);
+}
+
+/* 0: it answers; -ENOENT: nothing is mounted there (any more); else with a message. */
+static int check_mount(const struct mount *m, struct errmsg *err)
+{
+	CLEANUP_STATUS struct status st = STATUS_INIT;
+	int r = status_read(m->point, PROBE_TIMEOUT_NS, &st);
+
+	if (r == 0)
+		return 0;
+	if (r != -ENOTCONN && r != -ECONNABORTED)
+		return err_set(err, -r, "%s: %s", m->point, status_trouble(r));
+	r = unmount_dead(m->point, err);
+	return r ? r : -ENOENT;
+}
+
+/* The store, wherever it is mounted: a session may have no XDG_RUNTIME_DIR. */
+static const struct mount *find_mount(const struct mounts *ms, const char *home,
+				      const char *point)
+{
+	CLEANUP_FREE char *store = path_join(home, "store");
+	const struct mount *m = mounts_at(ms, point);
+
+	if (m && mount_is_memofs(m))
+		return m;
+	for (size_t i = ms->n; i-- > 0;) {
+		m = &ms->list[i];
+		if (mount_is_memofs(m) && mount_is_mine(m) &&
+		    strcmp(m->source, store) == 0)
+			return m;
+	}
+	return NULL;
+}
+
+/* Under the lock. */
+static int find_or_mount(const char *home, const char *point, char **ret_point,
+			 struct errmsg *err)
+{
+	CLEANUP_MOUNTS struct mounts ms = MOUNTS_INIT;
+	const struct mount *m = NULL;
+	int r;
+
+	if (mounts_read(&ms) == 0)
+		m = find_mount(&ms, home, point);
+	r = m ? check_mount(m, err) : -ENOENT;
+	if (r == 0)
+		*ret_point = xstrdup(m->point);
+	if (r != -ENOENT)
+		return r;
+	r = mount_store(home, point, err);
+	if (!r)
+		*ret_point = xstrdup(point);
+	return r;
+}
+
+static int lock_home(const char *home, int *ret_fd, struct errmsg *err)
+{
+	CLEANUP_FREE char *path = path_join(home, "lock");
+	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+
+	if (fd < 0)
+		return err_set(err, errno, "%s: %s", path, strerror(errno));
+	while (flock(fd, LOCK_EX)) {
+		if (errno != EINTR) {
+			int r = err_set(err, errno, "%s: %s", path, strerror(errno));
+
+			close(fd);
+			return r;
+		}
+	}
+	*ret_fd = fd;
+	return 0;
+}
+
+int automount_start(char **ret_point, struct errmsg *err)
+{
+	CLEANUP_FREE char *home = NULL, *point = NULL;
+	CLEANUP_FD int lock = -1;
+	int r = make_home(&home, err);
+
+	if (!r)
+		r = make_point(&point, err);
+	if (!r)
+		r = lock_home(home, &lock, err);
+	return r ? r : find_or_mount(home, point, ret_point, err);
+}
