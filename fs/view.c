@@ -79,6 +79,7 @@ static const struct option {
      set_owner},
     {"stale", VIEW_STALE, true, NULL, NULL},
     {"ro", VIEW_RO, true, NULL, NULL},
+    {"pack", VIEW_PACK, true, NULL, NULL},
 };
 
 enum { OPTION_COUNT = sizeof(options) / sizeof(options[0]) };
@@ -196,10 +197,11 @@ static int refuse_name(const struct word *w, struct errmsg *err)
 		return err_set(err, EINVAL,
 			       "a view has an empty option; write one or more of "
 			       "version=, max-age=, since=, wait, owner=, stale, ro, "
-			       "with a comma between two (%%2C is one in a value)");
+			       "pack, with a comma between two (%%2C is one in a value)");
 	return err_set(err, EINVAL,
 		       "view option %s is not known; there are version=, max-age=, "
-		       "since=, wait, owner=, stale and ro (%%2C is a comma in a value)",
+		       "since=, wait, owner=, stale, ro and pack (%%2C is a comma in a "
+		       "value)",
 		       text_quote(shown, w->name, w->name_len));
 }
 
@@ -254,7 +256,7 @@ static void combine_limits(struct view *v, const struct view *add)
 	if ((add->set & VIEW_SINCE) &&
 	    (!(v->set & VIEW_SINCE) || add->since_ns > v->since_ns))
 		v->since_ns = add->since_ns;
-	v->set |= add->set & (VIEW_MAX_AGE | VIEW_SINCE | VIEW_RO);
+	v->set |= add->set & (VIEW_MAX_AGE | VIEW_SINCE | VIEW_RO | VIEW_PACK);
 }
 
 static void combine_replaced(struct view *v, const struct view *add)
@@ -293,7 +295,8 @@ struct view view_below(const struct view *v)
 
 bool view_restricts(const struct view *v)
 {
-	return v->set & (VIEW_MAX_AGE | VIEW_SINCE | VIEW_OWNER | VIEW_STALE | VIEW_RO);
+	return v->set & (VIEW_MAX_AGE | VIEW_SINCE | VIEW_OWNER | VIEW_STALE | VIEW_RO |
+			 VIEW_PACK);
 }
 
 struct view view_of_entry(const struct view *v)
@@ -329,7 +332,7 @@ bool view_admits(const struct view *v, const struct store_attr *attr, int64_t no
 {
 	int64_t until_ns = attr->expires_ns, limit;
 
-	if (!S_ISDIR(attr->mode)) {
+	if (!S_ISDIR(attr->mode) || attr->sealed) {
 		limit = limit_ns(v, attr);
 		if (limit == INT64_MIN)
 			limit = attr->created_ns < now_ns ? attr->created_ns : now_ns;

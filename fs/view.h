@@ -52,11 +52,11 @@ int view_parse(const char *text, struct view *ret_view, struct errmsg *err);
 
 /*
  * The view `add` inside the view `base`. Who was given `base` cannot get more of
- * the same entries by it: the smaller age and the later time count, and `ro`
- * stays. `stale` stays unless `add` has an age or a time of its own and does not
- * say it again; and it is not added where `base` has an age or a time. The version,
- * which is no permission, the owner and the waiting are those of `add` where it
- * has them.
+ * the same entries by it: the smaller age and the later time count, and `ro` and
+ * `pack` stay. `stale` stays unless `add` has an age or a time of its own and does
+ * not say it again; and it is not added where `base` has an age or a time. The
+ * version, which is no permission, the owner and the waiting are those of `add`
+ * where it has them.
  */
 struct view view_combine(const struct view *base, const struct view *add);
 /* What of it holds for the directories in it: all but the version. */
@@ -65,15 +65,16 @@ struct view view_below(const struct view *v);
 /*
  * Must a file found under it have a node of its own? Not for a version, of which
  * it is a part anyway, nor for waiting, which is over when there is a file. For an
- * owner, because truncate(2) by path publishes.
+ * owner, because truncate(2) by path publishes, and as a pack for the same reason.
  */
 bool view_restricts(const struct view *v);
 /* What of it such a node needs to know; zeroed when none is needed. */
 struct view view_of_entry(const struct view *v);
 /*
  * Is this entry a hit, by its own expiry and by the view, `stale` apart? Directories
- * always are. *ret_until_ns (may be NULL): when it stops being one, DURATION_NONE
- * never; not after `now_ns` when it is none.
+ * always are, unless sealed: a tree is judged as a file is, and what is in it as the
+ * tree. *ret_until_ns (may be NULL): when it stops being one, DURATION_NONE never; not
+ * after `now_ns` when it is none.
  */
 bool view_admits(const struct view *v, const struct store_attr *attr, int64_t now_ns,
 		 int64_t *ret_until_ns);

@@ -38,6 +38,7 @@ static const struct {
 } good[] = {
     {"ro", {.set = VIEW_RO}},
     {"stale", {.set = VIEW_STALE}},
+    {"pack", {.set = VIEW_PACK}},
     {"wait", {.set = VIEW_WAIT, .wait_ns = DURATION_UNSET}},
     {"wait=30s", {.set = VIEW_WAIT, .wait_ns = 30 * SEC}},
     {"wait=0", {.set = VIEW_WAIT}},
@@ -62,8 +63,8 @@ static const struct {
     {"owner=me@host:1", {.set = VIEW_OWNER, .owner = "me@host:1"}},
     {"owner=a%2Fb", {.set = VIEW_OWNER, .owner = "a/b"}},
     {"max-age=%31h", {.set = VIEW_MAX_AGE, .max_age_ns = HOUR}},
-    {"ro,stale,wait=1,max-age=2,since=3,owner=me,version=v",
-     {.set = 127,
+    {"pack,ro,stale,wait=1,max-age=2,since=3,owner=me,version=v",
+     {.set = 255,
       .max_age_ns = 2 * SEC,
       .since_ns = 3 * SEC,
       .wait_ns = SEC,
@@ -109,6 +110,10 @@ static const struct {
     {"=x", "\"\" is not known", "max-age="},
     {"ro=", "ro takes no value", "write ro"},
     {"ro=1", "ro takes no value", "write ro"},
+    {"pack=", "pack takes no value", "write pack"},
+    {"packs", "\"packs\"", "ro and pack"},
+    {"ro,,pack", "empty option", "ro, pack"},
+    {"pack,ro,pack", "pack is given twice", "leave one out"},
     {"stale=yes", "stale takes no value", "write stale"},
     {"version", "version has no value", "version="},
     {"max-age", "max-age has no value", "90s"},
@@ -206,6 +211,9 @@ static const struct {
     {"wait=1h", "wait=1s", "wait=1s"},
     {"wait=1s", "wait", "wait"},
     {"wait", "ro", "wait,ro"},
+    {"", "pack", "pack"},
+    {"pack", "wait,version=b", "pack,wait,version=b"},
+    {"version=a,wait", "pack", "version=a,wait,pack"},
     /* stale: never more than what was handed on */
     {"max-age=1h", "stale", "max-age=1h"},
     {"since=@9", "stale", "since=@9"},
@@ -251,6 +259,8 @@ static const struct {
     {"since=@9", "since=@9", "since=@9", true},
     {"stale", "stale", "stale", true},
     {"owner=me,wait", "owner=me,wait", "owner=me", true},
+    {"pack", "pack", "pack", true},
+    {"pack,version=v,wait", "pack,wait", "pack", true},
 };
 
 static void test_below(void **state)
@@ -317,8 +327,12 @@ static void test_admits(void **state)
 				 hit, (long long)got);
 		assert_int_equal(view_admits(&v, &attr, admitted[i].now * SEC, NULL),
 				 hit);
-		/* Symlinks are entries, directories are not. */
+		/* Symlinks are entries, and so are sealed trees. */
 		attr.mode = S_IFLNK | 0777;
+		assert_int_equal(view_admits(&v, &attr, admitted[i].now * SEC, NULL),
+				 hit);
+		attr.mode = S_IFDIR | 0755;
+		attr.sealed = true;
 		assert_int_equal(view_admits(&v, &attr, admitted[i].now * SEC, NULL),
 				 hit);
 	}
