@@ -56,34 +56,79 @@ static int complain(const char *path, int r)
 {
 	if (r == -ENOENT)
 		cli_error("%s: its directory does not exist; --parents makes it", path);
-	else if (r == -ESTALE && strstr(path, "owner="))
-		cli_error("%s: put cannot store below view/owner=; use cp", path);
+	else if (r == -ESTALE)
+		cli_error(
+		    "%s: the reservation is not held (any more); nothing was stored",
+		    path);
 	else
 		cli_error("%s: %s", path, strerror(-r));
 	return CLI_FAILED;
 }
 
-/* Everything but the name. The scratch file is the caller's, also on failure. */
-static int fill(const struct put_options *o, int in, struct scratch *s, const char *path)
+/* Everything but the name. */
+static int fill(const struct put_options *o, int in, int out, const char *path)
 {
 	bool reading;
 	int r;
 
-	if (o->mode.set && fchmod(s->fd, o->mode.mode))
+	if (o->mode.set && fchmod(out, o->mode.mode))
 		return complain(path, -errno);
-	r = o->ttl.text ? attr_set_fd(s->fd, "ttl", o->ttl.text) : 0;
+	r = o->ttl.text ? attr_set_fd(out, "ttl", o->ttl.text) : 0;
 	if (r) {
 		cli_error("%s: its ttl cannot be set: %s", path, strerror(-r));
 		return CLI_FAILED;
 	}
-	r = copy_all(in, s->fd, &reading);
+	r = copy_all(in, out, &reading);
 	if (r && reading) {
 		cli_error("%s: %s; nothing was stored",
 			  o->input ? o->input : "standard input", strerror(-r));
 		return CLI_FAILED;
 	}
-	if (!r && o->fsync && fsync(s->fd))
+	if (!r && o->fsync && fsync(out))
 		r = -errno;
+	return r ? complain(path, r) : CLI_OK;
+}
+
+/* All of the input, in an unlinked file that stands at its beginning, or -1. */
+static int spool(const struct put_options *o, int in)
+{
+	const char *dir = getenv("TMPDIR");
+	int fd = open(dir && *dir ? dir : "/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	bool reading = false;
+	int r = fd < 0 ? -errno : copy_all(in, fd, &reading);
+
+	if (!r && lseek(fd, 0, SEEK_SET) == 0)
+		return fd;
+	cli_error("%s: %s; nothing was stored",
+		  !reading   ? "the temporary file"
+		  : o->input ? o->input
+			     : "standard input",
+		  strerror(r ? -r : errno));
+	if (fd >= 0)
+		close(fd);
+	return -1;
+}
+
+/*
+ * Below view/owner= only a name that is reserved can be written, so there is none for
+ * a scratch file. The name is written itself when all of the input is there; it
+ * appears at the close, and not at all when writing fails.
+ */
+static int put_in_place(const struct put_options *o, int in, const char *path)
+{
+	CLEANUP_FD int spooled = spool(o, in), out = -1;
+	int status, r;
+
+	if (spooled < 0)
+		return CLI_FAILED;
+	out = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+	if (out < 0)
+		return complain(path, -errno);
+	status = fill(o, spooled, out, path);
+	if (status)
+		return status; /* and its end as a failed producer drops what there is */
+	r = close(out) && errno != EINTR ? -errno : 0;
+	out = -1;
 	return r ? complain(path, r) : CLI_OK;
 }
 
@@ -95,9 +140,11 @@ static int put(const struct put_options *o, int in, const char *path)
 	r = o->parents ? make_parents(path) : 0;
 	if (!r)
 		r = scratch_open(path, ".memofs-put", &s);
+	if (r == -ESTALE)
+		return put_in_place(o, in, path);
 	if (r)
 		return complain(path, r);
-	status = fill(o, in, &s, path);
+	status = fill(o, in, s.fd, path);
 	if (status) {
 		scratch_drop(&s);
 		return status;

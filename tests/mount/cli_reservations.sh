@@ -554,4 +554,23 @@ test_dead_mount() {
 }
 
 setup
+# There is no room for a scratch file beside a reserved name.
+test_put_below_an_owner() {
+	local id
+	id=$("$MEMOFS" reserve k)
+	echo old >other
+	echo value | "$MEMOFS" put --ttl 1h ".memofs/view/owner=$id/k"
+	has k $'value\n'
+	is "$(attr ttl k)" 1h
+	is "$(owner_of k)" ''
+	# The lease went with the publish, and with it the right to write.
+	fails 'the reservation is not held' "$MEMOFS" put -i other ".memofs/view/owner=$id/k"
+	has k $'value\n'
+	# What could not be read whole is not stored.
+	id=$("$MEMOFS" reserve k)
+	fails 'nothing was stored' "$MEMOFS" put -i . ".memofs/view/owner=$id/k"
+	has k $'value\n'
+	is "$(owner_of k)" "$id"
+}
+
 run_tests "$@"
