@@ -12,6 +12,7 @@
 #include <stdlib.h>
 
 #include "store/internal.h"
+#include "store/stage.h"
 
 #define MARK_ROWS 1024
 
@@ -197,7 +198,7 @@ int store_dir_next(struct store_dir *dir, struct store_dirent *ret_ent)
 		r = remember_mark(dir, name);
 		if (r)
 			return r;
-		if (dir->taken)
+		if (dir->taken || name_is_stage(name))
 			continue;
 		r = read_row(dir, policy.ttl_ns, &attr);
 		if (r == 0)

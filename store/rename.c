@@ -13,6 +13,7 @@
 #include <errno.h>
 
 #include "store/internal.h"
+#include "store/stage.h"
 
 /* One end of a rename. */
 struct end {
@@ -47,6 +48,20 @@ static bool end_is_dir(const struct end *end)
 
 /* ---- emptiness ---- */
 
+/* Whether the row under the iterator is a child that a listing would show. */
+static bool is_live_child(struct store *st, const struct backend_iter *it, int64_t ttl_ns,
+			  int64_t now_ns)
+{
+	struct row_core core;
+	struct slice name;
+	uint64_t branch;
+
+	return key_dirent_decode(backend_iter_key(it), &branch, &name) == 0 &&
+	       !name_is_stage(name) &&
+	       dirent_read(st, branch, backend_iter_value(it), &core) == 0 &&
+	       core_expires_ns(&core, ttl_ns) > now_ns;
+}
+
 /* -ENOTEMPTY: the branch has a live name. */
 static int check_branch_empty(struct store *st, uint64_t branch, int64_t ttl_ns)
 {
@@ -60,10 +75,7 @@ static int check_branch_empty(struct store *st, uint64_t branch, int64_t ttl_ns)
 		return r;
 	for (backend_iter_seek(it, key_slice(&key)); r == 0 && backend_iter_valid(it);
 	     backend_iter_next(it)) {
-		struct row_core core;
-
-		if (dirent_read(st, branch, backend_iter_value(it), &core) == 0 &&
-		    core_expires_ns(&core, ttl_ns) > now_ns)
+		if (is_live_child(st, it, ttl_ns, now_ns))
 			r = -ENOTEMPTY;
 	}
 	if (r == 0)

@@ -7,6 +7,7 @@
 
 #include "store/content.h"
 #include "store/digest.h"
+#include "store/stage.h"
 #include "store/util/log.h"
 
 static const char mismatch[] = "its extent file does not match its checksum";
@@ -187,6 +188,11 @@ static int prepend(struct buf *path, struct slice name)
 	return buf_set(path, joined.data, joined.len);
 }
 
+static struct slice shown_name(struct slice name)
+{
+	return name_is_stage(name) ? slice_str(STAGE_NAME "/stage") : name;
+}
+
 /* As far up as it can be followed; for people. */
 static void describe_path(struct store *st, uint64_t ino, struct buf *ret_path)
 {
@@ -195,7 +201,7 @@ static void describe_path(struct store *st, uint64_t ino, struct buf *ret_path)
 	uint64_t branch;
 
 	while (ino != STORE_ROOT_INO && !store_where(st, ino, &branch, &name)) {
-		if (prepend(ret_path, buf_slice(&name)) ||
+		if (prepend(ret_path, shown_name(buf_slice(&name))) ||
 		    store_branch_owner(st, branch, &ino, &version))
 			return;
 		if (version.len && (prepend(ret_path, buf_slice(&version)) ||
