@@ -31,6 +31,9 @@ void config_namespace_deinit(struct config_namespace *ns)
 	free(ns->name);
 	free(ns->ttl.text);
 	free(ns->version);
+	free(ns->lease);
+	free(ns->wait);
+	free(ns->publish);
 }
 
 int config_merge(struct config *c, const struct config *over)

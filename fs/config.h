@@ -68,6 +68,9 @@ enum config_namespace_key {
 	CONFIG_MODE = 1 << 2,
 	CONFIG_OWNER = 1 << 3,
 	CONFIG_GROUP = 1 << 4,
+	CONFIG_LEASE = 1 << 5,
+	CONFIG_WAIT = 1 << 6,
+	CONFIG_PUBLISH = 1 << 7,
 };
 
 struct config_duration {
@@ -81,6 +84,8 @@ struct config_namespace {
 	uint32_t set;
 	struct config_duration ttl;
 	char *version;
+	/* The settings of store_setting_set(), as they were written. */
+	char *lease, *wait, *publish;
 	mode_t mode;
 	uid_t owner;
 	gid_t group;

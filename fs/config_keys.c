@@ -10,6 +10,7 @@
 #include <strings.h>
 #include <unistd.h>
 
+#include "store/lease.h"
 #include "store/store.h"
 #include "store/util/duration.h"
 #include "store/util/size.h"
@@ -136,12 +137,9 @@ static int replace_string(char **field, const char *text, struct errmsg *err)
 	return 0;
 }
 
-static int parse_duration(const struct config_key *key, void *field, const char *text,
-			  struct errmsg *err)
+static int duration_of(const char *text, int64_t *ret_ns, struct errmsg *err)
 {
-	struct config_duration *ret = field;
-	int64_t ns;
-	int r = duration_parse(text, strlen(text), &ns);
+	int r = duration_parse(text, strlen(text), ret_ns);
 
 	if (r == -ERANGE)
 		return err_set(err, EINVAL,
@@ -151,10 +149,53 @@ static int parse_duration(const struct config_key *key, void *field, const char 
 		return err_set(err, EINVAL,
 			       "%s is not a duration; use e.g. 90s, 1h30m, PT1H, none",
 			       QUOTE(text));
-	r = replace_string(&ret->text, text, err);
+	return 0;
+}
+
+static int parse_duration(const struct config_key *key, void *field, const char *text,
+			  struct errmsg *err)
+{
+	struct config_duration *ret = field;
+	int64_t ns;
+	int r = duration_of(text, &ns, err);
+
+	if (r == 0)
+		r = replace_string(&ret->text, text, err);
 	if (r == 0)
 		ret->ns = ns;
 	return r;
+}
+
+static int parse_lease(const struct config_key *key, void *field, const char *text,
+		       struct errmsg *err)
+{
+	int64_t ns;
+	int r = duration_of(text, &ns, err);
+
+	if (r == 0 && (ns < 1 || ns > STORE_LEASE_MAX_NS))
+		r = err_set(err, EINVAL,
+			    "%s is no time to reserve for; use more than 0 and at most "
+			    "366 days",
+			    QUOTE(text));
+	return r ? r : replace_string(field, text, err);
+}
+
+static int parse_wait(const struct config_key *key, void *field, const char *text,
+		      struct errmsg *err)
+{
+	int64_t ns;
+	int r = duration_of(text, &ns, err);
+
+	return r ? r : replace_string(field, text, err);
+}
+
+static int parse_publish(const struct config_key *key, void *field, const char *text,
+			 struct errmsg *err)
+{
+	if (strcmp(text, "on-success") != 0 && strcmp(text, "always") != 0)
+		return err_set(err, EINVAL, "%s is neither on-success nor always",
+			       QUOTE(text));
+	return replace_string(field, text, err);
 }
 
 static int parse_version(const struct config_key *key, void *field, const char *text,
@@ -298,6 +339,9 @@ static const struct config_key namespace_keys[] = {
     {"mode", CONFIG_MODE, NAMESPACE(mode), parse_mode},
     {"owner", CONFIG_OWNER, NAMESPACE(owner), parse_owner},
     {"group", CONFIG_GROUP, NAMESPACE(group), parse_group},
+    {"lease", CONFIG_LEASE, NAMESPACE(lease), parse_lease},
+    {"wait", CONFIG_WAIT, NAMESPACE(wait), parse_wait},
+    {"publish", CONFIG_PUBLISH, NAMESPACE(publish), parse_publish},
     {NULL},
 };
 

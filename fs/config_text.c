@@ -96,14 +96,31 @@ static int put_name(const struct config_namespace *ns, struct buf *out)
 	return r ? r : buf_printf(out, ns->set ? ":\n" : ": {}\n");
 }
 
-static int put_policy(const struct config_namespace *ns, struct buf *out)
+static int put_texts(const struct config_namespace *ns, struct buf *out)
 {
+	const struct {
+		uint32_t key;
+		const char *name, *text;
+	} texts[] = {
+	    {CONFIG_TTL, "    ttl", ns->ttl.text},
+	    {CONFIG_VERSION, "    version", ns->version},
+	    {CONFIG_LEASE, "    lease", ns->lease},
+	    {CONFIG_WAIT, "    wait", ns->wait},
+	    {CONFIG_PUBLISH, "    publish", ns->publish},
+	};
 	int r = 0;
 
-	if (ns->set & CONFIG_TTL)
-		r = put_quoted(out, "    ttl", ns->ttl.text);
-	if (!r && (ns->set & CONFIG_VERSION))
-		r = put_quoted(out, "    version", ns->version);
+	for (size_t i = 0; !r && i < sizeof(texts) / sizeof(*texts); i++) {
+		if (ns->set & texts[i].key)
+			r = put_quoted(out, texts[i].name, texts[i].text);
+	}
+	return r;
+}
+
+static int put_policy(const struct config_namespace *ns, struct buf *out)
+{
+	int r = put_texts(ns, out);
+
 	if (!r && (ns->set & CONFIG_MODE))
 		r = buf_printf(out, "    mode: \"%04o\"\n", ns->mode);
 	if (!r && (ns->set & CONFIG_OWNER))

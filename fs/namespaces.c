@@ -41,6 +41,27 @@ static int set_owner(struct store *st, const struct config_namespace *ns,
 	return set ? store_setattr(st, attr->ino, set, &want, attr) : 0;
 }
 
+static int set_settings(struct store *st, const struct config_namespace *ns, uint64_t ino)
+{
+	const struct {
+		uint32_t key;
+		enum store_setting which;
+		const char *text;
+	} settings[] = {
+	    {CONFIG_LEASE, STORE_SETTING_LEASE, ns->lease},
+	    {CONFIG_WAIT, STORE_SETTING_WAIT, ns->wait},
+	    {CONFIG_PUBLISH, STORE_SETTING_PUBLISH, ns->publish},
+	};
+	int r = 0;
+
+	for (size_t i = 0; !r && i < sizeof(settings) / sizeof(*settings); i++) {
+		if (ns->set & settings[i].key)
+			r = store_setting_set(st, ino, settings[i].which,
+					      settings[i].text);
+	}
+	return r;
+}
+
 static int apply(struct store *st, const struct config_namespace *ns)
 {
 	struct store_attr attr;
@@ -52,6 +73,8 @@ static int apply(struct store *st, const struct config_namespace *ns)
 		r = store_ttl_set(st, attr.ino, ns->ttl.ns, ns->ttl.text);
 	if (!r && (ns->set & CONFIG_VERSION))
 		r = store_version_set(st, attr.ino, ns->version);
+	if (!r)
+		r = set_settings(st, ns, attr.ino);
 	return r;
 }
 

@@ -38,7 +38,12 @@ test_namespaces_are_made() {
 		  release:
 		    ttl: none
 		    version: v7
+		    lease: 5m
+		    wait: 2s
+		    publish: always
 	END
+	is "$(attr lease "$MNT/release") $(attr wait "$MNT/release") $(attr publish "$MNT/release")" \
+		'5m 2s always'
 	is "$(ls "$MNT" | tr '\n' ' ')" 'build release '
 	is "$(attr ttl "$MNT/build")" 1h
 	is "$(stat -c %a "$MNT/build")" 750

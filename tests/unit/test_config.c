@@ -52,6 +52,9 @@ static void test_every_key(void **state)
 				   "  builds:\n"
 				   "    ttl: PT1H\n"
 				   "    version: v1\n"
+				   "    lease: 5m\n"
+				   "    wait: none\n"
+				   "    publish: always\n"
 				   "    mode: \"0775\"\n"
 				   "    owner: root\n"
 				   "    group: 4294967294\n"
@@ -80,11 +83,15 @@ static void test_every_key(void **state)
 	assert_int_equal(ns->ttl.ns, 3600 * NSEC_PER_SEC);
 	assert_string_equal(ns->ttl.text, "PT1H");
 	assert_string_equal(ns->version, "v1");
+	assert_string_equal(ns->lease, "5m");
+	assert_string_equal(ns->wait, "none");
+	assert_string_equal(ns->publish, "always");
 	assert_int_equal(ns->mode, 0775);
 	assert_int_equal(ns->owner, 0);
 	assert_int_equal(ns->group, 4294967294);
 	assert_int_equal(ns->set, CONFIG_TTL | CONFIG_VERSION | CONFIG_MODE |
-				      CONFIG_OWNER | CONFIG_GROUP);
+				      CONFIG_OWNER | CONFIG_GROUP | CONFIG_LEASE |
+				      CONFIG_WAIT | CONFIG_PUBLISH);
 	assert_string_equal(ns[1].name, "other");
 	assert_int_equal(ns[1].ttl.ns, DURATION_NONE);
 	assert_int_equal(ns[1].set, CONFIG_TTL);
@@ -231,7 +238,8 @@ static const struct {
     {"namespaces:\n  builds:\n    tl: 1h\n",
      "F:3:5: unknown key \"tl\" in namespace \"builds\"; did you mean \"ttl\"?"},
     {"namespaces: {a: {quota: 1G}}", "F:1:18: unknown key \"quota\" in namespace \"a\"; "
-				     "its keys are ttl, version, mode, owner, group"},
+				     "its keys are ttl, version, mode, owner, group, "
+				     "lease, wait, publish"},
     {"\"mo\\nunt\": 1",
      "F:1:1: unknown key \"mo\\nunt\" in the file; did you mean \"mount\"?"},
     {"mount: {<<: {threads: 1}}",
@@ -306,6 +314,16 @@ static const struct {
      "F:1:23: ttl: \"-1h\" is not a duration; use e.g. 90s, 1h30m, PT1H, none"},
     {"namespaces: {a: {ttl: 999999999h}}",
      "F:1:23: ttl: \"999999999h\" is too long; use at most 292 years, or none"},
+    {"namespaces: {a: {lease: none}}",
+     "F:1:25: lease: \"none\" is no time to reserve for; use more than 0 and at most 366 "
+     "days"},
+    {"namespaces: {a: {lease: 0}}",
+     "F:1:25: lease: \"0\" is no time to reserve for; use more than 0 and at most 366 "
+     "days"},
+    {"namespaces: {a: {wait: soon}}",
+     "F:1:24: wait: \"soon\" is not a duration; use e.g. 90s, 1h30m, PT1H, none"},
+    {"namespaces: {a: {publish: sometimes}}",
+     "F:1:27: publish: \"sometimes\" is neither on-success nor always"},
     {"namespaces: {a: {ttl: \"1h\\0\"}}", "F:1:23: ttl: \"1h\\x00\" has a NUL character"},
     {"namespaces: {a: {version: a/b}}",
      "F:1:27: version: \"a/b\" has a slash, which a version cannot have"},
@@ -555,6 +573,9 @@ static void assert_same(const struct config *a, const struct config *b)
 		assert_string_equal(x->name, y->name);
 		assert_int_equal(x->set, y->set);
 		assert_int_equal(x->ttl.ns, y->ttl.ns);
+		assert_string_equal(x->lease ?: "-", y->lease ?: "-");
+		assert_string_equal(x->wait ?: "-", y->wait ?: "-");
+		assert_string_equal(x->publish ?: "-", y->publish ?: "-");
 		assert_string_equal(x->ttl.text ?: "-", y->ttl.text ?: "-");
 		assert_string_equal(x->version ?: "-", y->version ?: "-");
 		assert_int_equal(x->mode, y->mode);
@@ -570,7 +591,8 @@ static void test_is_read_back(void **state)
 	    "",
 	    "{mount: {read-only: true, threads: 3, log: /a, log-level: error}}\n",
 	    "store: {cache: 3MiB, small-max: 1, staged-memory: 1T, root-mode: 07777}\n",
-	    "namespaces: {a: {}, b: {ttl: 1h 30m, version: '', mode: 0, owner: 5}}\n",
+	    "namespaces: {a: {}, b: {ttl: 1h 30m, version: '', mode: 0, owner: 5, "
+	    "lease: 90s, wait: none, publish: on-success}}\n",
 	    "namespaces: {' #: \"x\" \\ ': {version: '{}'}, '~': , 'null': , '- a': }\n",
 	    "namespaces: {\"\\x01\\t\\n\\e\\x7f\": {ttl: \" 1h\\n\"}}\n",
 	    "namespaces: {\"caf\xc3\xa9 \xf0\x9f\x98\x80\": }\n",
