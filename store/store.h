@@ -434,7 +434,7 @@ int store_ttl_get(struct store *st, uint64_t ino, int64_t *ret_ttl_ns,
  *  - lease: how long a reservation is that names no duration: 60s unless set.
  *    A duration in 1..STORE_LEASE_MAX_NS.
  *  - wait: how long who opens a reserved name waits. A duration, or `none`, which
- *    is DURATION_NONE: without end. Unless set, nobody waits.
+ *    is DURATION_NONE: without end, as it is unless set.
  *  - publish: what becomes of an entry whose producer failed. `on-success`, which
  *    is the default, or `always`.
  */
