@@ -14,7 +14,8 @@ const char *table_name(enum table table)
 	    [TABLE_SUMS] = "sums",     [TABLE_BRANCH] = "branch",
 	    [TABLE_GCQ] = "gcq",       [TABLE_UNSYNCED] = "unsynced",
 	    [TABLE_INTENT] = "intent", [TABLE_HEAT] = "heat",
-	    [TABLE_LEASE] = "lease",   [TABLE_COUNTER] = "counter",
+	    [TABLE_LEASE] = "lease",   [TABLE_SHARE] = "share",
+	    [TABLE_SAME] = "same",     [TABLE_COUNTER] = "counter",
 	};
 
 	assert((unsigned int)table < TABLE_COUNT);
@@ -135,6 +136,12 @@ int backend_extent_open(struct backend *be, uint64_t ino, int *ret_fd)
 int backend_extent_remove(struct backend *be, uint64_t ino)
 {
 	return be->ops->extent_remove(be, ino);
+}
+
+int backend_extent_punch(struct backend *be, uint64_t ino, uint64_t off, uint64_t len)
+{
+	assert(len);
+	return be->ops->extent_punch(be, ino, off, len);
 }
 
 int backend_extent_list(struct backend *be, int (*each)(void *arg, uint64_t ino),

@@ -34,6 +34,8 @@ enum table {
 	TABLE_INTENT,	/* fsynced, closed, and not yet published */
 	TABLE_HEAT,	/* reads counted */
 	TABLE_LEASE,	/* reservations with a name */
+	TABLE_SHARE,	/* which trees read each other's contents */
+	TABLE_SAME,	/* where contents of trees are, by their hashes */
 	TABLE_COUNTER,	/* values are u64, little-endian, changed by BATCH_ADD */
 	TABLE_COUNT
 };
@@ -107,6 +109,7 @@ struct backend_ops {
 	int (*extent_commit)(struct backend *be, uint64_t ino);
 	int (*extent_open)(struct backend *be, uint64_t ino, int *ret_fd);
 	int (*extent_remove)(struct backend *be, uint64_t ino);
+	int (*extent_punch)(struct backend *be, uint64_t ino, uint64_t off, uint64_t len);
 	int (*extent_list)(struct backend *be, int (*each)(void *arg, uint64_t ino),
 			   void *arg);
 	int (*extent_sync_dir)(struct backend *be);
@@ -203,7 +206,9 @@ void backend_stats(struct backend *be, struct backend_stats *ret_stats);
  * syncing; the caller has, if it must (-ENOENT: not staged). `extent_open`
  * opens a committed one for reading: -ENOENT. `extent_remove` drops one whether
  * staged or committed; one that is not there is a success, and descriptors that
- * are open stay good. `extent_list` calls `each` for every committed extent
+ * are open stay good. `extent_punch` gives back the space of a part of a committed
+ * one, which nobody reads any more and which reads as zeros then (-EOPNOTSUPP: this
+ * disk cannot; -ENOENT). `extent_list` calls `each` for every committed extent
  * until it returns non-zero, which becomes the result; `each` may remove any.
  * `extent_sync_dir` makes the names of all that were committed before it durable.
  */
@@ -211,6 +216,7 @@ int backend_extent_stage(struct backend *be, uint64_t ino, int *ret_fd);
 int backend_extent_commit(struct backend *be, uint64_t ino);
 int backend_extent_open(struct backend *be, uint64_t ino, int *ret_fd);
 int backend_extent_remove(struct backend *be, uint64_t ino);
+int backend_extent_punch(struct backend *be, uint64_t ino, uint64_t off, uint64_t len);
 int backend_extent_list(struct backend *be, int (*each)(void *arg, uint64_t ino),
 			void *arg);
 int backend_extent_sync_dir(struct backend *be);

@@ -382,6 +382,23 @@ static int memory_extent_remove(struct backend *be, uint64_t ino)
 	return rc;
 }
 
+static int memory_extent_punch(struct backend *be, uint64_t ino, uint64_t off,
+			       uint64_t len)
+{
+	struct memory *m = memory(be);
+	struct extent ext;
+	int rc = -ENOENT;
+
+	pthread_mutex_lock(&m->lock);
+	if (extent_find(m, ino, &ext) && ext.committed)
+		rc = fallocate(ext.fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+			       (off_t)off, (off_t)len)
+			 ? -errno
+			 : 0;
+	pthread_mutex_unlock(&m->lock);
+	return rc;
+}
+
 /* Calls without the lock, so that `each` may use the backend. */
 static int extent_each(struct memory *m,
 		       int (*each)(void *arg, uint64_t ino, const struct extent *ext),
@@ -463,6 +480,7 @@ static const struct backend_ops memory_ops = {
     .extent_commit = memory_extent_commit,
     .extent_open = memory_extent_open,
     .extent_remove = memory_extent_remove,
+    .extent_punch = memory_extent_punch,
     .extent_list = memory_extent_list,
     .extent_sync_dir = memory_extent_sync_dir,
 };

@@ -110,6 +110,12 @@ static int rocks_extent_remove(struct backend *be, uint64_t ino)
 	return extent_dir_remove(rocks(be)->extents, ino);
 }
 
+static int rocks_extent_punch(struct backend *be, uint64_t ino, uint64_t off,
+			      uint64_t len)
+{
+	return extent_dir_punch(rocks(be)->extents, ino, off, len);
+}
+
 static int rocks_extent_list(struct backend *be, int (*each)(void *arg, uint64_t ino),
 			     void *arg)
 {
@@ -156,6 +162,7 @@ static const struct backend_ops rocks_ops = {
     .extent_commit = rocks_extent_commit,
     .extent_open = rocks_extent_open,
     .extent_remove = rocks_extent_remove,
+    .extent_punch = rocks_extent_punch,
     .extent_list = rocks_extent_list,
     .extent_sync_dir = rocks_extent_sync_dir,
 };

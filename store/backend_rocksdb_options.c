@@ -56,6 +56,8 @@ static const struct profile profiles[TABLE_COUNT] = {
     [TABLE_INTENT] = {1 * MIB, 4 * KIB, .deletes = true},
     [TABLE_HEAT] = {1 * MIB, 4 * KIB},
     [TABLE_LEASE] = {1 * MIB, 4 * KIB, .deletes = true},
+    [TABLE_SHARE] = {1 * MIB, 4 * KIB, .lookups = true, .deletes = true},
+    [TABLE_SAME] = {4 * MIB, 4 * KIB, .lookups = true, .deletes = true},
     [TABLE_COUNTER] = {256 * KIB, 4 * KIB},
 };
 

@@ -241,6 +241,23 @@ int extent_dir_remove(struct extent_dir *dir, uint64_t ino)
 	return drop_staged(dir, ino);
 }
 
+int extent_dir_punch(struct extent_dir *dir, uint64_t ino, uint64_t off, uint64_t len)
+{
+	char name[NAME_MAX_BYTES];
+	int fd, rc;
+
+	extent_name(ino, name);
+	fd = openat(dir->extents_fd, name, O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	rc = fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)off,
+		       (off_t)len)
+		 ? -errno
+		 : 0;
+	close(fd);
+	return rc;
+}
+
 struct list_args {
 	unsigned int folder;
 	int (*each)(void *arg, uint64_t ino);

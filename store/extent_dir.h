@@ -27,6 +27,7 @@ int extent_dir_stage(struct extent_dir *dir, uint64_t ino, int *ret_fd);
 int extent_dir_commit(struct extent_dir *dir, uint64_t ino);
 int extent_dir_open(struct extent_dir *dir, uint64_t ino, int *ret_fd);
 int extent_dir_remove(struct extent_dir *dir, uint64_t ino);
+int extent_dir_punch(struct extent_dir *dir, uint64_t ino, uint64_t off, uint64_t len);
 int extent_dir_list(struct extent_dir *dir, int (*each)(void *arg, uint64_t ino),
 		    void *arg);
 int extent_dir_sync(struct extent_dir *dir);

@@ -170,6 +170,42 @@ static void remove_takes_staged_and_absent_ones(void **state)
 	assert_int_equal(backend_extent_remove(f->be, 5), 0);
 }
 
+static uint64_t allocated(int fd)
+{
+	struct stat sb;
+
+	assert_int_equal(fstat(fd, &sb), 0);
+	return (uint64_t)sb.st_blocks * 512;
+}
+
+/* Also who has it open reads zeros there, and what is around stays. */
+static void punched_bytes_take_no_space(void **state)
+{
+	enum { PAGE = 4096, PAGES = 64 };
+	struct fixture *f = *state;
+	static char data[PAGES * PAGE], got[PAGES * PAGE];
+	uint64_t before;
+	int staged, fd;
+
+	memset(data, 'x', sizeof(data));
+	assert_int_equal(backend_extent_stage(f->be, 5, &staged), 0);
+	assert_int_equal(write(staged, data, sizeof(data)), sizeof(data));
+	assert_int_equal(backend_extent_punch(f->be, 5, 0, PAGE), -ENOENT);
+	assert_int_equal(backend_extent_commit(f->be, 5), 0);
+	assert_int_equal(fdatasync(staged), 0);
+	close(staged);
+	assert_int_equal(backend_extent_open(f->be, 5, &fd), 0);
+	before = allocated(fd);
+	assert_int_equal(backend_extent_punch(f->be, 5, 8 * PAGE, 40 * PAGE), 0);
+	assert_true(allocated(fd) <= before - 40 * PAGE);
+
+	memset(data + 8 * PAGE, 0, 40 * PAGE);
+	assert_int_equal(pread(fd, got, sizeof(got), 0), sizeof(got));
+	assert_memory_equal(got, data, sizeof(data));
+	close(fd);
+	assert_int_equal(backend_extent_punch(f->be, 6, 0, PAGE), -ENOENT);
+}
+
 struct seen {
 	struct backend *be;
 	unsigned int times[INO_COUNT];
@@ -318,6 +354,7 @@ int main(int argc, char **argv)
 	    BACKEND_TEST(a_commit_keeps_the_descriptor),
 	    BACKEND_TEST(commit_needs_a_staged_one),
 	    BACKEND_TEST(a_removed_one_stays_open),
+	    BACKEND_TEST(punched_bytes_take_no_space),
 	    BACKEND_TEST(remove_takes_staged_and_absent_ones),
 	    BACKEND_TEST(list_meets_each_once),
 	    BACKEND_TEST(list_stops_when_told),
