@@ -78,6 +78,24 @@ static int check_names(const struct key_options *o, struct errmsg *err)
 	return 0;
 }
 
+/* In their order they make the version, so each has one place. */
+static int check_policies(const struct cli_list *list, struct errmsg *err)
+{
+	char quoted[TEXT_QUOTE_MAX];
+
+	for (size_t i = 0; i < list->len; i++) {
+		for (size_t j = 0; j < i; j++) {
+			if (strcmp(list->item[i], list->item[j]) == 0)
+				return err_set(err, EINVAL,
+					       "--version-from: %s is given twice; leave "
+					       "one out",
+					       text_quote(quoted, list->item[i],
+							  strlen(list->item[i])));
+		}
+	}
+	return 0;
+}
+
 static int check_validation(const struct key_options *o, struct errmsg *err)
 {
 	bool partial = o->validate == KEY_PARTIAL_INPUTS_ONLY ||
@@ -104,5 +122,7 @@ int key_options_check(const struct key_options *o, struct errmsg *err)
 	if (!r)
 		r = check_pairs("input-hash", "--input-hash data='sha256sum data'",
 				&o->input_hash, err);
+	if (!r)
+		r = check_policies(&o->version_from, err);
 	return r ? r : check_validation(o, err);
 }
