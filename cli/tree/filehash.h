@@ -5,12 +5,16 @@
  * The XXH3-128 of a file is known again by device, inode number, size, mtime and
  * ctime, so that an unchanged tree need not be read. A file whose times are of the
  * last two seconds when it is hashed is not remembered: it could be changed once more
- * within one tick of its file system's clock.
+ * within one tick of its file system's clock. What this process has written itself is
+ * (filehash_wrote).
  *
  * The memory is a file for each base directory, below ~/.cache/memofs/hashes (see
  * XDG_CACHE_HOME), readable by its owner only, mapped as it is, so that one lookup
- * costs no parsing. It is a cache: where it is missing, damaged, of another version or
- * cannot be written, files are read.
+ * costs no parsing. It is a cache: where it is missing, damaged, of another version,
+ * somebody else's, or cannot be written, files are read. What was not asked for in a
+ * month is forgotten.
+ *
+ * Any number of threads may use one.
  */
 #ifndef MEMOFS_CLI_TREE_FILEHASH_H
 #define MEMOFS_CLI_TREE_FILEHASH_H
@@ -23,9 +27,16 @@
 
 struct filehash;
 
-/* For the files below this directory. Never fails but for memory. */
+/* The same file, and nothing says that it was changed? */
+bool filehash_same_file(const struct stat *a, const struct stat *b);
+
+/* For the files below this directory. Never fails but for memory: -ENOMEM. */
 int filehash_open(int dirfd, struct filehash **ret_memory);
-/* Write down what was learnt, atomically; at once with others: the last one wins. */
+/*
+ * Write down what was learnt, atomically; of several who do it at once the last one
+ * wins. Where something was written, it waits until the clock has gone on from that
+ * (filehash_wrote), 20 ms at most.
+ */
 void filehash_close(struct filehash *fh); /* NULL is fine */
 
 /* Known, from what stat(2) says alone? */
@@ -33,6 +44,15 @@ bool filehash_known(struct filehash *fh, const struct stat *st,
 		    uint8_t ret_hash[FILEHASH_BYTES]);
 /* Remember, if it is safe to (see above). `st`: as it was before the file was read. */
 void filehash_learn(struct filehash *fh, const struct stat *st,
+		    const uint8_t hash[FILEHASH_BYTES]);
+/*
+ * This process has made the file, just now, with this content; `st` as it is since.
+ * Its times are of this moment, so it would not be safe to remember, were it not that
+ * filehash_close() lets the moment pass: whoever changes the file afterwards changes
+ * its times. Not on file systems whose clocks may be coarser than that; they are told
+ * by the type of `fd`'s, any file there.
+ */
+void filehash_wrote(struct filehash *fh, int fd, const struct stat *st,
 		    const uint8_t hash[FILEHASH_BYTES]);
 /*
  * Of the open file `fd`, from the memory or by reading it (and then learnt). `st` is
