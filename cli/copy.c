@@ -11,8 +11,10 @@
 /* The largest request FUSE makes. Pages of it are touched only as bytes come. */
 #define COPY_BYTES (1024 * 1024)
 
-static int write_all(int out, const char *data, size_t len)
+int copy_bytes(int out, const void *bytes, size_t len)
 {
+	const char *data = bytes;
+
 	while (len) {
 		ssize_t n = write(out, data, len);
 
@@ -42,7 +44,7 @@ int copy_all(int in, int out, bool *ret_reading)
 			continue;
 		if (n < 0)
 			return -errno;
-		r = write_all(out, bytes, (size_t)n);
+		r = copy_bytes(out, bytes, (size_t)n);
 		if (r) {
 			*ret_reading = false;
 			return r;

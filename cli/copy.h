@@ -4,11 +4,14 @@
 #define MEMOFS_CLI_COPY_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 /*
  * From where `in` stands to its end. Returns 0 or -errno; *ret_reading says, on
  * failure, whether it was reading that failed.
  */
 int copy_all(int in, int out, bool *ret_reading);
+/* All of these bytes, whatever interrupts. -errno of write(2). */
+int copy_bytes(int out, const void *bytes, size_t len);
 
 #endif

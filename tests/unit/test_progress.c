@@ -62,7 +62,7 @@ static void what_has_no_room_goes(void **state)
 	line_is(p, 15000, 150 << 20, t, 66,
 		"restoring mods  49% [#####       ] 15,000 of 30,001 files, 75MiB/s");
 	line_is(p, 15000, 150 << 20, t, 60,
-		"restoring mods  49% [#######       ] 15,000 of 30,001 files");
+		"restoring mods  49% [#######        ] 15,000 of 30,001 files");
 	line_is(p, 15000, 150 << 20, t, 50, "restoring mods  49% 15,000 of 30,001 files");
 	line_is(p, 15000, 150 << 20, t, 20, "restoring mods  49% ");
 	line_is(p, 15000, 150 << 20, t, 0, "");

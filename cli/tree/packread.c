@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/tree/packread.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <xxhash.h>
+
+#include "cli/copy.h"
+#include "cli/message.h"
+
+/* Read at once from the end: the whole of a small result, the index of most trees. */
+#define TAIL_BYTES ((size_t)128 * 1024)
+#define COPY_BYTES ((size_t)1024 * 1024)
+
+/* ---- reading ----------------------------------------------------------------- */
+
+static int read_exactly(int fd, uint64_t off, void *to, size_t len)
+{
+	uint8_t *at = to;
+
+	while (len) {
+		ssize_t n = pread(fd, at, len, (off_t)off);
+
+		if (n == 0)
+			return -EBADMSG;
+		if (n < 0 && errno != EINTR)
+			return -errno;
+		if (n > 0) {
+			at += n;
+			off += (uint64_t)n;
+			len -= (size_t)n;
+		}
+	}
+	return 0;
+}
+
+int packread_at(const struct packread *r, uint64_t off, void *ret_bytes, size_t len)
+{
+	if (!r->whole.len)
+		return read_exactly(r->fd, off, ret_bytes, len);
+	if (len)
+		memcpy(ret_bytes, r->whole.data + off, len);
+	return 0;
+}
+
+/* ---- opening ----------------------------------------------------------------- */
+
+static int cannot_read(struct errmsg *err, int r)
+{
+	if (r == -EBADMSG)
+		return err_set(err, EBADMSG, "the tree is shorter than it should be");
+	return err_set(err, -r, "the tree cannot be read: %s", strerror(-r));
+}
+
+/* The last bytes of the pack, up to TAIL_BYTES, into `ret_tail`. */
+static int read_tail(int fd, uint64_t size_bytes, struct buf *ret_tail,
+		     struct errmsg *err)
+{
+	size_t len = size_bytes < TAIL_BYTES ? (size_t)size_bytes : TAIL_BYTES;
+	int r;
+
+	if (len < PACK_TRAILER_BYTES)
+		return err_set(err, EBADMSG, "too short for a pack: %" PRIu64 " bytes",
+			       size_bytes);
+	r = buf_reserve(ret_tail, len);
+	if (!r)
+		r = read_exactly(fd, size_bytes - len, ret_tail->data, len);
+	if (r)
+		return cannot_read(err, r);
+	ret_tail->len = len;
+	return 0;
+}
+
+/* The index, from what was read already and what lies before that. */
+static int read_index(int fd, const struct pack_trailer *t, const struct buf *tail,
+		      struct buf *ret_index, struct errmsg *err)
+{
+	uint64_t len = pack_index_bytes(t);
+	uint64_t known = tail->len - PACK_TRAILER_BYTES;
+	int r = buf_reserve(ret_index, (size_t)len);
+
+	if (known > len)
+		known = len;
+	if (!r)
+		r = read_exactly(fd, t->index_off, ret_index->data,
+				 (size_t)(len - known));
+	if (r)
+		return cannot_read(err, r);
+	memcpy(ret_index->data + (len - known),
+	       tail->data + (tail->len - PACK_TRAILER_BYTES - known), (size_t)known);
+	ret_index->len = (size_t)len;
+	return 0;
+}
+
+int packread_open(int fd, struct packread *ret_reader, struct errmsg *err)
+{
+	CLEANUP_PACKREAD struct packread reader = PACKREAD_INIT;
+	CLEANUP_BUF struct buf tail = BUF_INIT, index = BUF_INIT;
+	struct pack_trailer trailer;
+	struct stat st;
+	int r;
+
+	if (fstat(fd, &st))
+		return cannot_read(err, -errno);
+	if (!S_ISREG(st.st_mode))
+		return err_set(err, EBADMSG, "not a file, and so no pack");
+	r = read_tail(fd, (uint64_t)st.st_size, &tail, err);
+	if (!r)
+		r = pack_trailer_parse(tail.data + tail.len - PACK_TRAILER_BYTES,
+				       (uint64_t)st.st_size, &trailer, err);
+	if (!r)
+		r = read_index(fd, &trailer, &tail, &index, err);
+	if (!r)
+		r = pack_init(&reader.pack, &trailer, &index, err);
+	if (r)
+		return r;
+	reader.fd = fd;
+	if (tail.len == (uint64_t)st.st_size) {
+		reader.whole = tail;
+		tail = BUF_INIT;
+	}
+	*ret_reader = reader;
+	reader = PACKREAD_INIT;
+	return 0;
+}
+
+void packread_deinit(struct packread *r)
+{
+	pack_deinit(&r->pack);
+	buf_deinit(&r->whole);
+	*r = PACKREAD_INIT;
+}
+
+/* ---- single files ------------------------------------------------------------ */
+
+static bool has_hash(const void *bytes, size_t len, const uint8_t hash[PACK_HASH_BYTES])
+{
+	XXH128_canonical_t canonical;
+
+	XXH128_canonicalFromHash(&canonical, XXH3_128bits(bytes, len));
+	return memcmp(canonical.digest, hash, PACK_HASH_BYTES) == 0;
+}
+
+int packread_bytes(struct packread *r, const char *path, uint64_t max_bytes,
+		   struct buf *ret_bytes)
+{
+	struct pack_entry e;
+	uint32_t i;
+	int error = pack_find(&r->pack, path, &i);
+
+	if (error)
+		return error;
+	pack_get(&r->pack, i, &e);
+	if (e.type != PACK_FILE)
+		return -EISDIR;
+	if (e.size_bytes > max_bytes || e.size_bytes > SIZE_MAX - ret_bytes->len)
+		return -EFBIG;
+	error = buf_reserve(ret_bytes, ret_bytes->len + (size_t)e.size_bytes);
+	if (!error)
+		error = packread_at(r, e.off, ret_bytes->data + ret_bytes->len,
+				    (size_t)e.size_bytes);
+	if (error)
+		return error;
+	if (!has_hash(ret_bytes->data + ret_bytes->len, (size_t)e.size_bytes, e.hash))
+		return -EBADMSG;
+	ret_bytes->len += (size_t)e.size_bytes;
+	return 0;
+}
+
+static int copy_windows(struct packread *r, uint64_t off, uint64_t len, int out,
+			bool *ret_writing)
+{
+	size_t step = len < COPY_BYTES ? (size_t)len : COPY_BYTES;
+	CLEANUP_FREE char *bytes = malloc(step ? step : 1);
+	int error = bytes ? 0 : -ENOMEM;
+
+	for (uint64_t done = 0; !error && done < len; done += step) {
+		if (step > len - done)
+			step = (size_t)(len - done);
+		error = packread_at(r, off + done, bytes, step);
+		if (!error) {
+			error = copy_bytes(out, bytes, step);
+			*ret_writing = error != 0;
+		}
+	}
+	return error;
+}
+
+int packread_copy(struct packread *r, uint32_t entry, uint64_t off, uint64_t len, int out,
+		  bool *ret_writing)
+{
+	struct pack_entry e;
+	int error;
+
+	*ret_writing = false;
+	pack_get(&r->pack, entry, &e);
+	if (e.type != PACK_FILE || off > e.size_bytes || len > e.size_bytes - off)
+		return -EBADMSG;
+	if (!r->whole.len)
+		return copy_windows(r, e.off + off, len, out, ret_writing);
+	error = copy_bytes(out, r->whole.data + e.off + off, (size_t)len);
+	*ret_writing = error != 0;
+	return error;
+}
+
+/* ---- the tree ---------------------------------------------------------------- */
+
+uint32_t packread_next(const struct pack *p, uint32_t root, uint32_t entry)
+{
+	struct pack_entry e, parent;
+
+	pack_get(p, entry, &e);
+	if (e.type == PACK_DIR && e.children)
+		return e.first_child;
+	while (entry != root) {
+		pack_get(p, entry, &e);
+		pack_get(p, e.parent, &parent);
+		if (entry + 1 < parent.first_child + parent.children)
+			return entry + 1;
+		entry = e.parent;
+	}
+	return 0;
+}
