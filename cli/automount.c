@@ -159,7 +159,7 @@ static int make_home(char **ret_dir, struct errmsg *err)
  * The daemon must not keep what was open here: a pipe that somebody reads to its end,
  * a lock of the caller's script.
  */
-static _Noreturn void exec_self(char *const *argv, int errors)
+static _Noreturn void exec_self(const char *const *argv, int errors)
 {
 	sigset_t none;
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -172,8 +172,8 @@ static _Noreturn void exec_self(char *const *argv, int errors)
 	close_range(STDERR_FILENO + 1, ~0U, 0);
 	unsetenv("MEMOFS_RUNNING");
 	unsetenv("MEMOFS_WARNED");
-	execv(SELF, argv);
-	execvp("memofs", argv);
+	execv(SELF, (char *const *)argv);
+	execvp("memofs", (char *const *)argv);
 	_exit(127);
 }
 
@@ -196,7 +196,7 @@ static void read_said(int fd, struct errmsg *ret_said)
 }
 
 /* Returns its exit code, or -errno; *ret_said is what it complained of. */
-static int run_self(char *const *argv, struct errmsg *ret_said)
+static int run_self(const char *const *argv, struct errmsg *ret_said)
 {
 	/* A file and no pipe: a daemon that kept it would be waited for. */
 	CLEANUP_FD int errors = memfd_create("memofs-errors", MFD_CLOEXEC);
@@ -234,8 +234,7 @@ static int mount_store(const char *home, const char *point, struct errmsg *err)
 {
 	CLEANUP_FREE char *store = path_join(home, "store"),
 			  *log = path_join(home, "log");
-	char *const argv[] = {"memofs", "mount",       "--log", log,
-			      store,	(char *)point, NULL};
+	const char *const argv[] = {"memofs", "mount", "--log", log, store, point, NULL};
 	struct errmsg said = {""};
 	int r = check_fuse(err);
 
@@ -253,7 +252,7 @@ static int mount_store(const char *home, const char *point, struct errmsg *err)
 
 static int unmount_dead(const char *point, struct errmsg *err)
 {
-	char *const argv[] = {"memofs", "umount", "--lazy", (char *)point, NULL};
+	const char *const argv[] = {"memofs", "umount", "--lazy", point, NULL};
 	struct errmsg said = {""};
 	int r = run_self(argv, &said);
 

@@ -15,6 +15,7 @@ extern const struct command cmd_release;
 extern const struct command cmd_reservations;
 extern const struct command cmd_reserve;
 extern const struct command cmd_rm;
+extern const struct command cmd_run;
 extern const struct command cmd_stat;
 extern const struct command cmd_status;
 extern const struct command cmd_umount;

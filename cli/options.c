@@ -10,7 +10,7 @@
 #include "store/util/duration.h"
 #include "store/util/suggest.h"
 
-#define OPTIONS_MAX 32
+#define OPTIONS_MAX 64
 /* What getopt_long() returns for option i: apart from every letter. */
 #define VAL_BASE 256
 #define VAL_HELP (VAL_BASE + OPTIONS_MAX)

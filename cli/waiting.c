@@ -20,7 +20,7 @@ struct waiting waiting_begin(const struct cli_duration *limit)
 	};
 }
 
-static void add_limit(const struct waiting *w, struct buf *options)
+void waiting_option(const struct waiting *w, struct buf *options)
 {
 	char text[DURATION_TEXT_MAX];
 	int64_t left_ns = w->limit_ns;
@@ -42,7 +42,7 @@ static int open_once(const struct waiting *w, const char *path, int64_t since_ns
 	char since[48];
 	int fd;
 
-	add_limit(w, &options);
+	waiting_option(w, &options);
 	if (since_ns) {
 		snprintf(since, sizeof(since), "%" PRId64 ".%09" PRId64,
 			 since_ns / NSEC_PER_SEC, since_ns % NSEC_PER_SEC);

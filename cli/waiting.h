@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "cli/command.h"
+#include "store/util/buf.h"
 
 /* How long to wait in all, from now on. */
 struct waiting {
@@ -23,6 +24,9 @@ struct waiting {
 
 /* `limit` is an option; absent, or without a duration: WAITING_POLICY. */
 struct waiting waiting_begin(const struct cli_duration *limit);
+
+/* Append the option of a view that waits for what is left of the time. */
+void waiting_option(const struct waiting *w, struct buf *options);
 
 /*
  * Open `path` for reading, and wait while it is reserved and not there. Only

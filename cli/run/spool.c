@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/run/spool.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "cli/message.h"
+#include "cli/paths.h"
+#include "store/util/duration.h"
+
+static int write_all(int fd, const void *bytes, size_t len)
+{
+	const char *at = bytes;
+
+	while (len) {
+		ssize_t n = write(fd, at, len);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		at += n;
+		len -= (size_t)n;
+	}
+	return 0;
+}
+
+/* An open file without a name. */
+static int open_unnamed(void)
+{
+	const char *env = getenv("TMPDIR"), *dir = env && *env ? env : "/tmp";
+	int fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	CLEANUP_FREE char *path = NULL;
+
+	if (fd >= 0)
+		return fd;
+	if (errno != EOPNOTSUPP && errno != EISDIR)
+		return -errno;
+	path = path_join(dir, "memofs-run.XXXXXX");
+	fd = mkostemp(path, O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	unlink(path);
+	return fd;
+}
+
+static int to_file(struct spool *s)
+{
+	int fd = open_unnamed(), r;
+
+	if (fd < 0)
+		return fd;
+	r = write_all(fd, s->memory.data, s->memory.len);
+	if (r) {
+		close(fd);
+		return r;
+	}
+	buf_deinit(&s->memory);
+	s->fd = fd;
+	return 0;
+}
+
+int spool_add(struct spool *s, const void *bytes, size_t len)
+{
+	int r = 0;
+
+	if (s->fd < 0 && s->memory.len + len > SPOOL_MEMORY_BYTES)
+		r = to_file(s);
+	if (r)
+		return r;
+	r = s->fd < 0 ? buf_append(&s->memory, bytes, len) : write_all(s->fd, bytes, len);
+	if (!r)
+		s->size_bytes += len;
+	return r;
+}
+
+int spool_pack(struct spool *s, struct packwrite *w, const char *path, struct errmsg *err)
+{
+	if (s->fd < 0)
+		return packwrite_bytes(w, path, 0644, time_now_ns(),
+				       buf_slice(&s->memory), err);
+	return packwrite_fd(w, path, 0644, time_now_ns(), s->fd, err);
+}
+
+void spool_deinit(struct spool *s)
+{
+	buf_deinit(&s->memory);
+	close_fdp(&s->fd);
+	s->size_bytes = 0;
+}
