@@ -14,6 +14,7 @@ extern const struct command cmd_put;
 extern const struct command cmd_release;
 extern const struct command cmd_reservations;
 extern const struct command cmd_reserve;
+extern const struct command cmd_restore;
 extern const struct command cmd_rm;
 extern const struct command cmd_run;
 extern const struct command cmd_stat;
