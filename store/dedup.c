@@ -1,0 +1,299 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A tree that is alike to another has the same bytes at other places. What is equal
+ * becomes a hole in its own extent: nothing is copied, offsets stay, and the index and
+ * whatever is new lie where they were written. A SHARE row says where the bytes of the
+ * holes are; readers follow it (share.c). Each tree keeps the checksums of its whole
+ * stream, so that a bad block in what several share is found by each of them.
+ *
+ * The order is what makes it safe. The tree is compared byte for byte with extents that
+ * are synced then; one batch says that it reads from them, and is synced; then holes
+ * are made. Before that batch nothing has changed, and after it the holes may be made at
+ * any time, also by the next process. Who has the tree open since before the batch does
+ * not know of it and reads its own extent: as long as there is one, no hole is made.
+ *
+ * A tree whose bytes are read by others keeps its extent when it loses its name: its row
+ * stays in GCQ until the last of them has gone. It reads from nobody itself then, so
+ * that nothing is kept for the sake of what nobody reads. Its bytes that are not read
+ * are not given back before.
+ *
+ * Only the background thread does any of this, and it alone deletes extents: what was
+ * found does not vanish under it.
+ */
+#include "store/dedup.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "store/gen.h"
+#include "store/same.h"
+#include "store/sealed.h"
+#include "store/share.h"
+#include "store/util/log.h"
+
+/* ---- rows ---- */
+
+static void put_todo(struct batch *b, uint64_t ino, enum share_todo todo)
+{
+	struct key key = key_share_todo(ino);
+	uint8_t raw = (uint8_t)todo;
+
+	batch_put(b, TABLE_SHARE, key_slice(&key), slice(&raw, 1));
+}
+
+static void del_todo(struct batch *b, uint64_t ino)
+{
+	struct key key = key_share_todo(ino);
+
+	batch_del(b, TABLE_SHARE, key_slice(&key));
+}
+
+void dedup_batch_publish(struct batch *b, uint64_t ino)
+{
+	put_todo(b, ino, SHARE_COMPARE);
+}
+
+/* -ENOENT: nothing. */
+static int todo_load(struct store *st, uint64_t ino, enum share_todo *ret_todo)
+{
+	CLEANUP_BUF struct buf raw = BUF_INIT;
+	struct key key = key_share_todo(ino);
+	int r = backend_get(st->be, TABLE_SHARE, key_slice(&key), &raw);
+
+	if (r)
+		return r;
+	if (raw.len != 1 || raw.data[0] >= SHARE_TODO_COUNT)
+		return store_damaged(st, "what is to be shared", ino);
+	*ret_todo = raw.data[0];
+	return 0;
+}
+
+/* `sign` -1: they are not shared any more. */
+static void put_uses(struct batch *b, uint64_t ino, const struct share_row *row, int sign)
+{
+	int64_t bytes = (int64_t)share_bytes(row);
+	uint64_t holders[SHARE_HOLDERS_MAX];
+	size_t n = share_holders(row, holders);
+
+	for (size_t i = 0; i < n; i++) {
+		struct key key = key_share_use(holders[i], ino);
+
+		if (sign > 0)
+			batch_put(b, TABLE_SHARE, key_slice(&key), slice("", 0));
+		else
+			batch_del(b, TABLE_SHARE, key_slice(&key));
+	}
+	if (bytes)
+		batch_add(b, slice_str("shared"), sign * bytes);
+}
+
+static int put_share(struct batch *b, uint64_t ino, const struct share_row *row)
+{
+	CLEANUP_BUF struct buf raw = BUF_INIT;
+	struct key key = key_share(ino);
+
+	if (share_encode(row, &raw))
+		return -ENOMEM;
+	batch_put(b, TABLE_SHARE, key_slice(&key), buf_slice(&raw));
+	return 0;
+}
+
+/* ---- comparing ---- */
+
+/* The top-level directory that the branch is below; the root when it is in that. */
+static int namespace_of(struct store *st, uint64_t branch, uint64_t *ret_ns)
+{
+	uint64_t ns = STORE_ROOT_INO;
+
+	while (branch) {
+		uint64_t dir_ino;
+		int r = policy_place(st, branch, &dir_ino, &branch);
+
+		if (r)
+			return r;
+		if (branch)
+			ns = dir_ino;
+	}
+	*ret_ns = ns;
+	return 0;
+}
+
+static int compare(struct store *st, uint64_t ino, const atomic_bool *stop)
+{
+	CLEANUP_SHARE_ROW struct share_row row = SHARE_ROW_INIT;
+	CLEANUP_INODE struct inode in = INODE_INIT;
+	CLEANUP_BATCH struct batch b = BATCH_INIT;
+	int r;
+
+	r = inode_load(st, ino, &in);
+	if (!r)
+		r = namespace_of(st, in.row.parent_branch, &row.ns);
+	if (!r)
+		r = same_find(st, ino, row.ns, stop, &row.parts);
+	if (!r)
+		r = put_share(&b, ino, &row);
+	if (r)
+		return r;
+	put_uses(&b, ino, &row, 1);
+	put_todo(&b, ino, SHARE_PUNCH);
+	return backend_commit(st->be, &b);
+}
+
+/* ---- making holes ---- */
+
+static int punch_parts(struct store *st, uint64_t ino, const struct share_row *row)
+{
+	int r = 0;
+
+	for (size_t i = 0; !r && i < share_parts(row); i++) {
+		struct share_part part = share_part_at(&row->parts, i);
+
+		r = backend_extent_punch(st->be, ino, part.off, part.len);
+	}
+	/* The disk cannot: what is equal is stored twice, and that is all. */
+	return r == -EOPNOTSUPP ? 0 : r;
+}
+
+/* -EAGAIN: somebody has it open who reads it all from its own extent. */
+static int punch(struct store *st, uint64_t ino, const atomic_bool *stop)
+{
+	CLEANUP_SHARE_ROW struct share_row row = SHARE_ROW_INIT;
+	CLEANUP_BATCH struct batch b = BATCH_INIT;
+	int r;
+
+	r = share_load(st, ino, &row);
+	if (!r)
+		r = same_offer(st, ino, &row, stop);
+	if (!r && share_parts(&row)) {
+		sealed_forget(st, ino); /* its index may keep it open */
+		if (gen_defer_share(st, ino))
+			return -EAGAIN;
+		r = backend_sync(st->be);
+		if (!r)
+			r = punch_parts(st, ino, &row);
+	}
+	if (r)
+		return r;
+	del_todo(&b, ino);
+	return backend_commit(st->be, &b);
+}
+
+/* It is gone, or damaged, which its next reader is told. */
+static int give_up(struct store *st, uint64_t ino)
+{
+	CLEANUP_BATCH struct batch b = BATCH_INIT;
+
+	del_todo(&b, ino);
+	return backend_commit(st->be, &b);
+}
+
+static int dedup_one(struct store *st, uint64_t ino, const atomic_bool *stop)
+{
+	enum share_todo todo = SHARE_PUNCH;
+	int r = todo_load(st, ino, &todo);
+
+	if (r == -ENOENT) /* done already */
+		return 0;
+	if (!r && todo == SHARE_COMPARE)
+		r = compare(st, ino, stop);
+	if (!r)
+		r = punch(st, ino, stop);
+	if (r == -ENOENT || r == -EUCLEAN)
+		return give_up(st, ino);
+	return r == -EAGAIN || r == -ECANCELED ? 0 : r;
+}
+
+/* ---- those that wait ---- */
+
+/* All numbers that have something to be done, as u64. */
+static int todos_load(struct store *st, struct buf *ret_inos)
+{
+	struct key key = key_share_todo(0), end = key_share_todo(UINT64_MAX);
+	struct backend_iter *it;
+	uint64_t ino;
+	int r;
+
+	r = backend_iter_new_until(st->be, TABLE_SHARE, key_slice(&end), &it);
+	if (r)
+		return r;
+	for (backend_iter_seek(it, key_slice(&key)); !r && backend_iter_valid(it);
+	     backend_iter_next(it)) {
+		if (key_share_todo_decode(backend_iter_key(it), &ino))
+			store_damaged_key(st, TABLE_SHARE);
+		else
+			r = buf_append(ret_inos, &ino, sizeof(ino));
+	}
+	if (!r)
+		r = backend_iter_status(it);
+	backend_iter_free(it);
+	return r;
+}
+
+int dedup_noted(struct store *st, const struct notes *notes, const atomic_bool *stop)
+{
+	CLEANUP_BUF struct buf inos = BUF_INIT;
+	int r, failed = 0;
+
+	r = notes->all ? todos_load(st, &inos)
+		       : buf_set(&inos, notes->inos.data, notes->inos.len);
+	if (r)
+		return r;
+	for (size_t at = 0; at < inos.len && !atomic_load(stop); at += sizeof(uint64_t)) {
+		uint64_t ino;
+
+		memcpy(&ino, inos.data + at, sizeof(ino));
+		r = dedup_one(st, ino, stop);
+		failed = failed ? failed : r;
+	}
+	return failed;
+}
+
+/* ---- the end of a tree ---- */
+
+/* What it read from others it reads no more. They may have waited for that. */
+static int stop_reading(struct store *st, uint64_t ino, struct share_row *row)
+{
+	CLEANUP_BATCH struct batch b = BATCH_INIT;
+	struct share_row none = {.ns = row->ns};
+	uint64_t holders[SHARE_HOLDERS_MAX];
+	size_t n = share_holders(row, holders);
+	int r;
+
+	if (!n)
+		return 0;
+	put_uses(&b, ino, row, -1);
+	r = put_share(&b, ino, &none);
+	if (!r)
+		r = backend_commit(st->be, &b);
+	for (size_t i = 0; !r && i < n; i++)
+		gc_reap(st, holders[i]);
+	return r;
+}
+
+int dedup_release(struct store *st, uint64_t ino, struct batch *b, bool *ret_used)
+{
+	CLEANUP_SHARE_ROW struct share_row row = SHARE_ROW_INIT;
+	struct key key = key_share(ino);
+	bool used = false;
+	int r;
+
+	r = share_load(st, ino, &row);
+	if (r == -ENOENT) {
+		*ret_used = false;
+		return 0;
+	}
+	if (!r)
+		r = stop_reading(st, ino, &row);
+	if (!r || r == -EUCLEAN)
+		r = same_in_use(st, ino, &used);
+	if (!r && !used)
+		r = same_withdraw(st, ino, row.ns);
+	if (r && r != -EUCLEAN) /* else it is not found by its own index any more */
+		return r;
+	if (!used) {
+		batch_del(b, TABLE_SHARE, key_slice(&key));
+		del_todo(b, ino);
+	}
+	*ret_used = used;
+	return 0;
+}
