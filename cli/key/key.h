@@ -2,10 +2,11 @@
 /*
  * The key of a command's result: what it was made from, as a text that explains it.
  *
- * A part is a line: its kind, its name, its value, separated by tabs. Bytes that do
- * not print, tabs, line breaks and backslashes are escaped, so that any name and value
- * fits and equal texts mean equal parts. Parts are sorted by kind and name, so that
- * the order of options changes nothing, but for the words of the command.
+ * A part is a line: its kind, its name, its value, separated by tabs (parts.h). Bytes
+ * that do not print, tabs, line breaks and backslashes are escaped, so that any name
+ * and value fits and equal texts mean equal parts. Parts are sorted by kind and name,
+ * so that the order of options changes nothing, but for the words of the command and
+ * the policies that make its version.
  *
  *   memofs-key 1
  *   name            make-report
@@ -15,8 +16,9 @@
  *   input   a.csv   file 0644 xxh128:…
  *   …
  *
- * The text is stored beside the result. Its XXH3-128 names the entry, and a hit needs
- * the same text, so that two keys with one hash are a miss and no wrong answer.
+ * The text is stored beside the result. An XXH3-128 names the entry, of all of it or
+ * of what --validate leaves; and a hit needs the same text, so that two keys with one
+ * hash are a miss and no wrong answer.
  */
 #ifndef MEMOFS_CLI_KEY_KEY_H
 #define MEMOFS_CLI_KEY_KEY_H
@@ -63,7 +65,7 @@ enum key_validate {
 
 struct key {
 	struct buf text; /* the parts; see above */
-	char id[33];	 /* their hash, hex */
+	char id[33];	 /* hash of those that --validate is about, hex */
 	char *path;	 /* of the entry in the cache: NAME/ID, or the template's */
 	char *name;
 	/* What stdin held, for the command: an unlinked file, at its start; or -1. */
@@ -75,8 +77,10 @@ void key_deinit(struct key *k);
 
 /*
  * Look at everything and make the key. `fh` may be NULL. -EINVAL: an option is wrong;
- * -ENOENT and others: an input cannot be read; -ELOOP: a cyclic symlink; all with a
- * message that names the option and its value.
+ * -ENOENT and others: an input cannot be read; -ELOOP: a cyclic symlink; -ECHILD: a
+ * command that was to tell something failed; all with a message that names the option
+ * and its value. On failure *ret_key, which was KEY_INIT, is as it was, but for
+ * stdin_fd: what standard input held is still the command's.
  */
 int key_make(const struct key_options *o, char *const *command, struct filehash *fh,
 	     struct key *ret_key, struct errmsg *err);
