@@ -7,6 +7,7 @@
 
 extern const struct command cmd_extend;
 extern const struct command cmd_get;
+extern const struct command cmd_key;
 extern const struct command cmd_ls;
 extern const struct command cmd_mount;
 extern const struct command cmd_ns;
@@ -17,6 +18,7 @@ extern const struct command cmd_reserve;
 extern const struct command cmd_restore;
 extern const struct command cmd_rm;
 extern const struct command cmd_run;
+extern const struct command cmd_save;
 extern const struct command cmd_stat;
 extern const struct command cmd_status;
 extern const struct command cmd_umount;
