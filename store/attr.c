@@ -3,12 +3,23 @@
  * Attributes of published inodes.
  *
  * Each change is the same: under `names`, load the inode row, change it, and
- * write it with its dirent. ctime becomes now.
+ * write it with its dirent. ctime becomes now. A sealed tree is changed as the
+ * file that its row is; nothing in it can be.
  */
 #include <errno.h>
 
 #include "store/internal.h"
+#include "store/sealed.h"
 #include "store/xattrs.h"
+
+/* The row of an inode, or that of the sealed tree it is in. */
+static int load_shown(struct store *st, uint64_t ino, struct inode *ret_in)
+{
+	struct policy policy;
+	int r = inode_load_placed(st, row_ino(ino), ret_in, &policy);
+
+	return !r && store_ino_in_tree(ino) && !ret_in->row.core.sealed ? -ENOENT : r;
+}
 
 int store_getattr(struct store *st, uint64_t ino, struct store_attr *ret_attr)
 {
@@ -16,6 +27,8 @@ int store_getattr(struct store *st, uint64_t ino, struct store_attr *ret_attr)
 	struct policy policy;
 	int r;
 
+	if (store_ino_in_tree(ino))
+		return sealed_getattr(st, ino, ret_attr);
 	r = inode_load_placed(st, ino, &in, &policy);
 	if (r == 0)
 		core_attr(&in.row.core, policy.ttl_ns, ret_attr);
@@ -29,6 +42,8 @@ int store_where(struct store *st, uint64_t ino, uint64_t *ret_branch,
 	struct policy policy;
 	int r;
 
+	if (store_ino_in_tree(ino))
+		return sealed_where(st, ino, ret_branch, ret_name);
 	r = inode_load_placed(st, ino, &in, &policy);
 	if (r)
 		return r;
@@ -50,6 +65,8 @@ int store_readlink(struct store *st, uint64_t ino, struct buf *ret_target)
 	struct policy policy;
 	int r;
 
+	if (store_ino_in_tree(ino))
+		return sealed_readlink(st, ino, ret_target);
 	r = inode_load_placed(st, ino, &in, &policy);
 	if (r)
 		return r;
@@ -82,12 +99,17 @@ static int change_locked(struct store *st, uint64_t ino, const struct change *ch
 	CLEANUP_INODE struct inode in = INODE_INIT;
 	CLEANUP_BUF struct buf scratch = BUF_INIT;
 	CLEANUP_BATCH struct batch b = BATCH_INIT;
+	bool tree = store_ino_in_tree(ino);
 	struct policy policy;
 	int r;
 
-	r = inode_load_placed(st, ino, &in, &policy);
+	if (tree && tree_entry_of(ino))
+		return -EPERM;
+	r = inode_load_placed(st, row_ino(ino), &in, &policy);
 	if (r)
 		return r;
+	if (tree && !in.row.core.sealed)
+		return -ENOENT;
 	r = change->apply(&in.row, change, &scratch);
 	if (r)
 		return r;
@@ -102,7 +124,9 @@ static int change_locked(struct store *st, uint64_t ino, const struct change *ch
 		policy_changed(st);
 	else
 		gen_attr_changed(st, &in.row.core);
-	if (ret_attr)
+	if (ret_attr && tree)
+		core_shown_attr(&in.row.core, policy.ttl_ns, ret_attr);
+	else if (ret_attr)
 		core_attr(&in.row.core, policy.ttl_ns, ret_attr);
 	return 0;
 }
@@ -123,6 +147,8 @@ static int apply_attr(struct inode_row *row, const struct change *change,
 
 	if (change->set & STORE_SET_MODE)
 		core->mode = (core->mode & S_IFMT) | (attr->mode & 07777);
+	if (change->set & STORE_SET_MODE && core->sealed)
+		core->mode = tree_mode(core->mode, 0777);
 	if (change->set & STORE_SET_UID)
 		core->uid = attr->uid;
 	if (change->set & STORE_SET_GID)
@@ -172,10 +198,9 @@ int store_ttl_get(struct store *st, uint64_t ino, int64_t *ret_ttl_ns,
 		  struct buf *ret_text)
 {
 	CLEANUP_INODE struct inode in = INODE_INIT;
-	struct policy policy;
 	int r;
 
-	r = inode_load_placed(st, ino, &in, &policy);
+	r = load_shown(st, ino, &in);
 	if (r)
 		return r;
 	r = buf_set(ret_text, in.row.ttl_text.data, in.row.ttl_text.len);
@@ -225,24 +250,32 @@ int store_xattr_remove(struct store *st, uint64_t ino, const char *name)
 	return change_inode(st, ino, &change, NULL);
 }
 
+/* The attributes of a tree are those of its directory, not of each file below it. */
+static bool in_a_tree(uint64_t ino)
+{
+	return store_ino_in_tree(ino) && tree_entry_of(ino);
+}
+
 int store_xattr_get(struct store *st, uint64_t ino, const char *name,
 		    struct buf *ret_value)
 {
 	CLEANUP_INODE struct inode in = INODE_INIT;
-	struct policy policy;
 	int r;
 
-	r = inode_load_placed(st, ino, &in, &policy);
+	r = load_shown(st, ino, &in);
+	if (!r && in_a_tree(ino))
+		return -ENODATA;
 	return r ? r : xattrs_get(in.row.xattrs, name, ret_value);
 }
 
 int store_xattr_list(struct store *st, uint64_t ino, struct buf *ret_names)
 {
 	CLEANUP_INODE struct inode in = INODE_INIT;
-	struct policy policy;
 	int r;
 
-	r = inode_load_placed(st, ino, &in, &policy);
+	r = load_shown(st, ino, &in);
+	if (!r && in_a_tree(ino))
+		return 0;
 	return r ? r : xattrs_list(in.row.xattrs, ret_names);
 }
 
@@ -255,6 +288,8 @@ int store_facts(struct store *st, uint64_t ino, struct store_facts *ret_facts)
 	struct policy policy;
 	int r;
 
+	if (store_ino_in_tree(ino))
+		return sealed_facts(st, ino, ret_facts);
 	r = inode_load_placed(st, ino, &in, &policy);
 	if (r)
 		return r;

@@ -10,6 +10,7 @@
 #include <errno.h>
 
 #include "store/internal.h"
+#include "store/sealed.h"
 
 bool store_version_valid(const char *version, size_t len)
 {
@@ -129,6 +130,12 @@ int store_branch(struct store *st, uint64_t dir_ino, const char *version, bool c
 
 	if (version && !store_version_valid(version, strlen(version)))
 		return -EINVAL;
+	if (store_ino_in_tree(dir_ino)) {
+		r = sealed_check_dir(st, dir_ino);
+		if (!r)
+			*ret_branch = dir_ino; /* it has no versions */
+		return r;
+	}
 	r = dir_policy(st, dir_ino, &policy);
 	if (r)
 		return r;
@@ -146,6 +153,14 @@ int store_branch_owner(struct store *st, uint64_t branch, uint64_t *ret_dir_ino,
 	uint64_t dir_ino;
 	int r;
 
+	if (store_ino_in_tree(branch)) {
+		r = sealed_check_dir(st, branch);
+		if (r)
+			return r == -ENOTDIR ? -ENOENT : r;
+		buf_clear(ret_version);
+		*ret_dir_ino = branch;
+		return 0;
+	}
 	r = policy_get(st, branch, &policy);
 	if (r)
 		return r == -ENOTDIR ? -ENOENT : r;
@@ -164,6 +179,10 @@ int store_version_get(struct store *st, uint64_t dir_ino, struct buf *ret_versio
 	struct policy policy;
 	int r;
 
+	if (store_ino_in_tree(dir_ino)) {
+		r = sealed_check_dir(st, dir_ino);
+		return r ? r : buf_set(ret_version, "", 0);
+	}
 	r = dir_policy(st, dir_ino, &policy);
 	if (r)
 		return r;
@@ -209,6 +228,8 @@ int store_version_set(struct store *st, uint64_t dir_ino, const char *version)
 	r = store_branch(st, dir_ino, version, true, &branch);
 	if (r)
 		return r;
+	if (store_ino_in_tree(dir_ino))
+		return -EPERM;
 	CLEANUP_UNLOCK pthread_mutex_t *held = mutex_hold(&st->names);
 	return version_set_locked(st, dir_ino, slice_str(version), branch);
 }
@@ -246,6 +267,8 @@ int store_version_list(struct store *st, uint64_t dir_ino,
 	struct policy policy;
 	int r;
 
+	if (store_ino_in_tree(dir_ino))
+		return sealed_check_dir(st, dir_ino);
 	r = dir_policy(st, dir_ino, &policy);
 	if (r)
 		return r;
@@ -263,6 +286,8 @@ int store_parent(struct store *st, uint64_t dir_ino, uint64_t *ret_parent_ino,
 	struct policy policy, parent;
 	int r;
 
+	if (store_ino_in_tree(dir_ino))
+		return sealed_parent(st, dir_ino, ret_parent_ino, ret_parent_branch);
 	r = dir_policy(st, dir_ino, &policy);
 	if (r)
 		return r;

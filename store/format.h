@@ -17,8 +17,9 @@
  * opened, before anything else is written; how is said here.
  *   1  the first
  *   2  the table LEASE, made empty by the backend; settings in rows of directories
+ *   3  rows of sealed trees
  */
-#define STORE_FORMAT 2
+#define STORE_FORMAT 3
 #define STORE_FORMAT_OLDEST 1
 
 /*

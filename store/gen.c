@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "store/gc.h"
+#include "store/sealed.h"
 #include "store/value.h"
 
 /* ---- the table ---- */
@@ -102,6 +103,7 @@ static void gen_free(struct store_gen *gen)
 	free_chunks(gen);
 	if (gen->fd >= 0)
 		close(gen->fd);
+	sealed_index_put(gen->tree);
 	pthread_mutex_destroy(&gen->lock);
 	free(gen);
 }
@@ -131,6 +133,15 @@ static int gen_ref(struct store *st, uint64_t ino, struct store_gen **ret_gen)
 	return 0;
 }
 
+/* The tree's generation may stay open for long: what was read is told now. */
+static void count_tree_hits(struct sealed_index *tree)
+{
+	uint64_t hits = atomic_exchange(&tree->gen->hits, 0);
+
+	if (hits)
+		gc_hits(tree->st, tree->stream_ino, hits);
+}
+
 static void gen_unref(struct store_gen *gen)
 {
 	struct store *st = gen->st;
@@ -148,6 +159,8 @@ static void gen_unref(struct store_gen *gen)
 	pthread_mutex_unlock(&shard->lock);
 
 	hits = atomic_load(&gen->hits);
+	if (gen->tree)
+		count_tree_hits(gen->tree);
 	gen_free(gen);
 	if (hits && !reap)
 		gc_hits(st, ino, hits);
@@ -229,12 +242,43 @@ static int make_ready(struct store_gen *gen, const struct inode_row *row,
 	return r == -EUCLEAN ? gen_condemn(gen, why) : r;
 }
 
+static void make_tree_ready(struct store_gen *gen, struct tree_place *p)
+{
+	CLEANUP_UNLOCK pthread_mutex_t *held = mutex_hold(&gen->lock);
+
+	if (gen->ready)
+		return;
+	gen->tree = p->index;
+	p->index = NULL;
+	gen->tree_off = p->entry.off;
+	gen->size_bytes = p->entry.size_bytes;
+	gen->ready = true;
+}
+
+static int gen_open_in_tree(struct store_gen *gen, bool expired_too)
+{
+	CLEANUP_PLACE struct tree_place p = TREE_PLACE_INIT;
+	int r = tree_place_load(gen->st, gen->ino, &p);
+
+	if (r)
+		return r;
+	if (!p.i || p.entry.type != PACK_FILE)
+		return -EINVAL;
+	if (!expired_too &&
+	    core_expires_ns(&p.in.row.core, p.policy.ttl_ns) <= time_now_ns())
+		return -ETIME;
+	make_tree_ready(gen, &p);
+	return 0;
+}
+
 static int gen_open(struct store_gen *gen, bool expired_too)
 {
 	CLEANUP_INODE struct inode in = INODE_INIT;
 	struct policy policy;
 	int r;
 
+	if (store_ino_in_tree(gen->ino))
+		return gen_open_in_tree(gen, expired_too);
 	r = inode_load_placed(gen->st, gen->ino, &in, &policy);
 	if (r)
 		return r;
@@ -308,6 +352,32 @@ uint64_t gen_size(const struct store_gen *gen)
 	return gen->size_bytes;
 }
 
+void gen_core(struct store_gen *gen, struct row_core *ret_core,
+	      int64_t *ret_inherited_ttl_ns)
+{
+	CLEANUP_UNLOCK pthread_mutex_t *held = mutex_hold(&gen->lock);
+
+	*ret_core = gen->core;
+	*ret_inherited_ttl_ns = gen->inherited_ttl_ns;
+}
+
+/* Of one that is ready. Under its lock; takes that of the tree it is in. */
+static void gen_attr(struct store_gen *gen, struct store_attr *ret_attr)
+{
+	uint32_t i = tree_entry_of(gen->ino);
+	struct pack_entry entry;
+	struct row_core core;
+	int64_t ttl_ns;
+
+	if (!gen->tree) {
+		core_attr(&gen->core, gen->inherited_ttl_ns, ret_attr);
+		return;
+	}
+	gen_core(gen->tree->gen, &core, &ttl_ns);
+	pack_get(&gen->tree->pack, i, &entry);
+	tree_entry_attr(&core, ttl_ns, i, &entry, ret_attr);
+}
+
 int store_gen_attr_by_ino(struct store *st, uint64_t ino, struct store_attr *ret_attr)
 {
 	struct gen_shard *shard = shard_of(st, ino);
@@ -319,7 +389,7 @@ int store_gen_attr_by_ino(struct store *st, uint64_t ino, struct store_attr *ret
 	if (gen) {
 		pthread_mutex_lock(&gen->lock);
 		if (gen->ready) {
-			core_attr(&gen->core, gen->inherited_ttl_ns, ret_attr);
+			gen_attr(gen, ret_attr);
 			r = 0;
 		}
 		pthread_mutex_unlock(&gen->lock);
@@ -346,6 +416,8 @@ void gen_attr_changed(struct store *st, const struct row_core *core)
 
 void store_gen_hit(struct store_gen *gen)
 {
+	if (gen->tree)
+		gen = gen->tree->gen;
 	atomic_fetch_add_explicit(&gen->hits, 1, memory_order_relaxed);
 }
 

@@ -49,6 +49,13 @@ struct store_gen {
 	/* Of an extent, sums_chunks() of them; each is NULL until it is read. */
 	_Atomic(struct gen_chunk *) *chunks;
 
+	/*
+	 * A file in a sealed tree: what follows is unused, and its bytes are those
+	 * of the tree's generation from tree_off on. NULL: any other.
+	 */
+	struct sealed_index *tree;
+	uint64_t tree_off;
+
 	_Atomic(uint8_t *) small; /* NULL: not loaded, or not kept */
 	atomic_bool condemned;
 	_Atomic uint64_t hits;
@@ -65,6 +72,10 @@ bool gen_defer_reap(struct store *st, uint64_t ino);
 
 /* Reads counted since it was opened; 0 when it is not. */
 uint64_t gen_hits(struct store *st, uint64_t ino);
+
+/* What is known of the row of one that is open, which may have lost its name. */
+void gen_core(struct store_gen *gen, struct row_core *ret_core,
+	      int64_t *ret_inherited_ttl_ns);
 
 /* The size never changes while it is open. */
 uint64_t gen_size(const struct store_gen *gen);

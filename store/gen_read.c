@@ -23,6 +23,7 @@
 #include <unistd.h>
 
 #include "store/content.h"
+#include "store/sealed.h"
 #include "store/value.h"
 
 #define SMALL_KEPT_BYTES (32u * 1024 * 1024)
@@ -271,6 +272,9 @@ int store_gen_read(struct store_gen *gen, void *data, size_t len, uint64_t off,
 	size_t n = left < len ? (size_t)left : len;
 	int r = 0;
 
+	if (gen->tree)
+		return store_gen_read(gen->tree->gen, data, n, gen->tree_off + off,
+				      ret_len);
 	if (atomic_load_explicit(&gen->condemned, memory_order_relaxed))
 		return -EUCLEAN;
 	if (n && gen->layout == LAYOUT_SMALL)

@@ -11,6 +11,8 @@
  *                held over read, decide, commit. Nothing syncs under it.
  *   leases       see "store/leases.h"
  *   gens' own    the table of open generations (gen.c)
+ *   trees' own   an index being loaded, never under `names`, and the cache of
+ *                indexes, which is a leaf (sealed_index.c)
  *   ids          the allocator of numbers
  *   policy shard one line of the policy cache; a leaf
  * Readers of rows take none: one row is one get, and what needs several rows is
@@ -37,6 +39,7 @@ struct lockfile;
 struct gen_table;
 struct leases;
 struct policy_cache;
+struct sealed_cache;
 
 /* What leases are measured by. Another one than the machine's is for tests. */
 struct store_clock {
@@ -67,6 +70,7 @@ struct store {
 
 	struct policy_cache *policy;
 	struct gen_table *gens; /* gen.c */
+	struct sealed_cache *sealed; /* sealed_index.c */
 	struct gc *gc;		/* gc.c; NULL until gc_start */
 	struct leases *leases;
 	bool seek_orphans; /* extents nobody names may be there: at open, and at close */
@@ -219,7 +223,8 @@ int batch_touch_dir(struct store *st, struct batch *b, uint64_t dir_ino, int64_t
  * Give (row->parent_branch, row->name) to a new inode: adds both rows, the
  * counters and the removal of the previous owner to `b`, and commits it. The
  * caller holds `names`, and wakes gc when something was replaced and it has
- * dropped the lock. *ret_replaced_ino is 0 or the inode that lost its name.
+ * dropped the lock. *ret_replaced_ino is 0 or the inode that lost its name, a sealed
+ * tree by its number as a directory.
  * -ENOENT: the directory is gone; -EISDIR: a directory has the name and the new
  * one is none; -EEXIST: with `noreplace`, or for a directory: a live one has it.
  */

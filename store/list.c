@@ -12,6 +12,7 @@
 #include <stdlib.h>
 
 #include "store/internal.h"
+#include "store/sealed.h"
 #include "store/stage.h"
 
 #define MARK_ROWS 1024
@@ -19,8 +20,9 @@
 struct store_dir {
 	struct store *st;
 	uint64_t branch;
-	struct backend_iter *it; /* NULL: branch 0, which has no names */
-	uint64_t pos;		 /* the row the iterator is on */
+	struct backend_iter *it; /* NULL: branch 0, which has no names, or a tree's */
+	struct tree_list tree;
+	uint64_t pos; /* the row the iterator is on; in a tree, the next child */
 	bool taken;		 /* it was given out */
 	struct buf marks;	 /* struct key of rows 0, MARK_ROWS, 2 * MARK_ROWS, … */
 	char name[STORE_NAME_MAX + 1];
@@ -45,6 +47,36 @@ static void rewind_to_start(struct store_dir *dir)
 	dir->taken = false;
 }
 
+/* What is listed stays, whatever becomes of the tree. */
+static int open_in_tree(struct store *st, uint64_t branch, struct store_dir **ret_dir)
+{
+	struct store_dir *dir = calloc(1, sizeof(*dir));
+	int r = dir ? tree_list_init(st, branch, &dir->tree) : -ENOMEM;
+
+	if (r && r != -ENOENT) {
+		free(dir);
+		return r;
+	}
+	dir->st = st;
+	*ret_dir = dir;
+	return 0;
+}
+
+static int next_in_tree(struct store_dir *dir, struct store_dirent *ret_ent)
+{
+	struct store_attr attr;
+	struct slice name;
+	int r = tree_list_get(&dir->tree, dir->pos, &name, &attr);
+
+	if (r)
+		return r;
+	memcpy(dir->name, name.data, name.len);
+	dir->name[name.len] = '\0';
+	*ret_ent = (struct store_dirent){
+	    .name = dir->name, .next_off = ++dir->pos, .attr = attr};
+	return 0;
+}
+
 int store_dir_open(struct store *st, uint64_t branch, struct store_dir **ret_dir)
 {
 	struct store_dir *dir;
@@ -52,6 +84,8 @@ int store_dir_open(struct store *st, uint64_t branch, struct store_dir **ret_dir
 	struct key end;
 	int r;
 
+	if (store_ino_in_tree(branch))
+		return open_in_tree(st, branch, ret_dir);
 	/* A directory that is gone has no children; its rows may wait for gc. */
 	r = branch ? policy_get(st, branch, &policy) : 0;
 	if (r && r != -ENOENT)
@@ -83,6 +117,7 @@ void store_dir_close(struct store_dir *dir)
 	if (!dir)
 		return;
 	backend_iter_free(dir->it);
+	tree_list_deinit(&dir->tree);
 	buf_deinit(&dir->marks);
 	free(dir);
 }
@@ -122,6 +157,8 @@ int store_dir_seek(struct store_dir *dir, uint64_t off)
 	struct slice name;
 	int r;
 
+	if (dir->tree.index)
+		dir->pos = off;
 	if (!dir->it)
 		return 0;
 	if (off == dir->pos) {
@@ -175,7 +212,7 @@ static int read_row(struct store_dir *dir, int64_t ttl_ns, struct store_attr *re
 		if (r)
 			return r;
 	}
-	core_attr(&core, ttl_ns, ret_attr);
+	core_shown_attr(&core, ttl_ns, ret_attr);
 	return store_attr_expired(ret_attr, time_now_ns()) ? -ENOENT : 0;
 }
 
@@ -186,6 +223,8 @@ int store_dir_next(struct store_dir *dir, struct store_dirent *ret_ent)
 	struct slice name;
 	int r;
 
+	if (dir->tree.index)
+		return next_in_tree(dir, ret_ent);
 	if (!dir->it)
 		return -ENOENT;
 	r = policy_get(dir->st, dir->branch, &policy);

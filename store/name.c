@@ -11,6 +11,7 @@
 #include <errno.h>
 
 #include "store/internal.h"
+#include "store/sealed.h"
 
 /* What the kernel's own clock for file times moves by, at most. */
 #define TICK_NS (4 * (NSEC_PER_SEC / 1000))
@@ -137,13 +138,15 @@ int store_lookup_expired(struct store *st, uint64_t branch, const char *name,
 		return r;
 	if (branch == 0)
 		return -ENOENT;
+	if (store_ino_in_tree(branch))
+		return sealed_lookup(st, branch, name, ret_attr);
 	r = dirent_load(st, branch, slice_str(name), &core);
 	if (r)
 		return r;
 	r = policy_get(st, branch, &policy);
 	if (r)
 		return r;
-	core_attr(&core, policy.ttl_ns, ret_attr);
+	core_shown_attr(&core, policy.ttl_ns, ret_attr);
 	return 0;
 }
 
@@ -196,7 +199,7 @@ int name_publish(struct store *st, struct batch *b, const struct inode_row *row,
 			return r;
 		batch_drop_inode(b, &old);
 		batch_count_replace(b, &old, &row->core);
-		replaced_ino = old.ino;
+		replaced_ino = core_shown_ino(&old);
 	} else {
 		batch_count(b, &row->core, 1);
 	}
@@ -225,6 +228,8 @@ static int make(struct store *st, uint64_t branch, const char *name,
 	r = name_check(name);
 	if (r)
 		return r;
+	if (store_ino_in_tree(branch))
+		return -EPERM;
 	row->parent_branch = branch;
 	row->name = slice_str(name);
 	row->core.ttl_ns = DURATION_UNSET;
@@ -249,7 +254,7 @@ static int make(struct store *st, uint64_t branch, const char *name,
 	if (r)
 		return r == -ENOTDIR ? -ENOENT : r;
 	if (replaced_ino)
-		gc_reap(st, replaced_ino);
+		gc_reap(st, row_ino(replaced_ino));
 	core_attr(&row->core, policy.ttl_ns, ret_attr);
 	return 0;
 }
@@ -304,7 +309,7 @@ static int unlink_locked(struct store *st, uint64_t branch, struct slice name,
 		return r;
 	if (core_expires_ns(&core, policy.ttl_ns) <= now_ns)
 		return -ENOENT;
-	if (S_ISDIR(core.mode))
+	if (S_ISDIR(core.mode) || core.sealed)
 		return -EISDIR;
 	batch_drop_name(&b, branch, name, &core);
 	r = batch_touch_dir(st, &b, policy.dir_ino, now_ns);
@@ -323,6 +328,8 @@ int store_unlink(struct store *st, uint64_t branch, const char *name)
 	r = name_check(name);
 	if (r)
 		return r;
+	if (store_ino_in_tree(branch))
+		return -EPERM;
 	pthread_mutex_lock(&st->names);
 	r = unlink_locked(st, branch, slice_str(name), &ino);
 	pthread_mutex_unlock(&st->names);

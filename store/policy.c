@@ -283,6 +283,7 @@ void core_attr(const struct row_core *core, int64_t inherited_ttl_ns,
 	    .ctime_ns = core->ctime_ns,
 	    .created_ns = core->created_ns,
 	    .expires_ns = core_expires_ns(core, inherited_ttl_ns),
+	    .sealed = core->sealed,
 	};
 }
 

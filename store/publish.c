@@ -21,6 +21,7 @@
 #include <string.h>
 
 #include "store/gc.h"
+#include "store/sealed.h"
 #include "store/staged.h"
 #include "store/value.h"
 
@@ -50,6 +51,8 @@ static void set_place(struct store_staged *sg, uint64_t branch, struct slice nam
 
 	sg->row.parent_branch = branch;
 	sg->row.name = name;
+	if (sg->row.core.sealed)
+		sg->row.core.mode = tree_mode(sg->row.core.mode, sg->root_mode);
 	sg->row.core.created_ns = completed ? sg->completed_ns : time_now_ns();
 	if (!sg->cost_given)
 		sg->row.cost_s = (double)(end_ns - sg->begun_ns) / (double)NSEC_PER_SEC;
@@ -116,7 +119,9 @@ static int record_intent(struct store_staged *sg, uint64_t branch, struct slice 
 	struct intent *in = &sg->intent;
 	int r;
 
-	r = seal(sg, &sums);
+	r = staged_require_check(sg);
+	if (!r)
+		r = seal(sg, &sums);
 	if (!r)
 		r = take_room(sg, &sums);
 	if (r)
@@ -182,7 +187,7 @@ static int ino_at(struct store *st, uint64_t branch, struct slice name, uint64_t
 
 	if (r && r != -ENOENT)
 		return r;
-	*ret_ino = r ? 0 : core.ino;
+	*ret_ino = r ? 0 : core_shown_ino(&core);
 	return 0;
 }
 
@@ -201,7 +206,7 @@ static int publish_attrs_locked(struct store_staged *sg, uint64_t branch,
 		return r == -ENOENT ? 0 : r;
 	if (in.row.parent_branch != branch || slice_cmp(in.row.name, name))
 		return 0;
-	to->mode = from->mode;
+	to->mode = to->sealed ? tree_mode(from->mode, 0777) : from->mode;
 	to->uid = from->uid;
 	to->gid = from->gid;
 	to->atime_ns = from->atime_ns;
@@ -245,7 +250,9 @@ static int publish_content(struct store_staged *sg, uint64_t branch, struct slic
 	bool unsynced;
 	int r;
 
-	r = seal(sg, &sums);
+	r = staged_require_check(sg);
+	if (!r)
+		r = seal(sg, &sums);
 	/* What fsync and close have promised is not refused any more. */
 	if (!r && !sg->intent.durable)
 		r = take_room(sg, &sums);
@@ -288,10 +295,13 @@ int store_publish(struct store_staged *sg, uint64_t branch, const char *name,
 	int r = name_check(name);
 
 	assert(!sg->published);
+	if (!r && store_ino_in_tree(branch))
+		r = -EPERM;
 	if (!r)
 		r = sg->content.error;
 	if (!r && staged_content_changed(sg)) {
 		r = publish_content(sg, branch, key, noreplace, &replaced_ino);
+		ino = core_shown_ino(&sg->row.core);
 	} else if (!r) {
 		if (sg->attr_changes)
 			r = publish_attrs(sg, branch, key);
@@ -301,7 +311,7 @@ int store_publish(struct store_staged *sg, uint64_t branch, const char *name,
 	if (r)
 		return r;
 	if (replaced_ino)
-		gc_reap(sg->st, replaced_ino);
+		gc_reap(sg->st, row_ino(replaced_ino));
 	if (ret_ino)
 		*ret_ino = ino;
 	if (ret_replaced_ino)

@@ -8,6 +8,7 @@
 #include <errno.h>
 
 #include "store/gen.h"
+#include "store/sealed.h"
 #include "store/util/log.h"
 #include "store/value.h"
 
@@ -49,6 +50,7 @@ static int reap_content(struct reaper *rp, uint64_t ino, const struct gcq_row *r
 	struct key key = key_ino(ino);
 	int r = 0;
 
+	sealed_forget(rp->st, ino);
 	if (gen_defer_reap(rp->st, ino))
 		return 0;
 	if (row->layout == LAYOUT_EXTENT)
@@ -75,6 +77,7 @@ static int reap_damaged(struct reaper *rp, uint64_t ino)
 	int r;
 
 	store_damaged(rp->st, "the entry to be deleted", ino);
+	sealed_forget(rp->st, ino);
 	if (gen_defer_reap(rp->st, ino))
 		return 0;
 	r = backend_extent_remove(rp->st->be, ino);

@@ -13,6 +13,7 @@
 #include <errno.h>
 
 #include "store/internal.h"
+#include "store/sealed.h"
 #include "store/stage.h"
 
 /* One end of a rename. */
@@ -149,9 +150,10 @@ static int rmdir_locked(struct store *st, struct end *end, const struct empty_ma
 		return r;
 	if (!end->live)
 		return -ENOENT;
-	if (!S_ISDIR(end->core.mode))
+	if (!S_ISDIR(end->core.mode) && !end->core.sealed)
 		return -ENOTDIR;
-	r = check_still_empty(st, end->core.ino, mark);
+	/* A sealed tree goes whole. */
+	r = end->core.sealed ? 0 : check_still_empty(st, end->core.ino, mark);
 	if (r)
 		return r;
 	batch_drop_name(&b, end->branch, end->name, &end->core);
@@ -161,7 +163,8 @@ static int rmdir_locked(struct store *st, struct end *end, const struct empty_ma
 	r = backend_commit(st->be, &b);
 	if (r)
 		return r;
-	policy_changed(st);
+	if (!end->core.sealed)
+		policy_changed(st);
 	return 0;
 }
 
@@ -174,12 +177,14 @@ int store_rmdir(struct store *st, uint64_t branch, const char *name)
 	r = name_check(name);
 	if (r)
 		return r;
+	if (store_ino_in_tree(branch))
+		return -EPERM;
 	mark_if_empty(st, branch, end.name, &mark);
 	pthread_mutex_lock(&st->names);
 	r = rmdir_locked(st, &end, &mark);
 	pthread_mutex_unlock(&st->names);
 	if (r == 0)
-		gc_wake(st);
+		gc_reap(st, end.core.ino);
 	return r;
 }
 
@@ -221,6 +226,10 @@ static int check_no_ring(struct store *st, const struct end *from, const struct 
 	return !above ? 0 : exchange ? -EINVAL : -ENOTEMPTY;
 }
 
+/*
+ * An entry may take the place of another, whether file or sealed tree: where it is
+ * seen as a directory it is the kernel that keeps files and directories apart.
+ */
 static int check_target(struct store *st, const struct end *from, const struct end *to,
 			unsigned int flags, const struct empty_mark *mark)
 {
@@ -229,8 +238,8 @@ static int check_target(struct store *st, const struct end *from, const struct e
 	if (!to->live)
 		return 0;
 	if (S_ISDIR(from->core.mode) && !S_ISDIR(to->core.mode))
-		return -ENOTDIR;
-	if (!S_ISDIR(from->core.mode) && S_ISDIR(to->core.mode))
+		return to->core.sealed ? -ENOTEMPTY : -ENOTDIR;
+	if (!S_ISDIR(from->core.mode) && !from->core.sealed && S_ISDIR(to->core.mode))
 		return -EISDIR;
 	return S_ISDIR(to->core.mode) ? check_still_empty(st, to->core.ino, mark) : 0;
 }
@@ -337,6 +346,8 @@ int store_rename(struct store *st, uint64_t from_branch, const char *from,
 	r = name_check(to);
 	if (r)
 		return r;
+	if (store_ino_in_tree(from_branch) || store_ino_in_tree(to_branch))
+		return -EPERM;
 	if (!flags)
 		mark_if_empty(st, to_branch, target.name, &mark);
 	pthread_mutex_lock(&st->names);
@@ -347,6 +358,7 @@ int store_rename(struct store *st, uint64_t from_branch, const char *from,
 	if (target.exists && !exchange)
 		gc_reap(st, target.core.ino);
 	if (ret_replaced_ino)
-		*ret_replaced_ino = target.exists && !exchange ? target.core.ino : 0;
+		*ret_replaced_ino =
+		    target.exists && !exchange ? core_shown_ino(&target.core) : 0;
 	return 0;
 }

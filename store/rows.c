@@ -10,6 +10,7 @@
 
 #define ROW_FORMAT 1
 #define ROW_FORMAT_SETTINGS 2
+#define ROW_FORMAT_SEALED 3
 
 /* ---- writing and reading fields ---- */
 
@@ -169,14 +170,17 @@ static bool core_valid(const struct row_core *c)
 		return false;
 	if (c->size_bytes > (file ? (uint64_t)STORE_FILE_MAX : STORE_SYMLINK_MAX))
 		return false;
+	if (c->sealed && (!c->size_bytes || !file || c->ino > ROW_SEALED_INO_MAX))
+		return false;
 	/* Content, if there is any, is somewhere; nothing else has some. */
 	return file ? (c->layout == LAYOUT_NONE) == (c->size_bytes == 0)
 		    : c->layout == LAYOUT_NONE;
 }
 
-static struct row_core take_core(struct reader *r)
+/* `format`: of the row. */
+static struct row_core take_core(struct reader *r, uint8_t format)
 {
-	struct row_core c = {0};
+	struct row_core c = {.sealed = format == ROW_FORMAT_SEALED};
 
 	c.ino = take_u64(r);
 	c.mode = take_u32(r);
@@ -200,7 +204,7 @@ int dirent_encode(const struct row_core *core, struct buf *ret_raw)
 	struct writer w = {.out = ret_raw};
 
 	assert(core_valid(core));
-	put_u8(&w, ROW_FORMAT);
+	put_u8(&w, core->sealed ? ROW_FORMAT_SEALED : ROW_FORMAT);
 	put_core(&w, core);
 	return w.err;
 }
@@ -208,10 +212,11 @@ int dirent_encode(const struct row_core *core, struct buf *ret_raw)
 int dirent_decode(struct slice raw, struct row_core *ret_core)
 {
 	struct reader r = reader(raw);
-	struct row_core core;
+	uint8_t format = take_u8(&r);
+	struct row_core core = take_core(&r, format);
 
-	take_format(&r);
-	core = take_core(&r);
+	if (format != ROW_FORMAT && format != ROW_FORMAT_SEALED)
+		r.bad = true;
 	if (take_end(&r))
 		return -EUCLEAN;
 	*ret_core = core;
@@ -261,6 +266,13 @@ static struct store_writer take_writer(struct reader *r)
 	return who;
 }
 
+static uint8_t inode_format(const struct inode_row *row)
+{
+	if (row->core.sealed)
+		return ROW_FORMAT_SEALED;
+	return row->settings.len ? ROW_FORMAT_SETTINGS : ROW_FORMAT;
+}
+
 int inode_encode(const struct inode_row *row, struct buf *ret_raw)
 {
 	struct writer w = {.out = ret_raw};
@@ -270,7 +282,7 @@ int inode_encode(const struct inode_row *row, struct buf *ret_raw)
 	       row->target.len <= STORE_SYMLINK_MAX);
 	assert(row->settings.len <= ROW_SETTINGS_MAX &&
 	       (!row->settings.len || S_ISDIR(row->core.mode)));
-	put_u8(&w, row->settings.len ? ROW_FORMAT_SETTINGS : ROW_FORMAT);
+	put_u8(&w, inode_format(row));
 	put_core(&w, &row->core);
 	put_u64(&w, row->parent_branch);
 	put_slice(&w, row->name, 1);
@@ -318,7 +330,7 @@ static void take_settings(struct reader *r, struct inode_row *row)
 /* The part that depends on the kind of inode. */
 static void take_kind(struct reader *r, uint8_t format, struct inode_row *row)
 {
-	if (format != ROW_FORMAT && !S_ISDIR(row->core.mode))
+	if (format == ROW_FORMAT_SETTINGS && !S_ISDIR(row->core.mode))
 		r->bad = true;
 	if (S_ISDIR(row->core.mode)) {
 		row->branch = take_u64(r);
@@ -356,9 +368,9 @@ int inode_decode(struct slice raw, struct inode_row *ret_row)
 	struct inode_row row = {0};
 	uint8_t format = take_u8(&r);
 
-	if (format != ROW_FORMAT && format != ROW_FORMAT_SETTINGS)
+	if (format < ROW_FORMAT || format > ROW_FORMAT_SEALED)
 		r.bad = true;
-	row.core = take_core(&r);
+	row.core = take_core(&r, format);
 	row.parent_branch = take_u64(&r);
 	row.name = take_slice(&r, 1, STORE_NAME_MAX);
 	row.ttl_text = take_slice(&r, 1, ROW_TTL_TEXT_MAX);

@@ -22,8 +22,9 @@
  *   COUNTER   "entries" "dirs" "bytes" → u64, by batch_add()
  *
  * Keys are big-endian, so that they sort; numbers in values are little-endian.
- * Every value that is a struct starts with a format byte: 1, or 2 for the inode row
- * of a directory that has settings, which are its last field. Decoders check every
+ * Every value that is a struct starts with a format byte: 1; or 2 for the inode row
+ * of a directory that has settings, which are its last field; or 3 for both rows of a
+ * sealed tree, which have the fields of a file's. Decoders check every
  * bound and every field that other code relies on, and return -EUCLEAN for
  * anything else: bytes from the disk are input. What they return borrows from
  * the raw row, which must outlive it.
@@ -52,6 +53,10 @@ enum layout {
 	LAYOUT_COUNT
 };
 
+/* A sealed tree's: what can still be the number of one. */
+#define ROW_SEALED_INO_MAX                                                               \
+	((UINT64_C(1) << (62 - STORE_TREE_INDEX_BITS)) - 1)
+
 /* The longest text of a ttl that a row holds. */
 #define ROW_TTL_TEXT_MAX 255
 /* The longest settings of a directory: three, each with name and lengths. */
@@ -60,6 +65,9 @@ enum layout {
 /*
  * What lookup and listing need. An empty file has LAYOUT_NONE, any other file
  * has not; directories and symlinks have LAYOUT_NONE, and a directory no size.
+ *
+ * A sealed tree is a file here, whose content is a pack. Only at the border of
+ * "store/store.h" it becomes a directory: see "store/sealed.h".
  */
 struct row_core {
 	uint64_t ino;
@@ -71,6 +79,7 @@ struct row_core {
 	uint64_t disk_bytes;
 	int64_t atime_ns, mtime_ns, ctime_ns, created_ns;
 	int64_t ttl_ns; /* its own: DURATION_UNSET, DURATION_NONE or a duration */
+	bool sealed;	/* a tree; the permissions are those of its root */
 };
 
 /* Appends. -ENOMEM. */

@@ -6,6 +6,7 @@
 
 #include "store/internal.h"
 #include "store/lease.h"
+#include "store/sealed.h"
 #include "store/util/text.h"
 #include "store/xattrs.h"
 
@@ -139,6 +140,8 @@ int store_setting_set(struct store *st, uint64_t dir_ino, enum store_setting whi
 	size_t len = strlen(text);
 	int r = 0;
 
+	if (store_ino_in_tree(dir_ino))
+		return -EPERM;
 	text_trim(&text, &len);
 	if (len > ROW_TTL_TEXT_MAX)
 		return -EINVAL;
@@ -156,6 +159,8 @@ int store_setting_get(struct store *st, uint64_t dir_ino, enum store_setting whi
 	CLEANUP_INODE struct inode dir = INODE_INIT;
 	int r;
 
+	if (store_ino_in_tree(dir_ino))
+		return sealed_check_dir(st, dir_ino) ?: -ENODATA;
 	r = dir_load(st, dir_ino, &dir);
 	return r ? r : xattrs_get(dir.row.settings, names[which], ret_text);
 }
@@ -163,9 +168,16 @@ int store_setting_get(struct store *st, uint64_t dir_ino, enum store_setting whi
 int store_settings(struct store *st, uint64_t branch, struct store_settings *ret_settings)
 {
 	struct settings settings;
-	int r;
+	int r = 0;
 
-	r = policy_settings(st, branch, &settings);
+	/* A tree has none of its own; those of the directory it is in apply. */
+	if (store_ino_in_tree(branch)) {
+		uint64_t dir_ino, root = store_tree_root(branch);
+
+		r = sealed_parent(st, root, &dir_ino, &branch);
+	}
+	if (!r)
+		r = policy_settings(st, branch, &settings);
 	if (r)
 		return r == -ENOTDIR ? -ENOENT : r;
 	*ret_settings = (struct store_settings){

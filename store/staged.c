@@ -18,6 +18,7 @@
 
 #include "store/gc.h"
 #include "store/gen.h"
+#include "store/sealed.h"
 #include "store/util/log.h"
 
 #define COPY_BYTES (1024 * 1024)
@@ -40,6 +41,7 @@ static int adopt_base(struct store_staged *sg, const struct store_stage_args *ar
 	    buf_set(&sg->xattrs, in.row.xattrs.data, in.row.xattrs.len))
 		return -ENOMEM;
 	row->core = in.row.core;
+	row->core.sealed = args->sealed;
 	row->ttl_text = buf_slice(&sg->ttl_text);
 	row->xattrs = buf_slice(&sg->xattrs);
 	sg->inherited_ttl_ns = policy.ttl_ns;
@@ -59,6 +61,7 @@ static int adopt_dir(struct store_staged *sg, const struct store_stage_args *arg
 	core->uid = args->writer.uid;
 	core->gid = args->writer.gid;
 	core->ttl_ns = DURATION_UNSET;
+	core->sealed = args->sealed;
 	policy_adopt(&policy, &core->mode, &core->gid);
 	sg->inherited_ttl_ns = policy.ttl_ns;
 	return 0;
@@ -84,9 +87,13 @@ static int staged_begin(struct store_staged *sg, const struct store_stage_args *
 	};
 	int r;
 
+	if (store_ino_in_tree(args->branch) || store_ino_in_tree(args->base_ino))
+		return -EPERM;
 	r = ino_alloc(sg->st, &sg->ino);
 	if (r)
 		return r;
+	if (args->sealed && sg->ino > ROW_SEALED_INO_MAX)
+		return -EFBIG;
 	content_init(&sg->content, &limits, sg->ino);
 	sg->row.cost_s = -1;
 	sg->begun_ns = time_monotonic_ns() - args->before_ns;

@@ -40,6 +40,10 @@ struct store_staged {
 	uint64_t attr_changes;
 	struct intent intent;
 	bool published;
+	/* store_staged_check(), of a sealed tree: it is whole, as of `checked_writes` */
+	bool checked;
+	uint64_t checked_writes;
+	mode_t root_mode; /* permissions of the root of the pack */
 };
 
 /* To be called under the lock whenever an attribute was changed. */
@@ -53,6 +57,9 @@ static inline bool staged_content_changed(const struct store_staged *sg)
 {
 	return !sg->base_ino || sg->base_replaced || sg->writes;
 }
+
+/* -EBADMSG: a sealed tree that was not checked as it is now. Under the lock. */
+int staged_require_check(const struct store_staged *sg);
 
 /* Delete the intent from the disk, synced with `sync`. Under the lock. */
 int staged_withdraw(struct store_staged *sg, bool sync);

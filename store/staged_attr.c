@@ -16,6 +16,7 @@ static void attr_locked(struct store_staged *sg, struct store_attr *ret_attr)
 		core.size_bytes = sg->content.size_bytes;
 		core.disk_bytes = content_disk_bytes(&sg->content);
 	}
+	core.sealed = false; /* it can still be changed */
 	core_attr(&core, sg->inherited_ttl_ns, ret_attr);
 }
 

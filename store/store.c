@@ -20,6 +20,7 @@
 #include "store/leases.h"
 #include "store/lock.h"
 #include "store/policy.h"
+#include "store/sealed.h"
 #include "store/util/log.h"
 
 static int struct_new(const struct store_options *opt, struct store **ret_store)
@@ -36,7 +37,7 @@ static int struct_new(const struct store_options *opt, struct store **ret_store)
 	pthread_mutex_init(&st->names, NULL);
 	pthread_mutex_init(&st->ids, NULL);
 	if (!st->path || policy_cache_new(&st->policy) || gen_table_new(&st->gens) ||
-	    leases_new(&st->leases)) {
+	    sealed_cache_new(&st->sealed) || leases_new(&st->leases)) {
 		store_close(st);
 		return -ENOMEM;
 	}
@@ -270,11 +271,15 @@ void store_close(struct store *st)
 	if (!st)
 		return;
 	if (st->gc) {
+		sealed_forget_unused(st); /* which counts what was read */
 		gc_stop(st);
 		if (!st->seek_orphans) /* else the next start looks again */
 			mark_clean(st);
 	}
 	leases_free(st->leases);
+	if (st->sealed)
+		sealed_forget_unused(st);
+	sealed_cache_free(st->sealed);
 	gen_table_free(st->gens);
 	backend_free(st->be);
 	policy_cache_free(st->policy);
