@@ -16,6 +16,7 @@ _memofs_options() {
 	reserve) echo '--owner --lease --wait --unless-hit --exec --kill-on-loss --quiet' ;;
 	extend) echo '--owner --lease' ;;
 	release) echo '--owner --verbose' ;;
+	restore) echo '--directory --exact --link --force --list --mtime --max-age --since --stale --wait --cache --quiet' ;;
 	wait) echo '--timeout' ;;
 	reservations) echo '--recursive --json' ;;
 	'ns create') echo '--ttl --version --mode --lease --wait --publish --mountpoint' ;;
@@ -56,8 +57,10 @@ _memofs_argument() { # COMMAND OPTION WORD
 	'ns create:--publish' | 'ns create:-p')
 		_memofs_reply "$3" < <(printf '%s\n' inherit on-success always)
 		;;
-	get:--wait) return 1 ;; # only --wait=DURATION has one
-	*:--ttl | *:-t | *:--timeout | *:--wait | *:-w | *:--lease | *:-l)
+	restore:--mtime) _memofs_reply "$3" < <(printf '%s\n' keep now) ;;
+	restore:--directory | restore:-C | restore:--cache) _memofs_paths -d "$3" ;;
+	get:--wait | restore:--wait) return 1 ;; # only --wait=DURATION has one
+	*:--ttl | *:-t | *:--timeout | *:--wait | *:-w | *:--lease | *:-l | restore:--max-age | restore:-a)
 		_memofs_reply "$3" < <(printf '%s\n' none 90s 1h 7d)
 		;;
 	*:--mode | 'ns create:--version' | put:-m | 'ns create:-'[mv] | mount:-o | mount:--option | \
@@ -84,7 +87,7 @@ _memofs_operand() { # COMMAND WORD
 _memofs() {
 	local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]}
 	local commands=(mount umount status get put ls stat rm ns
-		reserve extend release wait reservations help version)
+		reserve extend release wait reservations restore help version)
 	local command=${COMP_WORDS[1]} first=2
 	COMPREPLY=()
 	if [ "$COMP_CWORD" -eq 1 ]; then
