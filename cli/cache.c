@@ -211,3 +211,23 @@ int cache_entry(const char *given, const char *key, bool start, char **ret_path,
 	*ret_path = path_join(dir, key);
 	return 0;
 }
+
+int cache_make_parents(const char *entry, struct errmsg *err)
+{
+	CLEANUP_FREE char *path = xstrdup(entry);
+	char *last = path + (path_base(path) - path), *at = last;
+
+	/* What is there already is most of it: look upwards first. */
+	while (at > path + 1) {
+		at[-1] = '\0';
+		if (access(path, F_OK) == 0 || errno != ENOENT)
+			break;
+		at = path + (path_base(path) - path);
+	}
+	for (; at < last; at += strlen(at) + 1) {
+		at[-1] = '/';
+		if (mkdir(path, 0777) && errno != EEXIST)
+			return err_set(err, errno, "%s: %s", path, strerror(errno));
+	}
+	return 0;
+}

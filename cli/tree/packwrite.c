@@ -599,10 +599,53 @@ int packwrite_finish(struct packwrite *w, struct slice meta,
 struct outlook {
 	int dirfd; /* or -1: nothing is to be read */
 	struct filehash *fh;
+	const struct pack *stored; /* or NULL */
 	struct pack_maker *maker;
 	struct buf path;
 	uint64_t largest_bytes;
 };
+
+/* Is it in the stored tree, as far as can be told without reading? */
+static int check_stored(const struct outlook *o, const struct pack_item *it,
+			const struct tree_item *item)
+{
+	uint8_t hash[PACK_HASH_BYTES];
+	struct pack_entry e;
+	uint32_t i;
+
+	if (!o->stored)
+		return 0;
+	if (pack_find(o->stored, it->path, &i))
+		return -ESTALE;
+	pack_get(o->stored, i, &e);
+	if (e.type != it->type || (e.mode & 0777) != it->mode)
+		return -ESTALE;
+	if (e.type == PACK_LINK)
+		return e.target.len == strlen(it->target) &&
+			       !memcmp(e.target.data, it->target, e.target.len)
+			   ? 0
+			   : -ESTALE;
+	if (e.type == PACK_DIR)
+		return 0;
+	if (e.size_bytes != it->size_bytes)
+		return -ESTALE;
+	return filehash_known(o->fh, &item->st, hash) &&
+		       memcmp(hash, e.hash, PACK_HASH_BYTES)
+		   ? -ESTALE
+		   : 0;
+}
+
+/* What was read after that. */
+static int check_content(const struct outlook *o, const struct pack_item *it)
+{
+	struct pack_entry e;
+	uint32_t i;
+
+	if (!o->stored || pack_find(o->stored, it->path, &i))
+		return 0;
+	pack_get(o->stored, i, &e);
+	return memcmp(it->hash, e.hash, PACK_HASH_BYTES) ? -ESTALE : 0;
+}
 
 static int hash_of(const struct outlook *o, const struct tree_item *item,
 		   uint8_t ret_hash[PACK_HASH_BYTES], struct errmsg *err)
@@ -629,39 +672,74 @@ static int hash_of(const struct outlook *o, const struct tree_item *item,
 	return r ? fail(err, item->path, -r, strerror(-r)) : 0;
 }
 
-static int foresee_item(struct outlook *o, const char *prefix,
-			const struct tree_item *item, struct errmsg *err)
+/* All but the hash. Borrows o->path. */
+static int describe(struct outlook *o, const char *prefix, const struct tree_item *item,
+		    struct pack_item *ret_item)
 {
-	uint8_t hash[PACK_HASH_BYTES];
-	struct pack_item it = {
+	if (join(&o->path, prefix, item->path))
+		return -ENOMEM;
+	*ret_item = (struct pack_item){
+	    .path = (const char *)o->path.data,
 	    .type = PACK_FILE,
 	    .mode = item->st.st_mode & 0777,
+	    .mtime_ns = mtime_of(&item->st),
 	    .size_bytes = (uint64_t)item->st.st_size,
-	    .hash = hash,
 	};
-	int r;
+	if (!S_ISREG(item->st.st_mode)) {
+		ret_item->type = item->target ? PACK_LINK : PACK_DIR;
+		ret_item->mode = item->target ? 0777 : ret_item->mode;
+		ret_item->size_bytes = 0;
+		ret_item->target = item->target;
+	}
+	return 0;
+}
 
-	if (join(&o->path, prefix, item->path))
-		return no_memory(err);
-	it.path = (const char *)o->path.data;
-	if (!S_ISREG(item->st.st_mode))
-		return add_plain(o->maker, it.path, item, err);
-	r = hash_of(o, item, hash, err);
+static int look_at(struct outlook *o, const char *prefix, const struct tree_item *item,
+		   struct errmsg *err)
+{
+	uint8_t hash[PACK_HASH_BYTES];
+	struct pack_item it;
+	int r = describe(o, prefix, item, &it);
+
 	if (r)
-		return r;
-	if (it.size_bytes > o->largest_bytes)
-		o->largest_bytes = it.size_bytes;
-	return add(o->maker, &it, err);
+		return no_memory(err);
+	if (it.type == PACK_FILE) {
+		it.hash = hash;
+		r = hash_of(o, item, hash, err);
+		if (!r)
+			r = check_content(o, &it);
+		if (it.size_bytes > o->largest_bytes)
+			o->largest_bytes = it.size_bytes;
+	}
+	return r ? r : add(o->maker, &it, err);
+}
+
+/* Before anything is read, since most differences can be seen without. */
+static int check_all_stored(struct outlook *o, const struct tree_items *items,
+			    const char *prefix, struct errmsg *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; o->stored && !r && i < items->n; i++) {
+		struct pack_item it;
+
+		if (describe(o, prefix, &items->list[i], &it))
+			return no_memory(err);
+		r = check_stored(o, &it, &items->list[i]);
+	}
+	return r;
 }
 
 static int look(struct outlook *o, const struct tree_items *items, const char *prefix,
 		uint8_t ret_tree_hash[PACK_HASH_BYTES], struct errmsg *err)
 {
 	CLEANUP_BUF struct buf raw = BUF_INIT;
-	int r = pack_maker_new(&o->maker) ? no_memory(err) : 0;
+	int r = check_all_stored(o, items, prefix, err);
 
+	if (!r)
+		r = pack_maker_new(&o->maker) ? no_memory(err) : 0;
 	for (size_t i = 0; !r && i < items->n; i++)
-		r = foresee_item(o, prefix, &items->list[i], err);
+		r = look_at(o, prefix, &items->list[i], err);
 	/* Where contents lie is no part of the hash: all are at the beginning. */
 	if (!r)
 		r = finish(o->maker, o->largest_bytes, &raw, ret_tree_hash, err);
@@ -679,10 +757,10 @@ int packwrite_foresee(const struct tree_items *items, const char *prefix,
 }
 
 int packwrite_look(const struct tree_items *items, int dirfd, const char *prefix,
-		   struct filehash *fh, uint8_t ret_tree_hash[PACK_HASH_BYTES],
-		   struct errmsg *err)
+		   struct filehash *fh, const struct pack *stored,
+		   uint8_t ret_tree_hash[PACK_HASH_BYTES], struct errmsg *err)
 {
-	struct outlook o = {.dirfd = dirfd, .fh = fh};
+	struct outlook o = {.dirfd = dirfd, .fh = fh, .stored = stored};
 
 	return look(&o, items, prefix, ret_tree_hash, err);
 }

@@ -55,9 +55,13 @@ int packwrite_finish(struct packwrite *w, struct slice meta,
  */
 int packwrite_foresee(const struct tree_items *items, const char *prefix,
 		      struct filehash *fh, uint8_t ret_tree_hash[PACK_HASH_BYTES]);
-/* The same, but what is not known is read. -errno with a message, as packwrite_item(). */
+/*
+ * The same, but what is not known is read, as long as nothing differs from `stored`:
+ * -ESTALE when something does; NULL: all is read. -errno with a message, as
+ * packwrite_item().
+ */
 int packwrite_look(const struct tree_items *items, int dirfd, const char *prefix,
-		   struct filehash *fh, uint8_t ret_tree_hash[PACK_HASH_BYTES],
-		   struct errmsg *err);
+		   struct filehash *fh, const struct pack *stored,
+		   uint8_t ret_tree_hash[PACK_HASH_BYTES], struct errmsg *err);
 
 #endif

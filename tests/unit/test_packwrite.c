@@ -421,7 +421,7 @@ static void test_foresee(void **state)
 
 	/* It is too young to be remembered, before and after it is read. */
 	assert_int_equal(packwrite_foresee(&items, "", s->fh, seen), -ENODATA);
-	assert_int_equal(packwrite_look(&items, s->tree, "", s->fh, seen, &err), 0);
+	assert_int_equal(packwrite_look(&items, s->tree, "", s->fh, NULL, seen, &err), 0);
 	assert_int_equal(packwrite_foresee(&items, "", s->fh, before), -ENODATA);
 	assert_int_equal(write_tree(s, &items, "", &p, &err), 0);
 	assert_memory_equal(seen, p.tree_hash, PACK_HASH_BYTES);
@@ -430,7 +430,8 @@ static void test_foresee(void **state)
 	/* As if it had been made long ago. */
 	items.list[0].st.st_ctim.tv_sec -= 10;
 	items.list[0].st.st_mtim.tv_sec -= 10;
-	assert_int_equal(packwrite_look(&items, s->tree, "", s->fh, seen, &err), -EAGAIN);
+	assert_int_equal(packwrite_look(&items, s->tree, "", s->fh, NULL, seen, &err),
+			 -EAGAIN);
 	filehash_learn(s->fh, &items.list[0].st,
 		       (const uint8_t[FILEHASH_BYTES]){1, 2, 3});
 	assert_int_equal(packwrite_foresee(&items, "", s->fh, seen), 0);
@@ -439,14 +440,58 @@ static void test_foresee(void **state)
 	/* Times are no part of it, modes are. */
 	make_text(s, "a", "hello");
 	items = walked(s);
-	assert_int_equal(packwrite_look(&items, s->tree, "", s->fh, seen, &err), 0);
+	assert_int_equal(packwrite_look(&items, s->tree, "", s->fh, NULL, seen, &err), 0);
 	assert_memory_equal(seen, before, PACK_HASH_BYTES);
 	tree_items_deinit(&items);
 	assert_int_equal(fchmodat(s->tree, "a", 0755, 0), 0);
 	items = walked(s);
-	assert_int_equal(packwrite_look(&items, s->tree, "", s->fh, seen, &err), 0);
+	assert_int_equal(packwrite_look(&items, s->tree, "", s->fh, NULL, seen, &err), 0);
 	assert_memory_not_equal(seen, before, PACK_HASH_BYTES);
 	tree_items_deinit(&items);
+}
+
+/* What differs from the tree that is stored ends the look; what is equal does not. */
+static void test_look_at_stored(void **state)
+{
+	struct scene *s = *state;
+	uint8_t seen[PACK_HASH_BYTES];
+	struct written p;
+	struct errmsg err = {""};
+	struct tree_items items;
+
+	make_text(s, "a", "hello");
+	make_text(s, "z", "world");
+	assert_int_equal(symlinkat("a", s->tree, "l"), 0);
+	write_all(s, &p);
+#define LOOK()                                                                           \
+	(items = walked(s),                                                              \
+	 packwrite_look(&items, s->tree, "", s->fh, &p.pack, seen, &err))
+	assert_int_equal(LOOK(), 0);
+	assert_memory_equal(seen, p.tree_hash, PACK_HASH_BYTES);
+	tree_items_deinit(&items);
+	make_text(s, "z", "w0rld");
+	assert_int_equal(LOOK(), -ESTALE);
+	tree_items_deinit(&items);
+	make_text(s, "z", "worlds");
+	assert_int_equal(LOOK(), -ESTALE);
+	tree_items_deinit(&items);
+	make_text(s, "z", "world");
+	assert_int_equal(LOOK(), 0);
+	tree_items_deinit(&items);
+	make_text(s, "zz", "");
+	assert_int_equal(LOOK(), -ESTALE);
+	tree_items_deinit(&items);
+	assert_int_equal(unlinkat(s->tree, "zz", 0), 0);
+	assert_int_equal(unlinkat(s->tree, "l", 0), 0);
+	/* What is missing cannot be seen from here; the hash tells. */
+	assert_int_equal(LOOK(), 0);
+	assert_memory_not_equal(seen, p.tree_hash, PACK_HASH_BYTES);
+	tree_items_deinit(&items);
+	assert_int_equal(symlinkat("b", s->tree, "l"), 0);
+	assert_int_equal(LOOK(), -ESTALE);
+	tree_items_deinit(&items);
+#undef LOOK
+	written_deinit(&p);
 }
 
 #define SCENE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
@@ -464,6 +509,7 @@ int main(void)
 	    SCENE(test_names_that_no_tree_has),
 	    SCENE(test_a_full_disk),
 	    SCENE(test_foresee),
+	    SCENE(test_look_at_stored),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
