@@ -106,27 +106,35 @@ int flight_make_parents(const struct flight *f)
 
 /*
  * Nothing lingers in the sight of who closed it: when this asks for the name, the daemon
- * has published it, or has not.
+ * decides at once, and nobody waits for a name that is free. False: it is not there.
  */
-int flight_publish(struct flight *f)
+static bool ask(const struct flight *f)
 {
 	CLEANUP_BUF struct buf options = BUF_INIT;
 	CLEANUP_FREE char *path = NULL;
-	int fd = f->fd;
 	struct stat st;
 
 	view_option(&options, "pack", NULL);
 	path = path_under(f, &options, f->path);
+	return stat(path, &st) == 0;
+}
+
+int flight_publish(struct flight *f)
+{
+	int fd = f->fd;
 
 	f->fd = -1;
 	if (close(fd) && errno != EINTR)
 		return -errno;
-	return stat(path, &st) ? -EIO : 0;
+	return ask(f) ? 0 : -EIO;
 }
 
 void flight_give_up(struct flight *f)
 {
+	if (f->fd < 0)
+		return;
 	close_fdp(&f->fd);
+	(void)ask(f);
 }
 
 void flight_deinit(struct flight *f)
