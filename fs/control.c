@@ -13,6 +13,7 @@
 #include "fs/pending.h"
 #include "fs/reply.h"
 #include "fs/reservation.h"
+#include "fs/stage.h"
 #include "fs/waiters.h"
 #include "store/util/log.h"
 #include "store/util/text.h"
@@ -204,9 +205,41 @@ static int fill_dir(struct fs *fs, const struct vnode *v, struct stat *ret_st)
 	return 0;
 }
 
-int control_lookup(struct fs *fs, const struct vnode *parent, const char *name,
+/* A directory of the store at its ordinary place: one path leads there. */
+static int fill_ordinary(struct fs *fs, uint64_t ino, struct fuse_entry_param *ret_e)
+{
+	struct store_attr attr;
+	int r = store_getattr(fs->store, ino, &attr);
+
+	if (r)
+		return r;
+	*ret_e = (struct fuse_entry_param){.ino = ino};
+	attr_to_stat(&attr, &ret_e->attr);
+	ret_e->entry_timeout = kcache_timeout(fs->kcache, DURATION_NONE);
+	ret_e->attr_timeout = dir_busy(fs, ino) ? 0 : ATTR_TIMEOUT_S;
+	return 0;
+}
+
+/* Of a view nothing holds in it but `ro`. */
+static int find_stage(fuse_req_t req, const struct vnode *parent, struct vnode *want)
+{
+	*want = (struct vnode){
+	    .parent_id = parent->id,
+	    .kind = VNODE_DIR,
+	    .view = {.set = parent->view.set & VIEW_RO},
+	};
+	return stage_get(req, parent, true, &want->dir_ino);
+}
+
+static bool is_stage(const struct vnode *parent, const char *name)
+{
+	return parent->kind == VNODE_CONTROL && strcmp(name, STAGE_NAME) == 0;
+}
+
+int control_lookup(fuse_req_t req, const struct vnode *parent, const char *name,
 		   struct fuse_entry_param *ret_e)
 {
+	struct fs *fs = fs_of(req);
 	struct fuse_entry_param e = {0};
 	struct vnode want;
 	bool made;
@@ -214,9 +247,12 @@ int control_lookup(struct fs *fs, const struct vnode *parent, const char *name,
 
 	if (strlen(name) > STORE_NAME_MAX)
 		return -ENAMETOOLONG;
-	r = find(parent, name, &want);
+	r = is_stage(parent, name) ? find_stage(req, parent, &want)
+				   : find(parent, name, &want);
 	if (r)
 		return r;
+	if (is_stage(parent, name) && !parent->view.set)
+		return fill_ordinary(fs, want.dir_ino, ret_e);
 	r = vnode_intern(fs->vnodes, &want, &e.ino, &made);
 	if (r)
 		return r;
@@ -260,10 +296,12 @@ static int each_version(void *arg, const char *version, uint64_t branch)
 	return *version ? ve->each(ve->arg, version, S_IFDIR) : 0;
 }
 
-int control_list(struct fs *fs, const struct vnode *dir,
+int control_list(fuse_req_t req, const struct vnode *dir,
 		 int (*each)(void *arg, const char *name, mode_t type), void *arg)
 {
 	struct version_each ve = {each, arg};
+	struct fs *fs = fs_of(req);
+	uint64_t stage;
 	int r = 0;
 
 	if (dir->kind == VNODE_VERSIONS)
@@ -274,6 +312,8 @@ int control_list(struct fs *fs, const struct vnode *dir,
 		return 0;
 	for (size_t i = 0; !r && i < FOLDER_COUNT; i++)
 		r = each(arg, folders[i].name, S_IFDIR);
+	if (!r && stage_get(req, dir, false, &stage) == 0) /* only who can go there */
+		r = each(arg, STAGE_NAME, S_IFDIR);
 	for (unsigned int i = 0; !r && i < TEXT_COUNT && dir->dir_ino == STORE_ROOT_INO;
 	     i++)
 		r = each(arg, texts[i].name, S_IFREG);

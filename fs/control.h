@@ -13,8 +13,11 @@ int control_text_find(const char *name, unsigned int *ret_text);
 /* Write it as it is now. */
 int control_text_write(struct fs *fs, unsigned int text, struct buf *ret_text);
 
-/* Call `each` for every name in a control directory, until non-zero. */
-int control_list(struct fs *fs, const struct vnode *dir,
+/* Names below a control directory. -ENOENT. Counts one lookup. */
+int control_lookup(fuse_req_t req, const struct vnode *parent, const char *name,
+		   struct fuse_entry_param *ret_e);
+/* Call `each` for every name that the caller finds there, until non-zero. */
+int control_list(fuse_req_t req, const struct vnode *dir,
 		 int (*each)(void *arg, const char *name, mode_t type), void *arg);
 
 #endif

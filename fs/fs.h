@@ -39,6 +39,9 @@ struct fs {
 	struct recent *recent;	       /* attributes given out lately */
 	struct waiters *waiters;       /* opens of what is being computed */
 	_Atomic uint64_t requests;     /* for /.memofs/status */
+	/* When sealed_refuse() has spoken last, monotonic, and of which tree. */
+	_Atomic int64_t sealed_said_ns;
+	_Atomic uint64_t sealed_said_ino;
 	bool read_only;
 
 	/* For the control files; set once before the first request. */

@@ -9,6 +9,7 @@
 #include "fs/recent.h"
 #include "fs/reply.h"
 #include "fs/retry.h"
+#include "fs/sealed.h"
 
 int dirref_get(struct fs *fs, fuse_ino_t nodeid, struct dirref *ret_dir)
 {
@@ -58,6 +59,14 @@ int name_of_ino(struct fs *fs, uint64_t ino, uint64_t *ret_branch,
 	return 0;
 }
 
+int entry_of_ino(struct fs *fs, uint64_t ino, uint64_t *ret_branch,
+		 char ret_name[STORE_NAME_MAX + 1])
+{
+	if (store_ino_in_tree(ino))
+		ino = store_tree_stream(ino);
+	return name_of_ino(fs, ino, ret_branch, ret_name);
+}
+
 int dirref_branch(struct fs *fs, const struct dirref *dir, bool create,
 		  uint64_t *ret_branch)
 {
@@ -75,17 +84,27 @@ int dirref_child(struct fs *fs, fuse_ino_t nodeid, const char *name, bool create
 		return -EPERM;
 	r = dirref_get(fs, nodeid, ret_dir);
 	if (!r && create)
-		r = dirref_may_change(ret_dir);
+		r = dirref_may_change(fs, ret_dir);
 	if (r)
 		return r;
 	r = dirref_branch(fs, ret_dir, create, ret_branch);
-	/* Nothing says so to who has a bind mount of it: it is no miss. */
-	return r == -ENOENT && vnode_is(nodeid) ? -ESTALE : r;
+	/* Nothing says so to who has a bind mount of it: it is no miss. A sealed tree
+	 * may have been replaced by another that has the name. */
+	if (r == -ENOENT && (vnode_is(nodeid) || store_ino_in_tree(nodeid)))
+		return -ESTALE;
+	return r;
 }
 
-int dirref_may_change(const struct dirref *dir)
+bool dirref_is_fixed(const struct dirref *dir)
 {
-	return dir->view.set & VIEW_RO ? -EROFS : 0;
+	return (dir->view.set & VIEW_RO) || store_ino_in_tree(dir->ino);
+}
+
+int dirref_may_change(struct fs *fs, const struct dirref *dir)
+{
+	if (dir->view.set & VIEW_RO)
+		return -EROFS;
+	return store_ino_in_tree(dir->ino) ? sealed_refuse(fs, dir->ino) : 0;
 }
 
 bool dirref_same_rules(const struct dirref *a, const struct dirref *b)
@@ -110,29 +129,65 @@ static bool is_computed(struct fs *fs, const struct view *view, uint64_t branch,
 int view_judge(struct fs *fs, const struct view *view, uint64_t branch, const char *name,
 	       const struct store_attr *attr)
 {
+	char entry[STORE_NAME_MAX + 1];
+
 	if (view_admits(view, attr, time_now_ns(), NULL))
 		return 0;
-	return (view->set & VIEW_STALE) && is_computed(fs, view, branch, name) ? 0
-									       : -ENOENT;
+	if (!(view->set & VIEW_STALE))
+		return -ENOENT;
+	if (sealed_is_inside(attr->ino)) { /* it is the tree that is being computed */
+		if (entry_of_ino(fs, attr->ino, &branch, entry))
+			return -ENOENT;
+		name = entry;
+	}
+	return is_computed(fs, view, branch, name) ? 0 : -ENOENT;
 }
 
-int dirref_lookup(struct fs *fs, const struct dirref *dir, uint64_t branch,
-		  const char *name, struct store_attr *ret_attr)
+int view_judge_ino(struct fs *fs, const struct view *view, uint64_t ino)
 {
+	char name[STORE_NAME_MAX + 1];
 	struct store_attr attr;
+	uint64_t branch;
+	int r = store_getattr(fs->store, ino, &attr);
+
+	if (r || view_admits(view, &attr, time_now_ns(), NULL))
+		return r;
+	r = entry_of_ino(fs, ino, &branch, name);
+	return r ? r : view_judge(fs, view, branch, name, &attr);
+}
+
+static int lookup_once(struct fs *fs, const struct dirref *dir, uint64_t branch,
+		       const char *name, struct store_attr *ret_attr)
+{
 	int r;
 
 	if (!view_restricts(&dir->view))
 		return store_lookup(fs->store, branch, name, ret_attr);
 	if (dir->view.set & VIEW_STALE)
-		r = store_lookup_expired(fs->store, branch, name, &attr);
+		r = store_lookup_expired(fs->store, branch, name, ret_attr);
 	else
-		r = store_lookup(fs->store, branch, name, &attr);
-	if (!r)
-		r = view_judge(fs, &dir->view, branch, name, &attr);
-	if (!r)
+		r = store_lookup(fs->store, branch, name, ret_attr);
+	return r ? r : view_judge(fs, &dir->view, branch, name, ret_attr);
+}
+
+/* What is replaced again and again within microseconds is given up as missing. */
+enum { SHOW_TRIES = 16 };
+
+int dirref_lookup(struct fs *fs, const struct dirref *dir, uint64_t branch,
+		  const char *name, struct store_attr *ret_attr)
+{
+	struct store_attr attr;
+	int r, shown = -ENOENT;
+
+	for (int i = 0; i < SHOW_TRIES && shown == -ENOENT; i++) {
+		r = lookup_once(fs, dir, branch, name, &attr);
+		if (r)
+			return r == -ENOENT && sealed_is_gone(fs, dir->ino) ? -ESTALE : r;
+		shown = sealed_show(fs, &dir->view, &attr);
+	}
+	if (!shown)
 		*ret_attr = attr;
-	return r;
+	return shown;
 }
 
 int view_gen_open(struct fs *fs, const struct view *view, uint64_t ino,
@@ -197,8 +252,9 @@ static int intern_dir(struct fs *fs, const struct dirref *parent, uint64_t dir_i
 	bool made = false;
 	int r = vnode_intern(fs->vnodes, &want, ret_id, &made);
 
-	if (made && vnode_dir_share(fs->vnodes, dir_ino))
-		kcache_all_changed(fs->kcache); /* see entry_negative() */
+	/* See entry_negative(); but nothing is published in a sealed tree. */
+	if (made && !store_ino_in_tree(dir_ino) && vnode_dir_share(fs->vnodes, dir_ino))
+		kcache_all_changed(fs->kcache);
 	return r;
 }
 
@@ -231,7 +287,7 @@ bool dir_busy(struct fs *fs, uint64_t dir_ino)
 {
 	uint64_t branch;
 
-	return pending_count(fs->pending) &&
+	return pending_count(fs->pending) && !store_ino_in_tree(dir_ino) &&
 	       store_branch(fs->store, dir_ino, NULL, false, &branch) == 0 &&
 	       pending_branch_busy(fs->pending, branch);
 }
@@ -243,7 +299,7 @@ void dir_settle(fuse_req_t req, fuse_ino_t nodeid)
 	uint64_t branch;
 
 	if (pending_releasing(fs->pending) && dirref_get(fs, nodeid, &dir) == 0 &&
-	    dirref_branch(fs, &dir, false, &branch) == 0)
+	    !store_ino_in_tree(dir.ino) && dirref_branch(fs, &dir, false, &branch) == 0)
 		pending_wait_branch(fs->pending, branch, fuse_req_ctx(req)->pid);
 }
 
@@ -260,7 +316,7 @@ int entry_fill(struct fs *fs, const struct dirref *dir, const struct store_attr 
 	/* What is only shown because it is stale may be replaced at any time. */
 	if (!view_admits(&dir->view, attr, time_now_ns(), &until_ns))
 		busy = true;
-	if (!is_dir)
+	if (!is_dir || attr->sealed)
 		recent_put(fs->recent, attr);
 	memset(ret_e, 0, sizeof(*ret_e));
 	ret_e->ino = nodeid;
@@ -275,7 +331,8 @@ int entry_fill(struct fs *fs, const struct dirref *dir, const struct store_attr 
 void entry_negative(struct fs *fs, const struct dirref *dir, bool busy,
 		    struct fuse_entry_param *ret_e)
 {
-	bool shared = vnode_is(dir->nodeid) || vnode_dir_shared(fs->vnodes, dir->ino);
+	bool shared = !store_ino_in_tree(dir->ino) &&
+		      (vnode_is(dir->nodeid) || vnode_dir_shared(fs->vnodes, dir->ino));
 
 	memset(ret_e, 0, sizeof(*ret_e));
 	ret_e->entry_timeout =

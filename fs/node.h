@@ -31,6 +31,9 @@ static inline bool is_read_only(const struct fs *fs, const struct view *view)
 /* store_where(), with the name as a string. */
 int name_of_ino(struct fs *fs, uint64_t ino, uint64_t *ret_branch,
 		char ret_name[STORE_NAME_MAX + 1]);
+/* The same of the entry that it is, or is part of. */
+int entry_of_ino(struct fs *fs, uint64_t ino, uint64_t *ret_branch,
+		 char ret_name[STORE_NAME_MAX + 1]);
 
 /*
  * The directory behind a node. -ENOENT: the node is gone; -EPERM: a control
@@ -42,19 +45,23 @@ int dirref_branch(struct fs *fs, const struct dirref *dir, bool create,
 		  uint64_t *ret_branch);
 /*
  * Both at once, and the name checked: -ENAMETOOLONG, -EPERM for `.memofs`. With
- * `create`, -EROFS under `ro`. -ESTALE: a view of a directory that is gone.
+ * `create`, as dirref_may_change(). -ESTALE: a view of a directory that is gone, or
+ * part of a sealed tree that is.
  */
 int dirref_child(struct fs *fs, fuse_ino_t nodeid, const char *name, bool create,
 		 struct dirref *ret_dir, uint64_t *ret_branch);
 
-/* May anything in it, or itself, be changed through this node? 0 or -EROFS. */
-int dirref_may_change(const struct dirref *dir);
+/* Can nothing in it be changed through this node? */
+bool dirref_is_fixed(const struct dirref *dir);
+/* Something in it is to be changed: 0; -EROFS; -EPERM: in a sealed tree (logged). */
+int dirref_may_change(struct fs *fs, const struct dirref *dir);
 /* Do the same rules hold for what is in both? Else a rename changes more than names. */
 bool dirref_same_rules(const struct dirref *a, const struct dirref *b);
 
 /*
- * What the view shows under the name. -ENOENT: nothing; expired, or no hit by the
- * view's rules, unless it is `stale` and the entry is being computed anew.
+ * What the view shows under the name; under `pack` the stream of a sealed tree.
+ * -ENOENT: nothing; expired, or no hit by the view's rules, unless it is `stale` and
+ * the entry is being computed anew. -ESTALE: `dir` is part of a tree that is gone.
  */
 int dirref_lookup(struct fs *fs, const struct dirref *dir, uint64_t branch,
 		  const char *name, struct store_attr *ret_attr);
@@ -62,6 +69,8 @@ int dirref_lookup(struct fs *fs, const struct dirref *dir, uint64_t branch,
  * the name is the one who computes it, and is not served what is stale. */
 int view_judge(struct fs *fs, const struct view *view, uint64_t branch, const char *name,
 	       const struct store_attr *attr);
+/* The same now, of an inode that was found before. Also -ENOENT: it is gone. */
+int view_judge_ino(struct fs *fs, const struct view *view, uint64_t ino);
 
 /* Open for reading what the view has been found to show; errors as store_gen_open(). */
 int view_gen_open(struct fs *fs, const struct view *view, uint64_t ino,
@@ -97,9 +106,5 @@ void dir_settle(fuse_req_t req, fuse_ino_t nodeid);
  */
 void entry_negative(struct fs *fs, const struct dirref *dir, bool busy,
 		    struct fuse_entry_param *ret_e);
-
-/* Names below a control directory. -ENOENT. Counts one lookup. */
-int control_lookup(struct fs *fs, const struct vnode *parent, const char *name,
-		   struct fuse_entry_param *ret_e);
 
 #endif

@@ -14,7 +14,9 @@
 #include "fs/recent.h"
 #include "fs/reply.h"
 #include "fs/reservation.h"
+#include "fs/sealed.h"
 #include "fs/waiters.h"
+#include "store/util/log.h"
 
 /* `gone`: it has no name any more, and the kernel is to ask each time. */
 static void reply_attr(fuse_req_t req, int r, const struct store_attr *attr, bool cache,
@@ -37,15 +39,30 @@ static void reply_attr(fuse_req_t req, int r, const struct store_attr *attr, boo
 
 /* ---- virtual nodes ---- */
 
+/* Of what is published, or removed and still open, or was given out lately. */
+static int attr_of_published(struct fs *fs, uint64_t ino, struct store_attr *ret_attr,
+			     bool *ret_gone)
+{
+	int r = store_getattr(fs->store, ino, ret_attr);
+
+	*ret_gone = r == -ENOENT;
+	if (r == -ENOENT)
+		r = store_gen_attr_by_ino(fs->store, ino, ret_attr);
+	if (!r)
+		sealed_stream_mode(ret_attr);
+	return r == -ENOENT ? recent_get(fs->recent, ino, ret_attr) : r;
+}
+
 /* All kinds but files, which have attributes of an inode. */
 static int stat_vnode(struct fs *fs, const struct vnode *v, struct stat *ret_st)
 {
 	struct store_attr attr;
+	bool gone;
 	int r;
 
 	switch (v->kind) {
 	case VNODE_DIR:
-		r = store_getattr(fs->store, v->dir_ino, &attr);
+		r = attr_of_published(fs, v->dir_ino, &attr, &gone);
 		if (r)
 			return r;
 		attr_to_stat(&attr, ret_st);
@@ -75,7 +92,7 @@ static void getattr_vnode(fuse_req_t req, const struct vnode *v)
 
 /* ---- get ---- */
 
-/* Published, or removed and still open, or being written. */
+/* The same, or being written. */
 static int attr_of(struct fs *fs, uint64_t ino, struct store_attr *ret_attr,
 		   bool *ret_cache, bool *ret_gone)
 {
@@ -89,14 +106,8 @@ static int attr_of(struct fs *fs, uint64_t ino, struct store_attr *ret_attr,
 		pending_unref(p);
 		return 0;
 	}
-	r = store_getattr(fs->store, ino, ret_attr);
-	if (r == -ENOENT) {
-		*ret_cache = false;
-		*ret_gone = true;
-		r = store_gen_attr_by_ino(fs->store, ino, ret_attr);
-	}
-	if (r == -ENOENT)
-		r = recent_get(fs->recent, ino, ret_attr);
+	r = attr_of_published(fs, ino, ret_attr, ret_gone);
+	*ret_cache = !*ret_gone;
 	return r;
 }
 
@@ -182,25 +193,37 @@ static int set_staged(struct store_staged *sg, const struct stat *st, int to_set
 	return r;
 }
 
+/* A pack of another length is none. */
+static int check_truncated(struct store_staged *sg, const char *name)
+{
+	struct errmsg err = {0};
+	int r = store_staged_check(sg, &err);
+
+	if (r)
+		log_warning("\"%s\" is not truncated: %s", name, err.text);
+	return r;
+}
+
 /*
  * truncate(2) of a published value makes a new generation at once: there is no
  * close to wait for. ESTALE then lets the kernel look the name up and find it,
  * with the size it asked for.
  */
-static int truncate_published(fuse_req_t req, const struct view *view, uint64_t ino,
-			      uint64_t size)
+static int truncate_published(fuse_req_t req, const struct view *view,
+			      const struct store_attr *attr, uint64_t size)
 {
 	struct fs *fs = fs_of(req);
 	const struct fuse_ctx *ctx = fuse_req_ctx(req);
 	struct store_stage_args args = {
-	    .base_ino = ino,
+	    .base_ino = attr->ino,
 	    .truncate = size == 0,
+	    .sealed = attr->sealed || (view->set & VIEW_PACK),
 	    .writer = {.uid = ctx->uid, .gid = ctx->gid, .pid = ctx->pid},
 	};
 	char name[STORE_NAME_MAX + 1];
 	struct store_staged *sg;
 	struct fence fence;
-	int r = name_of_ino(fs, ino, &args.branch, name);
+	int r = name_of_ino(fs, attr->ino, &args.branch, name);
 
 	if (!r)
 		r = store_stage(fs->store, &args, &sg);
@@ -211,6 +234,8 @@ static int truncate_published(fuse_req_t req, const struct view *view, uint64_t 
 	r = fence_enter(fs, view, args.branch, name, &fence);
 	if (!r)
 		r = store_staged_truncate(sg, size);
+	if (!r && args.sealed)
+		r = check_truncated(sg, name);
 	if (!r)
 		r = store_publish(sg, args.branch, name, false, NULL, NULL);
 	fence_leave(&fence, !r);
@@ -238,9 +263,33 @@ static int set_published(fuse_req_t req, const struct view *view, uint64_t ino,
 		if (st->st_size < 0 || st->st_size > STORE_FILE_MAX)
 			return -EFBIG;
 		if ((uint64_t)st->st_size != ret_attr->size_bytes)
-			return truncate_published(req, view, ino, (uint64_t)st->st_size);
+			return truncate_published(req, view, ret_attr,
+						  (uint64_t)st->st_size);
 	}
 	return set ? store_setattr(fs->store, ino, set, &want, ret_attr) : 0;
+}
+
+/* A tree is known by two numbers. */
+static void tree_changed(struct fs *fs, uint64_t ino, uint64_t through)
+{
+	uint64_t stream = store_ino_in_tree(ino) ? store_tree_stream(ino) : ino;
+
+	kcache_file_changed(fs->kcache, stream, through);
+	kcache_dir_changed(fs->kcache, store_tree_of_stream(stream), through);
+}
+
+/* What is published has got these attributes by a request about `through`. */
+static void attr_changed(struct fs *fs, struct store_attr *attr, uint64_t through)
+{
+	sealed_stream_mode(attr);
+	if (!S_ISDIR(attr->mode) || attr->sealed)
+		recent_put(fs->recent, attr);
+	if (attr->sealed)
+		tree_changed(fs, attr->ino, through);
+	else if (S_ISDIR(attr->mode))
+		kcache_dir_changed(fs->kcache, attr->ino, through);
+	else
+		kcache_file_changed(fs->kcache, attr->ino, through);
 }
 
 void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int to_set,
@@ -258,24 +307,24 @@ void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int to_set,
 		r = node_view(fs, ino, &view);
 	if (!r && (view.set & VIEW_RO))
 		r = -EROFS;
+	if (!r && sealed_is_inside(target))
+		r = sealed_refuse(fs, target);
 	if (r) {
 		reply_stale(req, r);
 		return;
 	}
 	dir_settle(req, ino); /* else a publish could overwrite times set after it */
 	p = vnode_is(ino) ? NULL : pending_by_ino(fs->pending, target);
+	if (p && (to_set & FUSE_SET_ATTR_SIZE))
+		pending_wrote(p, fuse_req_ctx(req)->pid);
 	if (p)
 		r = set_staged(pending_staged(p), st, to_set, &attr);
 	if (!p || !pending_is_open(p)) /* else it was published meanwhile, without */
 		r = set_published(req, &view, target, st, to_set, &attr);
 	if (r == -ENOENT && h && h->kind == HANDLE_PENDING)
 		r = set_staged(pending_staged(h->pending), st, to_set, &attr);
-	if (!r && S_ISDIR(attr.mode))
-		kcache_dir_changed(fs->kcache, target, ino);
-	if (!r && !p && !S_ISDIR(attr.mode)) {
-		recent_put(fs->recent, &attr);
-		kcache_file_changed(fs->kcache, target, ino);
-	}
+	if (!r && !p)
+		attr_changed(fs, &attr, ino);
 	reply_attr(req, r, &attr, !vnode_is(ino) || !S_ISDIR(attr.mode), false);
 	pending_unref(p);
 }

@@ -9,6 +9,9 @@
  * Under `stale` the names that were being computed at that moment come last, at
  * offsets of their own: the store's listing leaves out what has expired, and what
  * expires while it is read is neither to be missed nor to come twice.
+ *
+ * A directory of a sealed tree is held from the open on, so that who is listing goes
+ * on when the tree is replaced. It never changes: the kernel may keep the listing.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -21,6 +24,7 @@
 #include "fs/node.h"
 #include "fs/pending.h"
 #include "fs/reply.h"
+#include "fs/sealed.h"
 
 enum { FIRST_OFF = 2 };
 #define COMPUTED_OFF (UINT64_C(1) << 62)
@@ -123,22 +127,34 @@ static bool is_computed(const struct listing *d, const char *name)
 	return d->count && bsearch(&key, d->names, d->count, sizeof(key), compare_names);
 }
 
-static int open_dir(struct fs *fs, fuse_ino_t ino, struct listing *d)
+static int open_sealed(struct fs *fs, struct listing *d)
 {
+	int r = store_dir_open(fs->store, d->branch, &d->stream);
+
+	d->at = FIRST_OFF;
+	return r ? r : view_judge_ino(fs, &d->dir.view, d->dir.ino);
+}
+
+static int open_dir(fuse_req_t req, fuse_ino_t ino, struct listing *d)
+{
+	struct fs *fs = fs_of(req);
 	int r = dirref_get(fs, ino, &d->dir);
 
 	if (r == -EPERM) {
 		d->control = true;
 		r = vnode_get(fs->vnodes, ino, &d->v);
-		return r ? r : control_list(fs, &d->v, add_name, d);
+		return r ? r : control_list(req, &d->v, add_name, d);
 	}
 	if (!r)
 		r = dirref_branch(fs, &d->dir, false, &d->branch);
+	if (!r && store_ino_in_tree(d->dir.ino))
+		r = open_sealed(fs, d);
 	return r;
 }
 
-static int handle_new_dir(struct fs *fs, fuse_ino_t ino, struct handle **ret_h)
+static int handle_new_dir(fuse_req_t req, fuse_ino_t ino, struct handle **ret_h)
 {
+	struct fs *fs = fs_of(req);
 	struct handle *h = handle_new(fs->handles, HANDLE_DIR);
 	int r = -ENOMEM;
 
@@ -146,7 +162,7 @@ static int handle_new_dir(struct fs *fs, fuse_ino_t ino, struct handle **ret_h)
 		h->listing = calloc(1, sizeof(*h->listing));
 	if (h && h->listing) {
 		pthread_mutex_init(&h->listing->lock, NULL);
-		r = open_dir(fs, ino, h->listing);
+		r = open_dir(req, ino, h->listing);
 	}
 	if (r)
 		handle_free(fs->handles, h);
@@ -159,12 +175,13 @@ void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct fs *fs = fs_of(req);
 	struct handle *h;
-	int r = handle_new_dir(fs, ino, &h);
+	int r = handle_new_dir(req, ino, &h);
 
 	if (r) {
 		reply_stale(req, r);
 		return;
 	}
+	fi->cache_readdir = fi->keep_cache = store_ino_in_tree(h->listing->dir.ino);
 	fi->fh = (uint64_t)(uintptr_t)h;
 	if (fuse_reply_open(req, fi) == -ENOENT)
 		handle_free(fs->handles, h);
@@ -258,6 +275,8 @@ static int fill_entry(struct fs *fs, struct listing *d, bool plus,
 		attr_to_stat(&ent->attr, &ret_e->attr);
 		return 0;
 	}
+	if (store_ino_in_tree(d->dir.ino))
+		return entry_fill(fs, &d->dir, &ent->attr, false, ret_e);
 	busy = pending_busy(fs->pending, d->branch, ent->name);
 	if (!busy && d->branch) {
 		struct store_attr now;
@@ -277,7 +296,8 @@ static int seek_to(fuse_req_t req, struct listing *d, uint64_t off)
 	struct fs *fs = fs_of(req);
 	int r = 0;
 
-	if (d->stream && off == FIRST_OFF && d->at != off) {
+	if (d->stream && off == FIRST_OFF && d->at != off &&
+	    !store_ino_in_tree(d->dir.ino)) {
 		store_dir_close(d->stream); /* rewound: as it is now */
 		d->stream = NULL;
 		d->held = false;
@@ -298,6 +318,14 @@ static int seek_to(fuse_req_t req, struct listing *d, uint64_t off)
 	return r;
 }
 
+/* What is in a tree was judged with it, when it was opened. */
+static bool is_listed(struct listing *d)
+{
+	return !is_computed(d, d->ent.name) &&
+	       (store_ino_in_tree(d->dir.ino) ||
+		view_admits(&d->dir.view, &d->ent.attr, time_now_ns(), NULL));
+}
+
 /* The next one that the view shows; -ENOENT: the end. */
 static int next_entry(struct listing *d)
 {
@@ -307,8 +335,9 @@ static int next_entry(struct listing *d)
 		return 0;
 	do
 		r = store_dir_next(d->stream, &d->ent);
-	while (!r && (is_computed(d, d->ent.name) ||
-		      !view_admits(&d->dir.view, &d->ent.attr, time_now_ns(), NULL)));
+	while (!r && !is_listed(d));
+	if (!r)
+		sealed_show_type(&d->dir.view, &d->ent.attr);
 	return r;
 }
 

@@ -164,6 +164,7 @@ void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, off_t len
 {
 	struct store_staged *sg = writing(fi);
 
+	note_writer(req, fi);
 	reply_err(req, sg ? store_staged_allocate(sg, mode, (uint64_t)off, (uint64_t)len)
 			  : -EBADF);
 }

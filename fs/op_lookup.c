@@ -59,6 +59,7 @@ static int begin_overwrite(struct lookup *l, const struct retry *note,
 	    .gid = l->ctx->gid,
 	    .tid = l->ctx->pid,
 	    .owner = l->dir.view.set & VIEW_OWNER ? l->dir.view.owner : NULL,
+	    .sealed = l->dir.view.set & VIEW_PACK,
 	};
 	struct pending *p;
 	int r = pending_new(l->fs->pending, &args, &p);
@@ -123,7 +124,7 @@ static int answer_note(struct lookup *l, struct retry *note, struct store_attr *
 	note->gen = NULL;
 	if (note->kind == RETRY_READ)
 		return pin(l, note, attr);
-	if (dirref_may_change(&l->dir)) /* of another's open, or by another path */
+	if (dirref_is_fixed(&l->dir)) /* of another's open, or by another path */
 		return 0;
 	if (note->kind == RETRY_CREATE && note->place != place_of(l))
 		return 0;
@@ -204,7 +205,7 @@ static int lookup(struct lookup *l, struct fuse_entry_param *ret_e)
 	/* A writer that comes back gets a value that nobody else can close before
 	 * it is there; a reader was refused what it would find. */
 	/* Where nothing can be changed nobody is an owner. */
-	p = noted || dirref_may_change(&l->dir)
+	p = noted || dirref_is_fixed(&l->dir)
 		? NULL
 		: pending_by_owner(l->fs->pending, l->branch, l->name, l->ctx->pid,
 				   l->ctx->uid);
@@ -223,7 +224,7 @@ static int lookup(struct lookup *l, struct fuse_entry_param *ret_e)
 	return r;
 }
 
-/* `.memofs` is in every directory. */
+/* `.memofs` is in every directory, but not in a sealed tree: there is nothing to do. */
 static int lookup_control(struct fs *fs, fuse_ino_t parent,
 			  struct fuse_entry_param *ret_e)
 {
@@ -231,6 +232,8 @@ static int lookup_control(struct fs *fs, fuse_ino_t parent,
 	struct dirref dir;
 	int r = dirref_get(fs, parent, &dir);
 
+	if (!r && store_ino_in_tree(dir.ino))
+		r = -ENOENT;
 	if (r)
 		return r;
 	want.dir_ino = dir.ino;
@@ -247,13 +250,13 @@ static int lookup_control(struct fs *fs, fuse_ino_t parent,
 }
 
 /* In a control directory. */
-static int lookup_below_control(struct fs *fs, fuse_ino_t parent, const char *name,
+static int lookup_below_control(fuse_req_t req, fuse_ino_t parent, const char *name,
 				struct fuse_entry_param *ret_e)
 {
 	struct vnode v;
-	int r = vnode_get(fs->vnodes, parent, &v);
+	int r = vnode_get(fs_of(req)->vnodes, parent, &v);
 
-	return r ? r : control_lookup(fs, &v, name, ret_e);
+	return r ? r : control_lookup(req, &v, name, ret_e);
 }
 
 void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
@@ -269,7 +272,7 @@ void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 	} else {
 		r = dirref_child(l.fs, parent, name, false, &l.dir, &l.branch);
 		if (r == -EPERM)
-			r = lookup_below_control(l.fs, parent, name, &e);
+			r = lookup_below_control(req, parent, name, &e);
 		else if (r == 0)
 			r = lookup(&l, &e);
 	}

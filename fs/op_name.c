@@ -5,7 +5,8 @@
  * Each waits for a publish of the name that is under way, so that what a
  * process does after close(2) finds what it closed. Under a view with owner=, a
  * change of an entry needs the lease of its name (fence_enter()); what gives the
- * name a value ends it. Directories are made and removed without.
+ * name a value ends it. Directories are made and removed without, but a sealed tree
+ * is an entry.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -18,6 +19,8 @@
 #include "fs/pending_reply.h"
 #include "fs/reply.h"
 #include "fs/reservation.h"
+#include "fs/sealed.h"
+#include "fs/stage.h"
 #include "fs/waiters.h"
 
 #ifndef RENAME_NOREPLACE
@@ -39,7 +42,7 @@ static int place_get(fuse_req_t req, fuse_ino_t parent, const char *name, bool c
 	int r = dirref_child(fs, parent, name, create, &ret_at->dir, &ret_at->branch);
 
 	if (!r)
-		r = dirref_may_change(&ret_at->dir);
+		r = dirref_may_change(fs, &ret_at->dir);
 	if (r)
 		return r;
 	ret_at->name = name;
@@ -152,6 +155,8 @@ void op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
 		return;
 	}
 	r = place_enter(req, parent, name, true, &at, &fence);
+	if (!r && (at.dir.view.set & VIEW_PACK))
+		r = -EPERM; /* an empty file is no pack */
 	if (!r)
 		r = make_empty(fs, &at, mode, fuse_req_ctx(req), &attr);
 	fence_leave(&fence, !r);
@@ -167,6 +172,22 @@ void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent, const char *name
 
 /* ---- remove ---- */
 
+static bool is_tree(struct fs *fs, const struct place *at)
+{
+	struct store_attr attr;
+
+	return store_lookup(fs->store, at->branch, at->name, &attr) == 0 &&
+	       sealed_is_tree(&attr);
+}
+
+/* Where a tree is a file, it is removed as one. */
+static int unlink_published(struct fs *fs, const struct place *at)
+{
+	if ((at->dir.view.set & VIEW_PACK) && is_tree(fs, at))
+		return store_rmdir(fs->store, at->branch, at->name);
+	return store_unlink(fs->store, at->branch, at->name);
+}
+
 /* What its writer removes is not published at close. */
 static int unlink_own(struct fs *fs, pid_t tid, uid_t uid, const struct place *at)
 {
@@ -177,7 +198,7 @@ static int unlink_own(struct fs *fs, pid_t tid, uid_t uid, const struct place *a
 
 	pending_unref(own);
 	/* After it: if it was closed meanwhile, it is published now. */
-	r = store_unlink(fs->store, at->branch, at->name);
+	r = unlink_published(fs, at);
 	return removed && (r == -ENOENT || r == -EISDIR) ? 0 : r;
 }
 
@@ -206,7 +227,7 @@ static void settle_below(fuse_req_t req, const struct place *at)
 
 	if (pending_releasing(fs->pending) &&
 	    store_lookup(fs->store, at->branch, at->name, &attr) == 0 &&
-	    S_ISDIR(attr.mode) &&
+	    S_ISDIR(attr.mode) && !attr.sealed &&
 	    store_branch(fs->store, attr.ino, NULL, false, &branch) == 0)
 		pending_wait_branch(fs->pending, branch, fuse_req_ctx(req)->pid);
 }
@@ -214,13 +235,17 @@ static void settle_below(fuse_req_t req, const struct place *at)
 void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
 	struct fs *fs = fs_of(req);
+	struct fence fence = {0};
 	struct place at;
 	int r = place_get(req, parent, name, false, &at);
 
+	if (!r && is_tree(fs, &at))
+		r = fence_enter(fs, &at.dir.view, at.branch, name, &fence);
 	if (!r)
 		settle_below(req, &at);
 	if (!r)
 		r = store_rmdir(fs->store, at.branch, name);
+	fence_leave(&fence, false);
 	if (!r)
 		place_changed(fs, &at);
 	reply_err(req, r);
@@ -257,7 +282,7 @@ static int rename_own(struct fs *fs, struct pending *own, const struct place *fr
 	     store_lookup(fs->store, to->branch, to->name, &attr) == 0))
 		return -EEXIST;
 	if (store_lookup(fs->store, to->branch, to->name, &attr) == 0 &&
-	    S_ISDIR(attr.mode))
+	    S_ISDIR(attr.mode) && !attr.sealed)
 		return -EISDIR;
 	r = store_rename(fs->store, from->branch, from->name, to->branch, to->name, flags,
 			 &replaced);
@@ -305,17 +330,44 @@ static void busy_after_rename(struct fs *fs, const struct place *from,
 		kcache_all_changed(fs->kcache);
 }
 
-/* *ret_moved: what was published has been moved. */
-static int rename_place(struct fs *fs, const struct fuse_ctx *ctx,
-			const struct place *from, const struct place *to,
-			unsigned int flags, bool *ret_moved)
+/* Its own unfinished value of the new name is replaced as well. */
+static void detach_over(struct fs *fs, const struct fuse_ctx *ctx, const struct place *to)
+{
+	struct pending *over =
+	    pending_by_owner(fs->pending, to->branch, to->name, ctx->pid, ctx->uid);
+
+	if (over)
+		pending_detach(over);
+	pending_unref(over);
+}
+
+/*
+ * A directory leaves the stage. The kernel moves the node that it knows to the new
+ * name, where there is another from now on.
+ */
+static int seal_place(fuse_req_t req, const struct stage_place *from,
+		      const struct place *to, unsigned int flags)
+{
+	struct fs *fs = fs_of(req);
+	struct stage_place target = {to->branch, to->name};
+	int r = stage_seal(req, from, &target, flags & RENAME_NOREPLACE);
+
+	if (r)
+		return r;
+	detach_over(fs, fuse_req_ctx(req), to);
+	kcache_all_changed(fs->kcache);
+	kcache_name_expires(fs->kcache, to->dir.nodeid, to->name);
+	return 0;
+}
+
+static int rename_listed(struct fs *fs, const struct fuse_ctx *ctx,
+			 const struct place *from, const struct place *to,
+			 unsigned int flags, bool *ret_moved)
 {
 	struct pending *own, *over;
 	bool moved = false;
 	int r = -ESTALE;
 
-	if (flags & ~(unsigned int)(RENAME_NOREPLACE | RENAME_EXCHANGE))
-		return -EINVAL; /* whiteouts: rename(2) */
 	own = pending_by_owner(fs->pending, from->branch, from->name, ctx->pid, ctx->uid);
 	over = pending_by_owner(fs->pending, to->branch, to->name, ctx->pid, ctx->uid);
 	if (own)
@@ -327,11 +379,41 @@ static int rename_place(struct fs *fs, const struct fuse_ctx *ctx,
 		moved = !r;
 	}
 	*ret_moved = moved;
-	/* Its own unfinished value of that name is replaced as well. */
+	/* As in detach_over(). */
 	if (!r && over && over != own && !(flags & RENAME_EXCHANGE))
 		pending_detach(over);
 	pending_unref(own);
 	pending_unref(over);
+	return r;
+}
+
+/* Is the same entry a file in one of them and a directory in the other? */
+static bool differ_in_kind(const struct place *a, const struct place *b)
+{
+	return (a->dir.view.set ^ b->dir.view.set) & VIEW_PACK;
+}
+
+/* *ret_moved: what was published has been moved. -EXDEV: mv(1) copies then. */
+static int rename_place(fuse_req_t req, const struct place *from, const struct place *to,
+			unsigned int flags, bool *ret_moved)
+{
+	struct fs *fs = fs_of(req);
+	struct stage_place leaves = {from->branch, from->name};
+	struct stage_place comes = {to->branch, to->name};
+	bool seals;
+	int r;
+
+	if (flags & ~(unsigned int)(RENAME_NOREPLACE | RENAME_EXCHANGE))
+		return -EINVAL; /* whiteouts: rename(2) */
+	r = stage_judge_rename(fs, &leaves, &comes, flags & RENAME_EXCHANGE, &seals);
+	if (r)
+		return r;
+	if (!seals && differ_in_kind(from, to))
+		return -EXDEV;
+	if (!seals)
+		return rename_listed(fs, fuse_req_ctx(req), from, to, flags, ret_moved);
+	r = seal_place(req, &leaves, to, flags);
+	*ret_moved = !r;
 	return r;
 }
 
@@ -366,7 +448,7 @@ void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t n
 	if (!r)
 		settle_below(req, &to);
 	if (!r)
-		r = rename_place(fs, fuse_req_ctx(req), &from, &to, flags, &moved);
+		r = rename_place(req, &from, &to, flags, &moved);
 	fence_leave(&from_fence, moved && (flags & RENAME_EXCHANGE));
 	fence_leave(&to_fence, moved);
 	if (!r)

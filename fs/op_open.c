@@ -23,6 +23,7 @@
 #include "fs/reply.h"
 #include "fs/reservation.h"
 #include "fs/retry.h"
+#include "fs/sealed.h"
 #include "fs/waiters.h"
 
 static bool wants_write(int flags)
@@ -119,6 +120,8 @@ void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
 	if (!r && (dir.view.set & VIEW_OWNER))
 		args.owner = dir.view.owner;
 	if (!r)
+		args.sealed = dir.view.set & VIEW_PACK;
+	if (!r)
 		forget_note(fs, ctx, &dir, args.branch, name);
 	if (!r)
 		pending_wait(fs->pending, args.branch, name, ctx->pid);
@@ -201,6 +204,8 @@ static int refuse_write(fuse_req_t req, const struct target *t, int flags)
 
 	if (is_read_only(fs, &t->view))
 		return -EROFS;
+	if (store_ino_in_tree(t->ino))
+		return sealed_refuse(fs, t->ino);
 	if (retry_take(fs->retries, &key, &former)) {
 		store_gen_close(former.gen);
 		if (former.kind == RETRY_WRITE && former.ino == t->nodeid)
@@ -218,28 +223,16 @@ static void wait_for_name(struct fs *fs, uint64_t ino, pid_t tid)
 	char name[STORE_NAME_MAX + 1];
 	uint64_t branch;
 
-	if (pending_releasing(fs->pending) && name_of_ino(fs, ino, &branch, name) == 0)
+	if (pending_releasing(fs->pending) && entry_of_ino(fs, ino, &branch, name) == 0)
 		pending_wait(fs->pending, branch, name, tid);
 }
 
-/* Is it a hit now, by the view's own rules? -ETIME; -ENOENT: gone meanwhile. */
+/* Is it a hit now, by the view's own rules? -ENOENT: no, or gone meanwhile. */
 static int judge(struct fs *fs, const struct target *t)
 {
-	char name[STORE_NAME_MAX + 1];
-	struct store_attr attr;
-	uint64_t branch;
-	int r;
-
 	if (!(t->view.set & (VIEW_MAX_AGE | VIEW_SINCE | VIEW_STALE)))
 		return 0;
-	r = store_getattr(fs->store, t->ino, &attr);
-	if (!r && view_admits(&t->view, &attr, time_now_ns(), NULL))
-		return 0;
-	if (!r)
-		r = name_of_ino(fs, t->ino, &branch, name);
-	if (!r && view_judge(fs, &t->view, branch, name, &attr))
-		r = -ETIME;
-	return r;
+	return view_judge_ino(fs, &t->view, t->ino);
 }
 
 static int open_current(struct fs *fs, const struct target *t, struct store_gen **ret_gen)
@@ -339,6 +332,8 @@ static int open_behind(fuse_req_t req, struct pending *p, struct handle **ret_h,
 		return open_gen(req, &t, ret_h, fi);
 	pending_where(p, &branch, name);
 	r = store_lookup(fs->store, branch, name, &attr);
+	if (!r && sealed_is_tree(&attr)) /* who sees this value sees packs */
+		attr.ino = store_tree_stream(attr.ino);
 	if (!r)
 		r = store_gen_open(fs->store, attr.ino, &gen);
 	if (r)

@@ -8,6 +8,10 @@
  * attributes last, and would hide what they have just written. Copying in must not
  * warn, so the version and the reservation that an entry had elsewhere are accepted
  * and change nothing, and so does taking away the reservation that it has here.
+ *
+ * A sealed tree has those of an entry, under both of its numbers. What is in it is no
+ * entry, and has no state: it shows how long the tree is good, and its own hash, when
+ * asked by name, and lists nothing.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -20,6 +24,7 @@
 #include "fs/pending.h"
 #include "fs/reply.h"
 #include "fs/reservation.h"
+#include "fs/sealed.h"
 #include "store/util/duration.h"
 #include "store/util/log.h"
 #include "store/util/text.h"
@@ -30,14 +35,15 @@
 /* What an attribute is asked of. */
 struct subject {
 	struct fs *fs;
-	pid_t tid;    /* who asks */
-	uint64_t ino; /* of the store; of a value being written: its own */
-	bool is_dir;
+	pid_t tid;		 /* who asks */
+	uint64_t ino;		 /* of the store; of a value being written: its own */
+	bool is_dir;		 /* an ordinary one; a sealed tree is an entry */
+	bool is_part;		 /* of a sealed tree */
 	bool is_key;		 /* no inode, but a name: `node` tells */
 	bool read_only;		 /* the mount is, or the view it is seen in */
 	struct dirref dir;	 /* is_dir */
 	struct vnode node;	 /* is_key; or for its view; none: zeroed */
-	struct store_attr attr;	 /* not for directories and keys */
+	struct store_attr attr;	 /* not for keys */
 	struct pending *pending; /* NULL: published; a reference */
 };
 
@@ -90,7 +96,8 @@ static int subject_get(fuse_req_t req, fuse_ino_t nodeid, struct subject *ret_s)
 	r = store_getattr(fs->store, ret_s->ino, &ret_s->attr);
 	if (r)
 		return r == -ENOENT ? -ESTALE : r;
-	ret_s->is_dir = S_ISDIR(ret_s->attr.mode);
+	ret_s->is_dir = S_ISDIR(ret_s->attr.mode) && !ret_s->attr.sealed;
+	ret_s->is_part = sealed_is_inside(ret_s->ino);
 	return ret_s->is_dir ? dirref_get(fs, nodeid, &ret_s->dir) : 0;
 }
 
@@ -121,7 +128,7 @@ static int get_ttl(struct subject *s, struct buf *out)
 /* Of a directory the one it shows, of an entry the one it was written under. */
 static int get_version(struct subject *s, struct buf *out)
 {
-	CLEANUP_BUF struct buf name = BUF_INIT;
+	char name[STORE_NAME_MAX + 1];
 	uint64_t branch, owner;
 	int r;
 
@@ -132,7 +139,7 @@ static int get_version(struct subject *s, struct buf *out)
 	else if (s->pending)
 		r = -ENODATA; /* where it will be is not settled */
 	else
-		r = store_where(s->fs->store, s->ino, &branch, &name);
+		r = entry_of_ino(s->fs, s->ino, &branch, name);
 	if (!r && !s->is_dir)
 		r = store_branch_owner(s->fs->store, branch, &owner, out);
 	return !r && !out->len ? -ENODATA : r;
@@ -203,7 +210,7 @@ static int key_of(struct subject *s, uint64_t *ret_branch,
 		  char ret_name[STORE_NAME_MAX + 1])
 {
 	if (!s->pending)
-		return name_of_ino(s->fs, s->ino, ret_branch, ret_name);
+		return entry_of_ino(s->fs, s->ino, ret_branch, ret_name);
 	pending_where(s->pending, ret_branch, ret_name);
 	return 0;
 }
@@ -473,6 +480,7 @@ static const struct attribute {
 	bool listed;
 	bool entries_listed; /* listed, but not of directories */
 	bool entries_only;
+	bool whole_only; /* of an entry, and not of what is in a sealed tree */
 	bool of_keys;	 /* also of a name that may have no entry */
 	bool is_setting; /* of directories; read by name */
 	enum store_setting setting;
@@ -492,17 +500,26 @@ static const struct attribute {
     {.name = "expires", .entries_only = true, .get = get_expires},
     {.name = "age", .entries_only = true, .get = get_age},
     {.name = "created", .entries_only = true, .get = get_created},
-    {.name = "state", .entries_only = true, .of_keys = true, .get = get_state},
+    {.name = "state",
+     .entries_only = true,
+     .whole_only = true,
+     .of_keys = true,
+     .get = get_state},
     {.name = "hash", .entries_only = true, .get_fact = get_fact_hash},
-    {.name = "hits", .entries_only = true, .get_fact = get_fact_hits},
+    {.name = "hits", .entries_only = true, .whole_only = true, .get_fact = get_fact_hits},
     {.name = "cost",
      .entries_only = true,
+     .whole_only = true,
      .get_fact = get_fact_cost,
      .set = set_cost,
      .remove = remove_cost},
-    {.name = "writer", .entries_only = true, .get_fact = get_fact_writer},
+    {.name = "writer",
+     .entries_only = true,
+     .whole_only = true,
+     .get_fact = get_fact_writer},
     {.name = "reservation",
      .listed = true,
+     .whole_only = true,
      .of_keys = true,
      .lists = lists_reservation,
      .get = get_reservation,
@@ -535,7 +552,7 @@ static int attribute_get(const struct attribute *a, struct subject *s, struct bu
 	struct store_facts facts;
 	int r;
 
-	if (a->entries_only && s->is_dir)
+	if ((a->entries_only && s->is_dir) || (a->whole_only && s->is_part))
 		return -ENODATA;
 	if (a->get)
 		return a->get(s, out);
@@ -571,7 +588,7 @@ static int xattr_get(struct subject *s, const char *name, struct buf *out)
 {
 	const struct attribute *a;
 
-	if (is_foreign(name) && s->is_key)
+	if (is_foreign(name) && (s->is_key || s->is_part))
 		return -ENODATA;
 	if (is_foreign(name))
 		return s->pending ? store_staged_xattr_get(staged(s), name, out)
@@ -619,6 +636,8 @@ static int xattr_set(struct subject *s, const char *name, const char *value, siz
 		return -EINVAL;
 	if (s->read_only)
 		return -EROFS;
+	if (s->is_part)
+		return sealed_refuse(s->fs, s->ino);
 	if (is_foreign(name) && s->is_key)
 		return -ENOTSUP;
 	if (is_foreign(name))
@@ -644,6 +663,8 @@ static int xattr_remove(struct subject *s, const char *name)
 		return -EINVAL;
 	if (s->read_only)
 		return -EROFS;
+	if (s->is_part)
+		return sealed_refuse(s->fs, s->ino);
 	if (is_foreign(name) && s->is_key)
 		return -ENODATA;
 	if (is_foreign(name))
@@ -663,8 +684,9 @@ static int xattr_remove(struct subject *s, const char *name)
 static int list_one(const struct attribute *a, struct subject *s, struct buf *out)
 {
 	CLEANUP_BUF struct buf value = BUF_INIT;
+	bool is_dir = S_ISDIR(s->attr.mode); /* as copies of it are */
 	bool listed = a->listed && attribute_is_of(a, s) &&
-		      !(a->entries_listed && s->is_dir) && (!a->lists || a->lists(s));
+		      !(a->entries_listed && is_dir) && (!a->lists || a->lists(s));
 	int r = listed ? attribute_get(a, s, &value) : -ENODATA;
 
 	if (!r)
@@ -678,6 +700,8 @@ static int xattr_list(struct subject *s, struct buf *out)
 {
 	int r = 0;
 
+	if (s->is_part)
+		return 0;
 	for (size_t i = 0; !r && i < ATTRIBUTE_COUNT; i++)
 		r = list_one(&attributes[i], s, out);
 	if (r || s->is_key)

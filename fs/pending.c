@@ -154,6 +154,7 @@ static int stage(struct pending_table *t, const struct pending_args *args,
 	    .branch = args->branch,
 	    .base_ino = args->base_ino,
 	    .truncate = args->truncate,
+	    .sealed = args->sealed,
 	    .mode = S_IFREG | (args->mode & 07777),
 	    .before_ns = before_ns,
 	    .writer = {.uid = args->uid, .gid = args->gid, .pid = args->tid},
@@ -170,6 +171,7 @@ static void fill(struct pending *p, const struct pending_args *args)
 	p->tid = args->tid;
 	p->tgid = process_of(args->tid, 0);
 	p->uid = args->uid;
+	p->sealed = args->sealed;
 	p->since_ns = time_now_ns();
 	p->refs = 2; /* the table's and the caller's */
 	p->branch = args->branch;

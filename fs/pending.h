@@ -28,6 +28,10 @@
  * to STARVE_MAX_NS.) Then it is published, unless something is known against it. A
  * process that the daemon cannot see counts as one that ended well.
  *
+ * A sealed value (view/pack) is to be a whole pack when it is published. Each close
+ * after something was written to it checks that, so that who wrote it is told; what is
+ * none at the last release is dropped.
+ *
  * Reservations (store/lease.h). A value holds the lease of its name while it is
  * written, if that is free. With an owner (view/owner=ID) it needs the lease which
  * that one has: a value whose lease was lost is dropped.
@@ -79,6 +83,7 @@ struct pending_args {
 	gid_t gid;
 	pid_t tid;	   /* as in the request; 0: not visible from here */
 	const char *owner; /* of view/owner=; NULL: none */
+	bool sealed;	   /* of view/pack: it is to be a pack */
 };
 
 /*
@@ -140,7 +145,10 @@ uint64_t pending_count(const struct pending_table *t);
  * belongs to an invisible process, which has come for it already.
  */
 int pending_open(struct pending *p, bool writer);
-/* This thread has written to it. Costs nothing when the last write was its, too. */
+/*
+ * This thread has written to it, or changed it otherwise. Costs nothing when the last
+ * write was its, too.
+ */
 void pending_wrote(struct pending *p, pid_t tid);
 /* A RELEASE of a writing descriptor has been received. */
 void pending_note_release(struct pending *p);
@@ -151,7 +159,8 @@ void pending_note_release(struct pending *p);
 void pending_release(struct pending *p);
 /*
  * close(2) of a descriptor by this thread: store_staged_flush() under its present
- * name; and -ESTALE: its owner has lost the lease.
+ * name; and -ESTALE: its owner has lost the lease; -EBADMSG: it was to be a pack, and
+ * what was written is none (logged).
  */
 int pending_flush(struct pending *p, pid_t tid);
 
@@ -164,6 +173,14 @@ void pending_abandon(struct pending *p);
  */
 int pending_rename(struct pending *p, uint64_t branch, const char *name);
 int pending_detach(struct pending *p);
+
+/*
+ * Before all that is in a directory is taken as it is: wait for what was closed in any
+ * of the branches for which `below` says so. -EBUSY: something is still being written
+ * there; -ENOMEM. No lock is held over `below`.
+ */
+int pending_settle_below(struct pending_table *t,
+			 bool (*below)(void *arg, uint64_t branch), void *arg, pid_t tid);
 
 /*
  * Wait for the releases that were noted, of a name or of all in a branch, and for

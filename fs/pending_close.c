@@ -33,6 +33,8 @@ void pending_wrote(struct pending *p, pid_t tid)
 	struct production *made = &p->made;
 	pid_t pid;
 
+	if (!atomic_load_explicit(&p->written, memory_order_relaxed))
+		atomic_store(&p->written, true);
 	if (atomic_load_explicit(&made->last_tid, memory_order_relaxed) == tid || !tid)
 		return;
 	atomic_store_explicit(&made->last_tid, tid, memory_order_relaxed);
@@ -104,8 +106,11 @@ static struct former note_unknown(struct pending *p)
 	return former;
 }
 
-/* The process is in close(2), execve(2) or exit(2), and waits for our answer. */
-static void note_closer(struct pending *p, pid_t tid)
+/*
+ * The process is in close(2), execve(2) or exit(2), and waits for our answer. True: it
+ * is ending, and will not look at it.
+ */
+static bool note_closer(struct pending *p, pid_t tid)
 {
 	struct pending_table *t = p->table;
 	struct producer *pr = NULL;
@@ -125,11 +130,28 @@ static void note_closer(struct pending *p, pid_t tid)
 		producer_unref(pr);
 	producer_unref(former.alive);
 	producer_unref(former.closer);
+	return ends;
 }
 
 /* ---- close(2) ---- */
 
-static int flush(struct pending *p)
+/*
+ * What was written is a pack? Not asked of what nobody has written to: a shell closes
+ * a copy of the descriptor before the command writes.
+ */
+static int check_pack(struct pending *p, const char *name, bool quiet)
+{
+	struct errmsg err = {0};
+	int r = 0;
+
+	if (p->sealed && atomic_load(&p->written))
+		r = store_staged_check(p->sg, &err);
+	if (r && !quiet)
+		log_warning("\"%s\" is not stored as it is: %s", name, err.text);
+	return r;
+}
+
+static int flush(struct pending *p, bool quiet)
 {
 	char name[STORE_NAME_MAX + 1];
 	uint64_t branch;
@@ -144,13 +166,16 @@ static int flush(struct pending *p)
 	if (detached)
 		return 0;
 	r = hold_check(p);
+	if (!r)
+		r = check_pack(p, name, quiet);
 	return r ? r : store_staged_flush(p->sg, branch, name);
 }
 
 int pending_flush(struct pending *p, pid_t tid)
 {
-	note_closer(p, tid);
-	return flush(p);
+	bool ends = note_closer(p, tid);
+
+	return flush(p, ends);
 }
 
 void pending_note_release(struct pending *p)
@@ -272,10 +297,31 @@ static void settle_former(struct pending *p)
 	pthread_mutex_unlock(&t->lock);
 }
 
+/* Its writer may have ended in the midst of it, and well. -EBADMSG, with the reason. */
+static int check_whole(struct pending *p, char *ret_why)
+{
+	struct errmsg err = {0};
+	struct store_attr attr;
+	int r = 0;
+
+	store_staged_attr(p->sg, &attr);
+	if (p->sealed && (atomic_load(&p->written) || !attr.size_bytes))
+		r = store_staged_check(p->sg, &err);
+	if (r)
+		snprintf(ret_why, FAILURE_TEXT_MAX, "%.*s", FAILURE_TEXT_MAX - 1,
+			 attr.size_bytes ? err.text : "nothing was written to it");
+	return r;
+}
+
 static void publish(struct pending *p)
 {
-	int r;
+	char why[FAILURE_TEXT_MAX];
+	int r = check_whole(p, why);
 
+	if (r) {
+		drop(p, why);
+		return;
+	}
 	settle_former(p);
 	r = store_publish(p->sg, p->branch, p->name, false, NULL, NULL);
 	if (r)

@@ -7,6 +7,7 @@
  */
 #include "fs/pending_table.h"
 
+#include <errno.h>
 #include <stdlib.h>
 
 #include "fs/session.h"
@@ -209,4 +210,60 @@ void pending_wait_branch(struct pending_table *t, uint64_t branch, pid_t tid)
 	while ((p = awaited_in_branch(t, branch, upto)))
 		wait_for(t, p, tid, &urged);
 	pthread_mutex_unlock(&t->lock);
+}
+
+/* ---- all below a directory ---- */
+
+static int compare_branches(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+/* Of all values, each once; in `*ret_branches`, to be freed. */
+static int list_branches(struct pending_table *t, uint64_t **ret_branches, size_t *ret_n)
+{
+	uint64_t *all, *at;
+	size_t n = 0;
+
+	pthread_mutex_lock(&t->lock);
+	all = calloc(t->by_branch.count + 1, sizeof(*all));
+	for (size_t i = 0; all && i < t->by_branch.bucket_count; i++)
+		for (struct hlink *l = t->by_branch.buckets[i]; l; l = l->next)
+			all[n++] = CONTAINER_OF(l, struct pending, by_branch)->branch;
+	pthread_mutex_unlock(&t->lock);
+	if (!all)
+		return -ENOMEM;
+	qsort(all, n, sizeof(*all), compare_branches);
+	at = all;
+	for (size_t i = 0; i < n; i++)
+		if (!i || all[i] != all[i - 1])
+			*at++ = all[i];
+	*ret_branches = all;
+	*ret_n = (size_t)(at - all);
+	return 0;
+}
+
+int pending_settle_below(struct pending_table *t,
+			 bool (*below)(void *arg, uint64_t branch), void *arg, pid_t tid)
+{
+	uint64_t *branches;
+	size_t n;
+	int r;
+
+	if (!pending_count(t))
+		return 0;
+	r = list_branches(t, &branches, &n);
+	if (r)
+		return r;
+	for (size_t i = 0; !r && i < n; i++) {
+		if (!below(arg, branches[i]))
+			continue;
+		pending_wait_branch(t, branches[i], tid);
+		if (pending_branch_busy(t, branches[i]))
+			r = -EBUSY;
+	}
+	free(branches);
+	return r;
 }

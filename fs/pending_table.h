@@ -59,6 +59,8 @@ struct pending {
 	pid_t tid, tgid;
 	uid_t uid;	  /* who asked for it */
 	int64_t since_ns; /* wall clock */
+	bool sealed;	  /* fixed */
+	_Atomic bool written;
 	char comm[PROCESS_COMM_MAX];
 	_Atomic unsigned int refs;
 	struct hold hold;

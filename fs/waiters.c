@@ -10,6 +10,7 @@
 #include "fs/pending.h"
 #include "fs/reply.h"
 #include "fs/retry.h"
+#include "fs/sealed.h"
 #include "fs/wait_table.h"
 #include "store/lease.h"
 
@@ -120,6 +121,7 @@ int wait_getattr(struct fs *fs, const struct vnode *v, struct stat *ret_st)
 		r = store_gen_attr_by_ino(fs->store, v->ino, &attr);
 	if (r)
 		return r;
+	sealed_stream_mode(&attr);
 	attr_to_stat(&attr, ret_st);
 	ret_st->st_ino = st_ino_of(v);
 	return 0;
@@ -221,17 +223,19 @@ static int open_published(struct waiters *ws, struct parked *p, const struct vno
 			  struct handle **ret_h, struct fuse_file_info *fi)
 {
 	struct retry note = {.kind = RETRY_READ};
-	const struct store_attr *attr = &ws->state.attr;
+	struct store_attr attr = ws->state.attr;
 	struct store_gen *gen;
-	int r;
+	int r = sealed_show(ws->fs, &v->view, &attr);
 
-	if (!S_ISREG(attr->mode) || (p->flags & OPEN_FOR_EXEC) ||
-	    !may_read(fuse_req_ctx(p->req), attr))
-		return send_round(p->req, v, ws->branch, &note);
-	r = store_gen_open(ws->fs->store, attr->ino, &gen);
 	if (r)
 		return r;
-	if (become(ws->fs, v, attr->ino)) {
+	if (!S_ISREG(attr.mode) || (p->flags & OPEN_FOR_EXEC) ||
+	    !may_read(fuse_req_ctx(p->req), &attr))
+		return send_round(p->req, v, ws->branch, &note);
+	r = store_gen_open(ws->fs->store, attr.ino, &gen);
+	if (r)
+		return r;
+	if (become(ws->fs, v, attr.ino)) {
 		store_gen_close(gen); /* the node is another generation already */
 		return send_round(p->req, v, ws->branch, &note);
 	}
