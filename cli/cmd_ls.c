@@ -29,7 +29,7 @@ static const struct cli_option options[] = {
     {'a', "all", CLI_FLAG, offsetof(struct ls_options, all), NULL,
      "also names that begin with a dot", NULL},
     {'R', "recursive", CLI_FLAG, offsetof(struct ls_options, recursive), NULL,
-     "also what is in the directories, as paths", NULL},
+     "also what is in the directories, as paths; not in sealed trees", NULL},
     {'d', "directory", CLI_FLAG, offsetof(struct ls_options, directory), NULL,
      "a directory itself, not what is in it", NULL},
     {'s', "sort", CLI_CHOICE, offsetof(struct ls_options, sort), "KEY", "the order",
@@ -104,7 +104,8 @@ static void add_directory(struct listing *l, const char *path, const char *shown
 		/* The list may move while it grows; its strings do not. */
 		struct entry e = l->entries.list[i];
 
-		if (S_ISDIR(e.mode))
+		/* A tree is one entry: it is listed when it is named. */
+		if (S_ISDIR(e.mode) && !e.tree)
 			add_directory(l, e.path, e.name);
 	}
 }
@@ -154,7 +155,7 @@ static void add_size(struct table *t, const struct ls_options *o, const struct e
 {
 	char text[SIZE_TEXT_MAX + 24] = "";
 
-	if (S_ISDIR(e->mode))
+	if (S_ISDIR(e->mode) && !e->tree)
 		; /* the size of a directory says nothing */
 	else if (o->bytes)
 		snprintf(text, sizeof(text), "%" PRIu64, e->size_bytes);
@@ -233,8 +234,8 @@ static void print_entry_json(struct json *js, const struct entry *e, int64_t now
 	json_object(js, NULL);
 	json_name(js, "name", e->name);
 	json_name(js, "path", e->path);
-	json_string(js, "type", entry_type(e->mode));
-	if (!S_ISDIR(e->mode))
+	json_string(js, "type", entry_type(e->mode, e->tree));
+	if (!S_ISDIR(e->mode) || e->tree)
 		json_uint(js, "size", e->size_bytes);
 	print_seconds(js, "age", age_ns(e, now_ns));
 	print_seconds(js, "created", e->created_ns);

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "cli/commands.h"
+#include "cli/entry.h"
 #include "cli/message.h"
 #include "cli/paths.h"
 
@@ -28,12 +29,23 @@ static int complain(const char *path, int err)
 	return CLI_FAILED;
 }
 
+/* A sealed tree goes whole: nothing in it can be removed. */
+static int enter_directory(FTS *fts, FTSENT *e)
+{
+	if (!entry_is_tree(e->fts_accpath, S_IFDIR))
+		return CLI_OK;
+	fts_set(fts, e, FTS_SKIP);
+	if (rmdir(e->fts_accpath) == 0 || errno == ENOENT)
+		return CLI_OK;
+	return complain(e->fts_path, errno);
+}
+
 /* What has gone meanwhile (expired, evicted, removed) needs no removing. */
-static int remove_visited(FTS *fts, const FTSENT *e)
+static int remove_visited(FTS *fts, FTSENT *e)
 {
 	switch (e->fts_info) {
 	case FTS_D:
-		return CLI_OK;
+		return enter_directory(fts, e);
 	case FTS_DP:
 		if (rmdir(e->fts_accpath) == 0 || errno == ENOENT)
 			return CLI_OK;
@@ -120,6 +132,9 @@ static int remove_one(const struct rm_options *o, const char *path)
 		cli_error("%s %s; nothing was removed", path, why);
 		return CLI_FAILED;
 	}
+	if (entry_is_tree(path, st.st_mode))
+		return rmdir(path) == 0 || errno == ENOENT ? CLI_OK
+							   : complain(path, errno);
 	if (S_ISDIR(st.st_mode) && !o->recursive) {
 		cli_error("%s is a directory; --recursive removes it", path);
 		return CLI_FAILED;
@@ -144,8 +159,10 @@ const struct command cmd_rm = {
     .name = "rm",
     .args = "PATH…",
     .summary = "remove entries, and directories with --recursive",
-    .detail = "Readers that have an entry open keep it. A directory's other versions go\n"
-	      "with it. Only paths in a memofs mount are removed.\n",
+    .detail =
+	"Readers that have an entry open keep it. A sealed tree is removed whole. A\n"
+	"directory's other versions go with it. Only paths in a memofs mount are\n"
+	"removed.\n",
     .exits = "0  all removed\n"
 	     "1  one does not exist (without --force)\n"
 	     "3  a directory without --recursive, or not permitted\n"

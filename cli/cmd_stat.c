@@ -172,29 +172,37 @@ static void report_reservation(struct json *js, const char *path)
 	put_line("reservation", text);
 }
 
-static void show_size(const struct stat *st)
+/* False: it says nothing, of a directory. */
+static bool size_of(const char *path, const struct stat *st, bool tree,
+		    uint64_t *ret_bytes)
+{
+	*ret_bytes = tree ? entry_tree_size(path) : (uint64_t)st->st_size;
+	return tree || !S_ISDIR(st->st_mode);
+}
+
+static void show_size(const char *path, const struct stat *st, bool tree)
 {
 	char text[SIZE_TEXT_MAX + 32], human[SIZE_TEXT_MAX];
+	uint64_t bytes;
 
-	if (S_ISDIR(st->st_mode))
-		return; /* says nothing */
-	size_format((uint64_t)st->st_size, human);
-	if (st->st_size < 1024)
+	if (!size_of(path, st, tree, &bytes))
+		return;
+	size_format(bytes, human);
+	if (bytes < 1024)
 		snprintf(text, sizeof(text), "%s", human);
 	else
-		snprintf(text, sizeof(text), "%s (%jd bytes)", human,
-			 (intmax_t)st->st_size);
+		snprintf(text, sizeof(text), "%s (%" PRIu64 " bytes)", human, bytes);
 	put_line("size", text);
 }
 
-static void show_stat(const char *path, const struct stat *st)
+static void show_stat(const char *path, const struct stat *st, bool tree)
 {
 	CLEANUP_FREE char *word = show_shell_new(path);
 	char text[64];
 
 	printf("%s\n", word);
-	put_line("type", entry_type(st->st_mode));
-	show_size(st);
+	put_line("type", entry_type(st->st_mode, tree));
+	show_size(path, st, tree);
 	snprintf(text, sizeof(text), "%04o, uid %u, gid %u",
 		 (unsigned int)st->st_mode & 07777, st->st_uid, st->st_gid);
 	put_line("mode", text);
@@ -203,15 +211,16 @@ static void show_stat(const char *path, const struct stat *st)
 	show_time("modified", st->st_mtim.tv_sec * NSEC_PER_SEC + st->st_mtim.tv_nsec);
 }
 
-static void json_stat(struct json *js, const char *path, const struct stat *st)
+static void json_stat(struct json *js, const char *path, const struct stat *st, bool tree)
 {
+	uint64_t bytes;
 	char mode[8];
 
 	snprintf(mode, sizeof(mode), "%04o", (unsigned int)st->st_mode & 07777);
 	json_name(js, "path", path);
-	json_string(js, "type", entry_type(st->st_mode));
-	if (!S_ISDIR(st->st_mode))
-		json_uint(js, "size", (uint64_t)st->st_size);
+	json_string(js, "type", entry_type(st->st_mode, tree));
+	if (size_of(path, st, tree, &bytes))
+		json_uint(js, "size", bytes);
 	json_string(js, "mode", mode);
 	json_uint(js, "uid", st->st_uid);
 	json_uint(js, "gid", st->st_gid);
@@ -236,6 +245,7 @@ static int report(struct json *js, const char *path)
 {
 	int status = path_check_inside(path);
 	struct stat st;
+	bool tree;
 
 	if (status)
 		return status;
@@ -245,11 +255,12 @@ static int report(struct json *js, const char *path)
 		cli_error("%s: %s", path, strerror(errno));
 		return CLI_FAILED;
 	}
+	tree = entry_is_tree(path, st.st_mode);
 	if (js) {
 		json_object(js, NULL);
-		json_stat(js, path, &st);
+		json_stat(js, path, &st, tree);
 	} else {
-		show_stat(path, &st);
+		show_stat(path, &st, tree);
 	}
 	if (S_ISLNK(st.st_mode))
 		report_target(js, path);

@@ -7,6 +7,7 @@
 
 #include "cli/attrs.h"
 #include "cli/message.h"
+#include "cli/viewpath.h"
 #include "store/util/duration.h"
 
 static int64_t read_seconds(const char *path, const char *name)
@@ -44,9 +45,31 @@ static char *read_text(const char *path, const char *name)
 	return (char *)value.data;
 }
 
+/* Only entries have a state: ordinary directories have none, nor what is in a tree. */
+bool entry_is_tree(const char *path, mode_t mode)
+{
+	CLEANUP_BUF struct buf value = BUF_INIT;
+
+	return S_ISDIR(mode) && attr_get(path, "state", &value) == 0;
+}
+
+uint64_t entry_tree_size(const char *path)
+{
+	CLEANUP_BUF struct buf options = BUF_INIT;
+	CLEANUP_FREE char *pack = NULL;
+	struct stat st;
+
+	view_option(&options, "pack", NULL);
+	pack = view_path(path, &options);
+	return lstat(pack, &st) == 0 ? (uint64_t)st.st_size : 0;
+}
+
 static void read_attributes(struct entry *e, const char *path, enum entry_detail detail)
 {
-	if (S_ISREG(e->mode)) {
+	e->tree = entry_is_tree(path, e->mode);
+	if (e->tree)
+		e->size_bytes = entry_tree_size(path);
+	if (S_ISREG(e->mode) || e->tree) {
 		e->created_ns = read_seconds(path, "created");
 		e->expires_ns = read_seconds(path, "expires");
 		e->hits = read_count(path, "hits");
@@ -91,7 +114,7 @@ static int64_t sort_key(const struct entry *e, enum entry_sort by)
 {
 	switch (by) {
 	case ENTRY_BY_SIZE:
-		return S_ISDIR(e->mode) ? INT64_MAX : -(int64_t)e->size_bytes;
+		return S_ISDIR(e->mode) && !e->tree ? INT64_MAX : -(int64_t)e->size_bytes;
 	case ENTRY_BY_AGE:
 		return e->created_ns == ENTRY_UNKNOWN ? INT64_MAX : -e->created_ns;
 	case ENTRY_BY_EXPIRES:
@@ -140,8 +163,10 @@ void entries_deinit(struct entries *es)
 	*es = ENTRIES_INIT;
 }
 
-const char *entry_type(mode_t mode)
+const char *entry_type(mode_t mode, bool tree)
 {
+	if (tree)
+		return "tree";
 	if (S_ISREG(mode))
 		return "file";
 	if (S_ISDIR(mode))

@@ -16,7 +16,8 @@ struct entry {
 	char *name; /* path below the directory that is listed */
 	char *path; /* usable from here */
 	mode_t mode;
-	uint64_t size_bytes;
+	bool tree;	     /* a sealed tree; not looked for with ENTRY_NAMES */
+	uint64_t size_bytes; /* of a tree: of its pack */
 	int64_t mtime_ns;
 	int64_t created_ns; /* or ENTRY_UNKNOWN */
 	int64_t expires_ns; /* DURATION_NONE: never; or ENTRY_UNKNOWN */
@@ -53,7 +54,11 @@ int entries_add(struct entries *es, const char *path, const char *name,
 void entries_sort(struct entries *es, enum entry_sort by, bool reverse);
 void entries_deinit(struct entries *es);
 
-/* "file", "directory", "symlink", "other". */
-const char *entry_type(mode_t mode);
+/* Is it a sealed tree itself, and no ordinary directory or one inside a tree? */
+bool entry_is_tree(const char *path, mode_t mode);
+/* In bytes, 0 when it is gone: a tree is as large as its pack. */
+uint64_t entry_tree_size(const char *path);
+/* "file", "tree", "directory", "symlink", "other". */
+const char *entry_type(mode_t mode, bool tree);
 
 #endif
