@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The background thread: deletes what has lost its name, syncs extents that were
- * published without fsync, writes counted reads, drops extents nobody names and
- * reservations that have ended.
+ * published without fsync, looks for what sealed trees have in common, writes counted
+ * reads, drops extents nobody names and reservations that have ended.
  *
- * What is to be done stands in tables (GCQ, UNSYNCED), so that a crash forgets
+ * What is to be done stands in tables (GCQ, UNSYNCED, SHARE), so that a crash forgets
  * nothing. Callers also pass numbers in memory, so that the thread need not look
  * for them: finding the few rows of a table that a million deletions went
  * through is slow. When there are too many numbers, it looks after all.
@@ -25,6 +25,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "store/dedup.h"
 #include "store/extent_sync.h"
 #include "store/gen.h"
 #include "store/heat.h"
@@ -37,6 +38,7 @@
 #define TICK_NS (5 * NSEC_PER_SEC)	   /* a pass when nobody asks for one */
 #define REAP_URGENT 8192		   /* numbers that do not wait */
 #define UNSYNCED_URGENT_BYTES (256u << 20) /* bytes that do not wait */
+#define TREES_MAX 4096			   /* more of them wait for the next start */
 
 struct gc {
 	pthread_t thread;
@@ -44,7 +46,7 @@ struct gc {
 	pthread_mutex_t lock; /* of what follows, up to `work` */
 	pthread_cond_t wake;
 	bool asked, urgent;
-	struct notes reap, unsynced;
+	struct notes reap, unsynced, trees;
 	uint64_t unsynced_bytes;
 	atomic_bool stop; /* set under lock; long work looks at it without */
 
@@ -116,6 +118,20 @@ void gc_unsynced(struct store *st, uint64_t ino, uint64_t size_bytes)
 	note(&gc->unsynced, ino);
 	gc->unsynced_bytes += size_bytes;
 	ask(gc, gc->unsynced_bytes >= UNSYNCED_URGENT_BYTES);
+	pthread_mutex_unlock(&gc->lock);
+}
+
+/* Never all: of the others there may be some that are still being used. */
+void gc_tree(struct store *st, uint64_t ino)
+{
+	struct gc *gc = st->gc;
+
+	if (!gc)
+		return;
+	pthread_mutex_lock(&gc->lock);
+	if (note_count(&gc->trees) < TREES_MAX)
+		note(&gc->trees, ino);
+	ask(gc, false);
 	pthread_mutex_unlock(&gc->lock);
 }
 
@@ -201,6 +217,16 @@ int gc_sync_extents(struct store *st)
 	return sync_unsynced(st);
 }
 
+/* ---- contents of trees that are there already ---- */
+
+static int compare_trees(struct store *st)
+{
+	struct gc *gc = st->gc;
+	CLEANUP_NOTES struct notes notes = notes_take(gc, &gc->trees);
+
+	return dedup_noted(st, &notes, &gc->stop);
+}
+
 /* ---- extents nobody names ---- */
 
 static int drop_orphans(struct store *st)
@@ -233,6 +259,8 @@ static int pass(struct store *st)
 
 	r2 = sync_unsynced(st);
 	r = r ? r : r2;
+	r2 = compare_trees(st);
+	r = r ? r : r2;
 	r2 = heat_flush(st, st->gc->heat);
 	r = r ? r : r2;
 	r2 = leases_expire(st, &st->gc->stop);
@@ -246,7 +274,8 @@ static bool more_to_do(struct gc *gc)
 {
 	CLEANUP_UNLOCK pthread_mutex_t *held = mutex_hold(&gc->lock);
 
-	return !notes_empty(&gc->reap) || !notes_empty(&gc->unsynced);
+	return !notes_empty(&gc->reap) || !notes_empty(&gc->unsynced) ||
+	       !notes_empty(&gc->trees);
 }
 
 int gc_settle(struct store *st)
@@ -310,6 +339,7 @@ static void gc_free(struct gc *gc)
 	heat_free(gc->heat);
 	notes_deinit(&gc->reap);
 	notes_deinit(&gc->unsynced);
+	notes_deinit(&gc->trees);
 	pthread_cond_destroy(&gc->wake);
 	pthread_mutex_destroy(&gc->lock);
 	pthread_mutex_destroy(&gc->work);
@@ -348,6 +378,7 @@ int gc_start(struct store *st)
 	/* What an earlier process left. */
 	note_all(&gc->reap);
 	note_all(&gc->unsynced);
+	note_all(&gc->trees);
 	gc->asked = true;
 	gc->seek_orphans = st->seek_orphans;
 	st->gc = gc;

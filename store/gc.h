@@ -8,6 +8,9 @@
 /* `ino` is in UNSYNCED. */
 void gc_unsynced(struct store *st, uint64_t ino, uint64_t size_bytes);
 
+/* A tree was published, and nobody writes it any more: compare it with others. */
+void gc_tree(struct store *st, uint64_t ino);
+
 /* Count reads of an inode whose last reader has closed it. */
 void gc_hits(struct store *st, uint64_t ino, uint64_t hits);
 

@@ -20,6 +20,7 @@
 
 #include "store/gc.h"
 #include "store/sealed.h"
+#include "store/share.h"
 #include "store/value.h"
 
 /* ---- the table ---- */
@@ -103,6 +104,7 @@ static void gen_free(struct store_gen *gen)
 	free_chunks(gen);
 	if (gen->fd >= 0)
 		close(gen->fd);
+	share_close(gen->shared);
 	sealed_index_put(gen->tree);
 	pthread_mutex_destroy(&gen->lock);
 	free(gen);
@@ -147,7 +149,7 @@ static void gen_unref(struct store_gen *gen)
 	struct store *st = gen->st;
 	struct gen_shard *shard = shard_of(st, gen->ino);
 	uint64_t ino = gen->ino, hits;
-	bool reap;
+	bool reap, share;
 
 	pthread_mutex_lock(&shard->lock);
 	if (--gen->refs) {
@@ -156,6 +158,7 @@ static void gen_unref(struct store_gen *gen)
 	}
 	htab_remove(&shard->gens, &gen->link);
 	reap = gen->reap;
+	share = gen->share;
 	pthread_mutex_unlock(&shard->lock);
 
 	hits = atomic_load(&gen->hits);
@@ -166,6 +169,8 @@ static void gen_unref(struct store_gen *gen)
 		gc_hits(st, ino, hits);
 	if (reap)
 		gc_reap(st, ino);
+	else if (share)
+		gc_tree(st, ino);
 }
 
 bool gen_defer_reap(struct store *st, uint64_t ino)
@@ -181,6 +186,23 @@ bool gen_defer_reap(struct store *st, uint64_t ino)
 	return gen != NULL;
 }
 
+bool gen_defer_share(struct store *st, uint64_t ino)
+{
+	struct gen_shard *shard = shard_of(st, ino);
+	CLEANUP_UNLOCK pthread_mutex_t *held = mutex_hold(&shard->lock);
+	struct store_gen *gen = find_locked(shard, ino);
+	bool alone;
+
+	if (!gen)
+		return false;
+	/* One that is not ready has not looked yet. */
+	pthread_mutex_lock(&gen->lock);
+	alone = gen->ready && !gen->shared;
+	pthread_mutex_unlock(&gen->lock);
+	gen->share |= alone;
+	return alone;
+}
+
 /* ---- opening ---- */
 
 int gen_condemn(struct store_gen *gen, const char *why)
@@ -191,8 +213,10 @@ int gen_condemn(struct store_gen *gen, const char *why)
 }
 
 /* -EUCLEAN: *ret_why says what is wrong. Under the lock: condemns nothing itself. */
-static int open_extent(struct store_gen *gen, uint64_t size_bytes, const char **ret_why)
+static int open_extent(struct store_gen *gen, const struct row_core *core,
+		       const char **ret_why)
 {
+	uint64_t size_bytes = core->size_bytes;
 	struct stat sb;
 	int fd, r;
 
@@ -208,10 +232,17 @@ static int open_extent(struct store_gen *gen, uint64_t size_bytes, const char **
 		*ret_why = "its extent file has another size than it had";
 		return -EUCLEAN;
 	}
-	gen->chunks = calloc(sums_chunks(size_bytes), sizeof(*gen->chunks));
-	if (!gen->chunks) {
+	if (core->sealed)
+		r = share_open(gen->st, gen->ino, &gen->shared, ret_why);
+	if (!r) {
+		gen->chunks = calloc(sums_chunks(size_bytes), sizeof(*gen->chunks));
+		r = gen->chunks ? 0 : -ENOMEM;
+	}
+	if (r) {
+		share_close(gen->shared);
+		gen->shared = NULL;
 		close(fd);
-		return -ENOMEM;
+		return r;
 	}
 	gen->fd = fd;
 	return 0;
@@ -225,7 +256,7 @@ static int make_ready(struct store_gen *gen, const struct inode_row *row,
 
 	pthread_mutex_lock(&gen->lock);
 	if (!gen->ready && row->core.layout == LAYOUT_EXTENT)
-		r = open_extent(gen, row->core.size_bytes, &why);
+		r = open_extent(gen, &row->core, &why);
 	if (!gen->ready && !r) {
 		gen->size_bytes = row->core.size_bytes;
 		gen->layout = row->core.layout;

@@ -32,7 +32,8 @@ struct store_gen {
 	/* Under the shard's lock. */
 	struct hlink link;
 	unsigned int refs;
-	bool reap; /* it has lost its name, and gc waits for the last close */
+	bool reap;  /* it has lost its name, and gc waits for the last close */
+	bool share; /* it is to read from others, and gc waits in the same way */
 
 	pthread_mutex_t lock; /* of `core`, and to become ready */
 	bool ready;
@@ -46,6 +47,7 @@ struct store_gen {
 	bool has_hash;
 	uint8_t hash[DIGEST_HASH_BYTES];
 	int fd; /* of an extent, or -1 */
+	struct share *shared; /* of it, what is in others; NULL: nothing */
 	/* Of an extent, sums_chunks() of them; each is NULL until it is read. */
 	_Atomic(struct gen_chunk *) *chunks;
 
@@ -69,6 +71,12 @@ int gen_condemn(struct store_gen *gen, const char *why);
  * close; otherwise nobody can open it any more, if it has no INODE row.
  */
 bool gen_defer_reap(struct store *st, uint64_t ino);
+
+/*
+ * True when the tree `ino` is open by somebody who reads all of it from its own extent.
+ * Then gc_tree() is called for it after the last close.
+ */
+bool gen_defer_share(struct store *st, uint64_t ino);
 
 /* Reads counted since it was opened; 0 when it is not. */
 uint64_t gen_hits(struct store *st, uint64_t ino);

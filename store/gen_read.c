@@ -24,6 +24,7 @@
 
 #include "store/content.h"
 #include "store/sealed.h"
+#include "store/share.h"
 #include "store/value.h"
 
 #define SMALL_KEPT_BYTES (32u * 1024 * 1024)
@@ -142,7 +143,7 @@ static uint64_t block_end(const struct store_gen *gen, uint64_t index)
 static int read_file(struct store_gen *gen, void *data, size_t len, uint64_t off)
 {
 	size_t n;
-	int r = file_read(gen->fd, data, len, off, &n);
+	int r = share_read(gen->shared, gen->fd, data, len, off, &n);
 
 	if (r == -EIO)
 		return gen_condemn(gen, "its extent file cannot be read");
@@ -294,7 +295,8 @@ int store_gen_seek(struct store_gen *gen, uint64_t off, int whence, uint64_t *re
 		return -EINVAL;
 	if (off >= gen->size_bytes)
 		return -ENXIO;
-	if (gen->fd < 0) {
+	/* The holes of what is shared are full of what others have. */
+	if (gen->fd < 0 || gen->shared) {
 		*ret_off = whence == SEEK_DATA ? off : gen->size_bytes;
 		return 0;
 	}

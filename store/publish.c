@@ -20,7 +20,9 @@
 #include <errno.h>
 #include <string.h>
 
+#include "store/dedup.h"
 #include "store/gc.h"
+#include "store/seal.h"
 #include "store/sealed.h"
 #include "store/staged.h"
 #include "store/value.h"
@@ -237,8 +239,15 @@ static int commit_row(struct store_staged *sg, struct batch *b, bool noreplace,
 		      uint64_t *ret_replaced_ino)
 {
 	CLEANUP_UNLOCK pthread_mutex_t *held = mutex_hold(&sg->st->names);
+	int r = 0;
 
-	return name_publish(sg->st, b, &sg->row, noreplace, ret_replaced_ino);
+	if (sg->source)
+		r = seal_drop_source(sg->st, b, sg->source, sg->row.parent_branch);
+	if (!r)
+		r = name_publish(sg->st, b, &sg->row, noreplace, ret_replaced_ino);
+	if (!r && sg->source)
+		policy_changed(sg->st);
+	return r;
 }
 
 static int publish_content(struct store_staged *sg, uint64_t branch, struct slice name,
@@ -265,6 +274,8 @@ static int publish_content(struct store_staged *sg, uint64_t branch, struct slic
 	put_content(sg, &b, &sums);
 	if (unsynced)
 		put_unsynced(sg, &b);
+	if (sg->row.core.sealed && sg->row.core.layout == LAYOUT_EXTENT)
+		dedup_batch_publish(&b, sg->ino);
 	if (sg->intent.recorded)
 		batch_del(&b, TABLE_INTENT, key_slice(&key));
 	r = commit_row(sg, &b, noreplace, ret_replaced_ino);

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 
+#include "store/dedup.h"
 #include "store/gen.h"
 #include "store/sealed.h"
 #include "store/util/log.h"
@@ -44,18 +45,27 @@ static int reap_tree(struct reaper *rp, uint64_t dir_ino)
 	return r;
 }
 
+/* Unless it is *ret_used by trees that have a part of what they are there. */
+static int remove_extent(struct reaper *rp, uint64_t ino, struct batch *b, bool *ret_used)
+{
+	int r = dedup_release(rp->st, ino, b, ret_used);
+
+	return r || *ret_used ? r : backend_extent_remove(rp->st->be, ino);
+}
+
 static int reap_content(struct reaper *rp, uint64_t ino, const struct gcq_row *row)
 {
 	struct batch *b = &rp->batch;
 	struct key key = key_ino(ino);
+	bool used = false;
 	int r = 0;
 
 	sealed_forget(rp->st, ino);
 	if (gen_defer_reap(rp->st, ino))
 		return 0;
 	if (row->layout == LAYOUT_EXTENT)
-		r = backend_extent_remove(rp->st->be, ino);
-	if (r)
+		r = remove_extent(rp, ino, b, &used);
+	if (r || used)
 		return r;
 	batch_del_value(b, ino, row->layout, row->size_bytes);
 	batch_del(b, TABLE_GCQ, key_slice(&key));
@@ -74,14 +84,15 @@ static int reap_content(struct reaper *rp, uint64_t ino, const struct gcq_row *r
 static int reap_damaged(struct reaper *rp, uint64_t ino)
 {
 	CLEANUP_BATCH struct batch b = BATCH_INIT;
+	bool used;
 	int r;
 
 	store_damaged(rp->st, "the entry to be deleted", ino);
 	sealed_forget(rp->st, ino);
 	if (gen_defer_reap(rp->st, ino))
 		return 0;
-	r = backend_extent_remove(rp->st->be, ino);
-	if (r)
+	r = remove_extent(rp, ino, &b, &used);
+	if (r || used)
 		return r;
 	batch_del_any_value(&b, ino);
 	r = backend_commit(rp->st->be, &b);

@@ -18,6 +18,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "store/dedup.h"
 #include "store/gc.h"
 #include "store/util/log.h"
 #include "store/value.h"
@@ -74,6 +75,8 @@ static int publish_intent(struct store *st, const struct inode_row *row)
 	struct key key = key_ino(row->core.ino);
 
 	batch_del(&b, TABLE_INTENT, key_slice(&key));
+	if (row->core.sealed && row->core.layout == LAYOUT_EXTENT)
+		dedup_batch_publish(&b, row->core.ino);
 	return name_publish(st, &b, row, false, NULL);
 }
 

@@ -442,6 +442,8 @@ int store_seal(struct store *st, uint64_t from_branch, const char *from, uint64_
 	int r;
 
 	r = name_check(name);
+	if (!r && store_ino_in_tree(branch))
+		r = -EPERM;
 	if (!r)
 		r = store_lookup(st, from_branch, from, &root);
 	if (r)

@@ -145,6 +145,9 @@ void store_staged_free(struct store_staged *sg)
 	}
 	if (sg->content.limits.be)
 		content_deinit(&sg->content, !sg->published);
+	/* Its bytes may go to where others have them: nobody reads here any more. */
+	if (sg->published && sg->row.core.sealed)
+		gc_tree(sg->st, sg->ino);
 	store_gen_close(sg->base);
 	buf_deinit(&sg->intent.name);
 	buf_deinit(&sg->ttl_text);

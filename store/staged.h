@@ -16,6 +16,8 @@ struct intent {
 	struct row_core core; /* says which rows there are */
 };
 
+struct seal_source;
+
 struct store_staged {
 	struct store *st;
 	uint64_t ino;	    /* fixed */
@@ -39,6 +41,7 @@ struct store_staged {
 	uint64_t synced_writes;	  /* how many of them are on disk */
 	uint64_t attr_changes;
 	struct intent intent;
+	const struct seal_source *source; /* a directory that goes with the publish */
 	bool published;
 	/* store_staged_check(), of a sealed tree: it is whole, as of `checked_writes` */
 	bool checked;

@@ -348,6 +348,8 @@ int store_stats(struct store *st, struct store_stats *ret_stats)
 	if (r == 0)
 		r = counter_load(st, "bytes", &stats.bytes);
 	if (r == 0)
+		r = counter_load(st, "shared", &stats.shared_bytes);
+	if (r == 0)
 		r = disk_stats(st, &stats);
 	if (r)
 		return r;

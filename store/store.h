@@ -85,6 +85,7 @@ struct store_stats {
 	uint64_t entries; /* files and symlinks that exist, expired ones included */
 	uint64_t dirs;
 	uint64_t bytes;	       /* their contents */
+	uint64_t shared_bytes; /* of them, in trees: another one has them, too */
 	uint64_t memory_bytes; /* the database's caches and buffers */
 	uint64_t staged_bytes; /* in memory, of values being written */
 	uint64_t db_disk_bytes;
@@ -411,8 +412,13 @@ int store_branch_staged(struct store *st, uint64_t branch, bool *ret_staged);
  * Publish a copy of the directory (from_branch, from) as the sealed tree
  * (branch, name), which replaces an entry as store_publish() does, then remove the
  * directory. What is published in it counts as it is found; takes as long as
- * copying takes. -ENOTDIR: it is no directory; -ENOENT; -EISDIR and -EEXIST as
- * store_publish().
+ * copying takes. It has the owner, ttl and foreign attributes of the directory. An
+ * empty directory is replaced, as by rename(2). A sealed tree is only moved.
+ * -ENOTDIR: it is no directory; -ENOENT; -EEXIST as store_publish(); -ENOTEMPTY: a
+ * directory with something in it has the name; -EINVAL: the branch is in the directory;
+ * -EPERM: or in a sealed tree; -EUCLEAN: a file in it is damaged (the next attempt is
+ * without it); -E2BIG: more entries than a pack has; -EFBIG: too many bytes, or a file
+ * that has no hash. The directory is then as it was.
  */
 int store_seal(struct store *st, uint64_t from_branch, const char *from, uint64_t branch,
 	       const char *name, bool noreplace, const struct store_writer *writer,

@@ -7,6 +7,7 @@
 
 #include "store/content.h"
 #include "store/digest.h"
+#include "store/share.h"
 #include "store/stage.h"
 #include "store/util/log.h"
 
@@ -130,6 +131,21 @@ static int compare_sums(struct store *st, const struct row_core *core, struct sl
 	return 0;
 }
 
+/* What a tree reads from others counts, wherever it is. */
+static int digest_tree(struct store *st, const struct row_core *core, int fd,
+		       struct digest *d, const char **ret_why)
+{
+	struct share *share;
+	int r = share_open(st, core->ino, &share, ret_why);
+
+	if (r)
+		return r;
+	r = share ? share_digest(share, fd, core->size_bytes, d)
+		  : content_digest_file(fd, core->size_bytes, d);
+	share_close(share);
+	return r;
+}
+
 static int verify_extent(struct store *st, const struct inode_row *row,
 			 const char **ret_why)
 {
@@ -143,12 +159,14 @@ static int verify_extent(struct store *st, const struct inode_row *row,
 		*ret_why = "its extent file is missing";
 		return r == -ENOENT ? -EUCLEAN : r;
 	}
-	r = content_digest_file(fd, row->core.size_bytes, &d);
+	*ret_why = "its extent file is short or cannot be read";
+	if (row->core.sealed)
+		r = digest_tree(st, &row->core, fd, &d, ret_why);
+	else
+		r = content_digest_file(fd, row->core.size_bytes, &d);
 	close(fd);
-	if (r == -EUCLEAN || r == -EIO) {
-		*ret_why = "its extent file is short or cannot be read";
+	if (r == -EUCLEAN || r == -EIO)
 		return -EUCLEAN;
-	}
 	if (!r)
 		r = digest_sums(&d, &sums);
 	if (!r)
