@@ -26,14 +26,20 @@ static const char *named(const char *given)
 	return env && *env ? env : NULL;
 }
 
-static bool answers_as_memofs(const char *dir)
+/* 0, or -EINVAL: it is in no mount of memofs; or what is wrong with that. */
+static int ask_memofs(const char *dir)
 {
 	CLEANUP_FREE char *control = path_join(dir, ".memofs");
 	struct statfs fs;
 	struct stat st;
 
-	return statfs(dir, &fs) == 0 && fs.f_type == FUSE_SUPER_MAGIC &&
-	       lstat(control, &st) == 0 && S_ISDIR(st.st_mode);
+	if (statfs(dir, &fs))
+		return -errno;
+	if (fs.f_type != FUSE_SUPER_MAGIC)
+		return -EINVAL;
+	if (lstat(control, &st))
+		return errno == ENOENT ? -EINVAL : -errno;
+	return S_ISDIR(st.st_mode) ? 0 : -EINVAL;
 }
 
 static int no_cache(const char *dir, int errnum, struct errmsg *err)
@@ -64,8 +70,10 @@ static int make_inside(const char *dir, struct errmsg *err)
 		if (errno != ENOENT || strcmp(up, dir) == 0)
 			return no_cache(dir, errno, err);
 		r = make_inside(up, err);
-	} else if (!answers_as_memofs(up)) {
-		return no_cache(dir, EINVAL, err);
+	} else {
+		r = ask_memofs(up);
+		if (r)
+			return no_cache(dir, -r, err);
 	}
 	if (!r && mkdir(dir, 0777) && errno != EEXIST)
 		r = no_cache(dir, errno, err);
@@ -76,10 +84,11 @@ static int check(const char *dir, bool make, struct errmsg *err)
 {
 	struct stat st;
 
-	if (stat(dir, &st) == 0)
-		return S_ISDIR(st.st_mode) && answers_as_memofs(dir)
-			   ? 0
-			   : no_cache(dir, EINVAL, err);
+	if (stat(dir, &st) == 0) {
+		int r = S_ISDIR(st.st_mode) ? ask_memofs(dir) : -EINVAL;
+
+		return r ? no_cache(dir, -r, err) : 0;
+	}
 	if (errno == ENOENT && make)
 		return make_inside(dir, err);
 	return no_cache(dir, errno, err);
@@ -203,7 +212,7 @@ int cache_entry(const char *given, const char *key, bool start, char **ret_path,
 
 	if (r)
 		return r;
-	if (*key == '/' || answers_as_memofs("."))
+	if (*key == '/' || ask_memofs(".") == 0)
 		return entry_at(key, ret_path, err);
 	r = cache_find(given, start, &dir, err);
 	if (r)

@@ -106,7 +106,7 @@ int flight_make_parents(const struct flight *f)
 
 /*
  * Nothing lingers in the sight of who closed it: when this asks for the name, the daemon
- * decides at once, and nobody waits for a name that is free. False: it is not there.
+ * decides at once, whatever we exit with afterwards. False: it is not there.
  */
 static bool ask(const struct flight *f)
 {
@@ -129,12 +129,10 @@ int flight_publish(struct flight *f)
 	return ask(f) ? 0 : -EIO;
 }
 
+/* The daemon keeps how we end as the reason: that is soon. */
 void flight_give_up(struct flight *f)
 {
-	if (f->fd < 0)
-		return;
 	close_fdp(&f->fd);
-	(void)ask(f);
 }
 
 void flight_deinit(struct flight *f)
