@@ -91,6 +91,7 @@ static int parse_failure(struct reservation *rv, char *line)
 static int parse_line(struct reservation *rv, char *line)
 {
 	static const char failed[] = "failed ", writing[] = "writing ";
+	static const char expired[] = "expired ";
 	char *save, *word;
 	int r = 0;
 
@@ -100,6 +101,8 @@ static int parse_line(struct reservation *rv, char *line)
 		replace(&rv->writer, line + sizeof(writing) - 1);
 		return 0;
 	}
+	if (strncmp(line, expired, sizeof(expired) - 1) == 0)
+		return parse_time(line + sizeof(expired) - 1, &rv->expired_ns);
 	for (word = strtok_r(line, " ", &save); word && !r;
 	     word = strtok_r(NULL, " ", &save))
 		r = parse_word(rv, word);

@@ -20,6 +20,7 @@ struct reservation {
 	char *writer;  /* who: `pid=… comm=… uid=…`; of several, one; or NULL */
 	char *failure; /* why the last attempt came to nothing; or NULL */
 	int64_t failure_ns; /* when */
+	int64_t expired_ns; /* when the entry that was there did; 0: none has */
 };
 
 #define RESERVATION_INIT ((struct reservation){.owner = NULL})
@@ -29,7 +30,7 @@ void reservation_deinit(struct reservation *rv);
 
 /*
  * `free` or `held owner=ID since=S expires=S|none token=N`, and after it the lines
- * that the file has: `writing WHO` and `failed TIME WHY`. Words that are not known
+ * that the file has: `writing WHO`, `expired TIME` and `failed TIME WHY`. Words that are not known
  * are left out. -EINVAL: it is none.
  */
 int reservation_parse(const char *text, struct reservation *ret_rv);

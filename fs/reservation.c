@@ -206,6 +206,20 @@ static int put_failure(struct fs *fs, uint64_t branch, const char *name, struct 
 	return r ? r : buf_printf(out, " %s\n", text);
 }
 
+/* What was there is not shown any more; when that began tells why it is a miss. */
+static int put_expired(struct fs *fs, uint64_t branch, const char *name, struct buf *out)
+{
+	struct store_attr attr;
+	int r = store_lookup_expired(fs->store, branch, name, &attr);
+
+	if (r || !store_attr_expired(&attr, time_now_ns()))
+		return r == -ENOENT ? 0 : r;
+	r = buf_printf(out, "expired ");
+	if (!r)
+		r = reservation_format_time(attr.expires_ns, out);
+	return r ? r : buf_append(out, "\n", 1);
+}
+
 int reservation_node_text(struct fs *fs, const struct vnode *v, pid_t tid,
 			  struct buf *out)
 {
@@ -219,6 +233,8 @@ int reservation_node_text(struct fs *fs, const struct vnode *v, pid_t tid,
 		r = buf_append(out, "\n", 1);
 	if (!r)
 		r = pending_list(fs->pending, branch, look_writing, &w);
+	if (!r)
+		r = put_expired(fs, branch, v->name, out);
 	return r ? r : put_failure(fs, branch, v->name, out);
 }
 
