@@ -96,8 +96,9 @@ const struct command cmd_key = {
     .args = "-- COMMAND…",
     .summary = "show what a result of `memofs run` is known by",
     .detail =
-	"Give it what you give to `memofs run`. A line is a part: kind, name, value;\n"
-	"the command is not run. A line without a value is a variable that is not set.\n"
+	"Give it the options that make the key, as to `memofs run`; the command is not\n"
+	"run. A line is a part: kind, name, value. A line without a value is a variable "
+	"that is not set.\n"
 	"\n"
 	"--version-from file:PATH, the content of a file, directory or pattern; exe,\n"
 	"that of the command's program; command:CMD, what CMD prints; git:PATH, what\n"

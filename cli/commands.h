@@ -5,6 +5,7 @@
 
 #include "cli/command.h"
 
+extern const struct command cmd_explain;
 extern const struct command cmd_extend;
 extern const struct command cmd_get;
 extern const struct command cmd_key;

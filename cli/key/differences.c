@@ -63,14 +63,50 @@ static void put_part(struct buf *out, const struct part *p)
 	must(buf_append(out, p->name.data, p->name.len));
 }
 
+/* How much of two values of files need not be said: they are of one kind. */
+static size_t common_mark(struct slice a, struct slice b)
+{
+	static const char mark[] = "xxh128:";
+	const char *text = a.data;
+	const char *at = a.len ? memmem(text, a.len, mark, sizeof(mark) - 1) : NULL;
+	size_t len = at ? (size_t)(at - text) + sizeof(mark) - 1 : 0;
+
+	return len < b.len && memcmp(text, b.data, len) == 0 ? len : 0;
+}
+
+static void put_hash(struct buf *out, struct slice value, size_t from)
+{
+	must(buf_append(out, (const char *)value.data + from, DIGITS_SHOWN));
+	must(buf_printf(out, "…"));
+}
+
+static void put_hashes(struct buf *out, const struct part *then, const struct part *now,
+		       size_t from)
+{
+	put_hash(out, then->value, from);
+	must(buf_printf(out, " now "));
+	put_hash(out, now->value, from);
+}
+
+static void put_values(struct buf *out, const struct part *then, const struct part *now)
+{
+	put_or_unset(out, then);
+	must(buf_printf(out, " now "));
+	put_or_unset(out, now);
+}
+
 static void put_changed(struct differing *d, const struct part *then,
 			const struct part *now)
 {
+	size_t from = common_mark(then->value, now->value);
+
 	put_part(d->lines, now);
 	must(buf_printf(d->lines, " changed: "));
-	put_or_unset(d->lines, then);
-	must(buf_printf(d->lines, " now "));
-	put_or_unset(d->lines, now);
+	if (from && then->value.len >= from + DIGITS_SHOWN &&
+	    now->value.len >= from + DIGITS_SHOWN)
+		put_hashes(d->lines, then, now, from);
+	else
+		put_values(d->lines, then, now);
 	must(buf_append(d->lines, "\n", 1));
 	d->count++;
 }

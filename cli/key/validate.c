@@ -108,6 +108,17 @@ static bool counting_text(const struct key_options *o, struct slice text, struct
 	return true;
 }
 
+int validate_differences(const struct key_options *o, struct slice stored,
+			 struct slice now, struct buf *ret_lines)
+{
+	CLEANUP_BUF struct buf a = BUF_INIT;
+	CLEANUP_BUF struct buf b = BUF_INIT;
+
+	if (!counting_text(o, stored, &a) || !counting_text(o, now, &b))
+		return -EBADMSG;
+	return key_differences(buf_slice(&a), buf_slice(&b), ret_lines);
+}
+
 static bool same_bytes(struct slice a, struct slice b)
 {
 	return a.len == b.len && (!a.len || memcmp(a.data, b.data, a.len) == 0);

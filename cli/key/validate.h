@@ -14,6 +14,10 @@
 void validate_text(const struct key_options *o, const struct parts *ps,
 		   struct buf *ret_text);
 
+/* key_differences() of those parts. */
+int validate_differences(const struct key_options *o, struct slice stored,
+			 struct slice now, struct buf *ret_lines);
+
 /* --validate-on names parts that there are. -EINVAL with a message. */
 int validate_check(const struct key_options *o, const struct parts *ps,
 		   struct errmsg *err);
