@@ -2,64 +2,18 @@
 /*
  * What a store that keeps its rows on a disk makes of a process that was killed,
  * and of a power loss as far as it can be imitated.
- *
- * The victim is a child that opens the store itself: neither threads nor a
- * database survive a fork.
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "store/internal.h"
+#include "tests/conformance/crash_fixture.h"
 #include "tests/conformance/value_fixture.h"
-
-/*
- * Run `victim` on the store in a child, which kills itself in it or is killed
- * after `kill_after_ms`; then open the store again.
- */
-static void kill_in(struct fixture *fx, void (*victim)(struct store *st),
-		    unsigned int kill_after_ms)
-{
-	struct store_options opt = fixture_options(fx);
-	struct store *st;
-	int status;
-	pid_t pid;
-
-	fixture_close(fx);
-	pid = fork();
-	assert_true(pid >= 0);
-	if (!pid) {
-		if (store_open(&opt, &st, NULL))
-			_exit(3);
-		victim(st);
-		_exit(4);
-	}
-	if (kill_after_ms) {
-		usleep(kill_after_ms * 1000);
-		kill(pid, SIGKILL);
-	}
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
-	fixture_open(fx);
-}
-
-/* In the child, where a failed assertion must not return into cmocka. */
-#define must(call)                                                                       \
-	do {                                                                             \
-		if (call)                                                                \
-			_exit(5);                                                        \
-	} while (0)
-
-static void die(void)
-{
-	raise(SIGKILL);
-}
 
 static struct store_staged *child_stage(struct store *st, size_t len, uint64_t seed)
 {
@@ -290,17 +244,6 @@ static void test_intent_without_place(void **state)
 }
 
 /* ---- power loss: the row is there and the extent is not what it was ---- */
-
-/* The store will be opened in another boot of the machine than this one. */
-static void lose_power(struct store *st)
-{
-	struct batch b = BATCH_INIT;
-
-	batch_put(&b, TABLE_META, slice_str("boot"), slice_str("the boot before"));
-	must(backend_commit(st->be, &b));
-	batch_deinit(&b);
-	die();
-}
 
 static void publish_and_die(struct store *st)
 {
