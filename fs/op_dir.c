@@ -24,6 +24,7 @@
 #include "fs/node.h"
 #include "fs/pending.h"
 #include "fs/reply.h"
+#include "fs/retry.h"
 #include "fs/sealed.h"
 
 enum { FIRST_OFF = 2 };
@@ -127,12 +128,51 @@ static bool is_computed(const struct listing *d, const char *name)
 	return d->count && bsearch(&key, d->names, d->count, sizeof(key), compare_names);
 }
 
-static int open_sealed(struct fs *fs, struct listing *d)
+/* What the thread's LOOKUP has pinned for it, or NULL. */
+static struct store_dir *take_pinned(fuse_req_t req, fuse_ino_t ino)
 {
-	int r = store_dir_open(fs->store, d->branch, &d->stream);
+	const struct fuse_ctx *ctx = fuse_req_ctx(req);
+	struct retry_key key = {ctx->pid, ctx->uid, retry_place_ino(ino)};
+	struct store_dir *dir = NULL;
+	struct retry note;
+
+	if (!retry_take(fs_of(req)->retries, &key, &note))
+		return NULL;
+	if (note.ino == ino) {
+		dir = note.dir;
+		note.dir = NULL;
+	}
+	retry_unpin(&note);
+	return dir;
+}
+
+/* It was replaced since it was looked up: the next LOOKUP is to pin what it finds. */
+static int look_again(fuse_req_t req, fuse_ino_t ino)
+{
+	const struct fuse_ctx *ctx = fuse_req_ctx(req);
+	struct retry_key key = {ctx->pid, ctx->uid, 0};
+	struct retry note = {.kind = RETRY_READ, .ino = ino};
+
+	if (key.tid)
+		retry_put(fs_of(req)->retries, &key, &note);
+	return -ESTALE;
+}
+
+static int open_sealed(fuse_req_t req, fuse_ino_t ino, struct listing *d)
+{
+	struct fs *fs = fs_of(req);
+	int r;
 
 	d->at = FIRST_OFF;
-	return r ? r : view_judge_ino(fs, &d->dir.view, d->dir.ino);
+	d->stream = take_pinned(req, ino);
+	if (d->stream)
+		return 0;
+	r = dirref_branch(fs, &d->dir, false, &d->branch);
+	if (!r)
+		r = store_dir_open(fs->store, d->branch, &d->stream);
+	if (!r)
+		r = view_judge_ino(fs, &d->dir.view, d->dir.ino);
+	return r == -ENOENT ? look_again(req, ino) : r;
 }
 
 static int open_dir(fuse_req_t req, fuse_ino_t ino, struct listing *d)
@@ -145,11 +185,9 @@ static int open_dir(fuse_req_t req, fuse_ino_t ino, struct listing *d)
 		r = vnode_get(fs->vnodes, ino, &d->v);
 		return r ? r : control_list(req, &d->v, add_name, d);
 	}
-	if (!r)
-		r = dirref_branch(fs, &d->dir, false, &d->branch);
 	if (!r && store_ino_in_tree(d->dir.ino))
-		r = open_sealed(fs, d);
-	return r;
+		return open_sealed(req, ino, d);
+	return r ? r : dirref_branch(fs, &d->dir, false, &d->branch);
 }
 
 static int handle_new_dir(fuse_req_t req, fuse_ino_t ino, struct handle **ret_h)

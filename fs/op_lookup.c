@@ -17,6 +17,7 @@
 #include "fs/pending_reply.h"
 #include "fs/reply.h"
 #include "fs/retry.h"
+#include "fs/sealed.h"
 #include "fs/waiters.h"
 
 struct lookup {
@@ -97,6 +98,46 @@ static int pin(struct lookup *l, struct retry *note, struct store_attr *attr)
 	return r == -ETIME || r == -EUCLEAN ? -ENOENT : r;
 }
 
+/* What has gone meanwhile lists nothing. */
+static int open_listing(struct fs *fs, uint64_t ino, struct store_dir **ret_dir)
+{
+	uint64_t branch;
+	int r = store_branch(fs->store, ino, NULL, false, &branch);
+
+	if (!r)
+		r = store_dir_open(fs->store, branch, ret_dir);
+	return !r && sealed_is_gone(fs, ino) ? -ENOENT : r;
+}
+
+/*
+ * The same for who opens a directory of a tree; what is on the way to the last name is
+ * pinned as well, for so long. The invisible would not be found by the next name.
+ */
+static int pin_dir(struct lookup *l, struct retry *note, struct store_attr *attr)
+{
+	int r = open_listing(l->fs, attr->ino, &note->dir);
+
+	while (r == -ENOENT) {
+		retry_unpin(note);
+		r = look(l, note, attr);
+		if (!r && !(attr->sealed && S_ISDIR(attr->mode)))
+			r = -ESTALE;
+		if (r)
+			return r;
+		r = open_listing(l->fs, attr->ino, &note->dir);
+	}
+	return r;
+}
+
+static int answer_component(struct lookup *l, struct retry *note, struct store_attr *attr)
+{
+	retry_unpin(note);
+	if (note->kind == RETRY_READ && l->key.tid && attr->sealed && S_ISDIR(attr->mode))
+		return pin_dir(l, note, attr);
+	retry_put(l->fs->retries, &l->key, note);
+	return 0;
+}
+
 /* It is left for the OPEN of the node that the kernel is told of. */
 static void leave_pinned(struct lookup *l, struct retry *note, uint64_t nodeid)
 {
@@ -115,13 +156,9 @@ static uint64_t place_of(const struct lookup *l)
 static int answer_note(struct lookup *l, struct retry *note, struct store_attr *attr,
 		       bool *ret_answered, struct fuse_entry_param *ret_e)
 {
-	if (!S_ISREG(attr->mode)) { /* a component on the way: the last is to come */
-		retry_put(l->fs->retries, &l->key, note);
-		note->gen = NULL;
-		return 0;
-	}
-	store_gen_close(note->gen);
-	note->gen = NULL;
+	if (!S_ISREG(attr->mode)) /* a component on the way: the last is to come */
+		return answer_component(l, note, attr);
+	retry_unpin(note);
 	if (note->kind == RETRY_READ)
 		return pin(l, note, attr);
 	if (dirref_is_fixed(&l->dir)) /* of another's open, or by another path */
@@ -175,8 +212,7 @@ static int lookup_published(struct lookup *l, struct retry *note,
 	int r = look(l, note, &attr);
 
 	if (note && r) {
-		store_gen_close(note->gen);
-		note->gen = NULL;
+		retry_unpin(note);
 	} else if (note) {
 		r = answer_note(l, note, &attr, &answered, ret_e);
 	}
@@ -185,9 +221,9 @@ static int lookup_published(struct lookup *l, struct retry *note,
 	if (r || answered)
 		return r;
 	r = entry_fill(l->fs, &l->dir, &attr, busy, ret_e);
-	if (note && note->gen && r)
-		store_gen_close(note->gen);
-	else if (note && note->gen)
+	if (note && r)
+		retry_unpin(note);
+	else if (note && (note->gen || note->dir))
 		leave_pinned(l, note, ret_e->ino);
 	return r;
 }

@@ -207,7 +207,7 @@ static int refuse_write(fuse_req_t req, const struct target *t, int flags)
 	if (store_ino_in_tree(t->ino))
 		return sealed_refuse(fs, t->ino);
 	if (retry_take(fs->retries, &key, &former)) {
-		store_gen_close(former.gen);
+		retry_unpin(&former);
 		if (former.kind == RETRY_WRITE && former.ino == t->nodeid)
 			return -ESTALE;
 	}
@@ -273,7 +273,7 @@ static int find_gen(fuse_req_t req, const struct target *t, struct store_gen **r
 		return 0;
 	}
 	if (noted)
-		store_gen_close(note.gen);
+		retry_unpin(&note);
 	wait_for_name(fs, t->ino, ctx->pid);
 	r = open_current(fs, t, ret_gen);
 	if (r != -ENOENT && r != -ETIME && r != -EUCLEAN)

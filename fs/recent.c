@@ -5,6 +5,8 @@
 #include <pthread.h>
 #include <stdlib.h>
 
+#include "store/util/htab.h"
+
 enum { SLOTS = 2048, LOCKS = 32 };
 
 struct recent {
@@ -33,23 +35,31 @@ void recent_free(struct recent *rec)
 	free(rec);
 }
 
+/* The numbers of sealed trees differ in high bits only. */
+static size_t slot_of(uint64_t ino)
+{
+	return hash_u64(ino) % SLOTS;
+}
+
 void recent_put(struct recent *rec, const struct store_attr *attr)
 {
-	pthread_mutex_t *lock = &rec->locks[attr->ino % LOCKS];
+	size_t slot = slot_of(attr->ino);
+	pthread_mutex_t *lock = &rec->locks[slot % LOCKS];
 
 	pthread_mutex_lock(lock);
-	rec->slots[attr->ino % SLOTS] = *attr;
+	rec->slots[slot] = *attr;
 	pthread_mutex_unlock(lock);
 }
 
 int recent_get(struct recent *rec, uint64_t ino, struct store_attr *ret_attr)
 {
-	pthread_mutex_t *lock = &rec->locks[ino % LOCKS];
+	size_t slot = slot_of(ino);
+	pthread_mutex_t *lock = &rec->locks[slot % LOCKS];
 	int r = -ENOENT;
 
 	pthread_mutex_lock(lock);
-	if (rec->slots[ino % SLOTS].ino == ino) {
-		*ret_attr = rec->slots[ino % SLOTS];
+	if (rec->slots[slot].ino == ino) {
+		*ret_attr = rec->slots[slot];
 		r = 0;
 	}
 	pthread_mutex_unlock(lock);

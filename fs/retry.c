@@ -36,10 +36,18 @@ int retry_table_new(struct retry_table **ret_table)
 	return 0;
 }
 
+void retry_unpin(struct retry *note)
+{
+	store_gen_close(note->gen);
+	store_dir_close(note->dir);
+	note->gen = NULL;
+	note->dir = NULL;
+}
+
 static void note_free(struct note *n)
 {
 	if (n)
-		store_gen_close(n->retry.gen);
+		retry_unpin(&n->retry);
 	free(n);
 }
 
@@ -100,7 +108,9 @@ void retry_put(struct retry_table *t, const struct retry_key *key,
 	struct note *n = anybodys ? NULL : calloc(1, sizeof(*n)), *old;
 
 	if (!n) {
-		store_gen_close(note->gen);
+		struct retry lost = *note;
+
+		retry_unpin(&lost);
 		return;
 	}
 	n->retry = *note;

@@ -6,8 +6,9 @@
  * component anew, in the same thread. The note left here tells the LOOKUP of
  * the last component what the open wanted: for a writer it makes a pending
  * value, for a reader it opens the generation at once and hands it to the OPEN
- * that follows. Without that, a reader could lose the race against overwriters
- * twice and see ESTALE itself, which the kernel does not repeat.
+ * that follows, and a directory of a sealed tree to the OPENDIR. Without that, a reader
+ * could lose the race against overwriters twice and see ESTALE itself, which the kernel
+ * does not repeat.
  *
  * One note per thread; the next OPEN or a failed LOOKUP of the thread ends it,
  * and so does time. Threads that the daemon cannot see all have the number 0:
@@ -45,21 +46,24 @@ struct retry {
 	bool truncate;	       /* RETRY_WRITE, RETRY_CREATE: O_TRUNC */
 	uint64_t place;	       /* RETRY_CREATE: the name, as in struct retry_key */
 	bool looked_up;	       /* the kernel has asked for the name since */
-	struct store_gen *gen; /* RETRY_READ: pinned by the LOOKUP */
+	struct store_gen *gen; /* RETRY_READ: pinned by the LOOKUP; or */
+	struct store_dir *dir; /* in a sealed tree, at its beginning */
 };
+/* Of a note that was taken. */
+void retry_unpin(struct retry *note);
 
 int retry_table_new(struct retry_table **ret_table);
 void retry_table_free(struct retry_table *t); /* NULL is fine */
 
 /*
- * Leave a note for a thread; replaces its former one. Takes over `gen`. Without
- * memory: none; nor for a writer of which nothing is known.
+ * Leave a note for a thread; replaces its former one. Takes over what is pinned.
+ * Without memory: none; nor for a writer of which nothing is known.
  */
 void retry_put(struct retry_table *t, const struct retry_key *key,
 	       const struct retry *note);
 /*
- * Take the note of a thread away; false when there is none. The caller owns
- * `gen` then. Costs one atomic read when the table is empty.
+ * Take the note of a thread away; false when there is none. The caller owns what is
+ * pinned then. Costs one atomic read when the table is empty.
  */
 bool retry_take(struct retry_table *t, const struct retry_key *key,
 		struct retry *ret_note);

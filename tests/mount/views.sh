@@ -43,7 +43,7 @@ test_each_option_shows_the_directory() {
 		is "$(stat -c %i "d/.memofs/view/$view/key")" "$(stat -c %i d/key)" "$view"
 		is "$(readlink "d/.memofs/view/$view/link")" key "$view"
 	done
-	is "$(ls d/.memofs | sort | tr '\n' ' ')" 'reservations versions view '
+	is "$(ls d/.memofs | sort | tr '\n' ' ')" 'reservations stage versions view '
 	is "$(ls d/.memofs/view)" ''
 	is "$(ls -A d/.memofs/view/ro)" "$(ls -A d)"
 }
