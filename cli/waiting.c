@@ -29,8 +29,12 @@ void waiting_option(const struct waiting *w, struct buf *options)
 		view_option(options, "wait", NULL);
 		return;
 	}
-	if (left_ns != DURATION_NONE)
-		left_ns -= time_monotonic_ns() - w->begun_ns;
+	if (left_ns != DURATION_NONE) {
+		/* Each duration is a view of its own: a hundred of them are enough. */
+		int64_t gone_ns = time_monotonic_ns() - w->begun_ns;
+
+		left_ns -= gone_ns - gone_ns % (w->limit_ns / 100 + 1);
+	}
 	duration_format(left_ns > 0 ? left_ns : 0, text);
 	view_option(options, "wait", text);
 }

@@ -28,13 +28,13 @@ static void add_since(struct buf *options, int64_t since_ns)
 	view_option(options, "since", text);
 }
 
-static void add_limits(const struct flight *f, struct buf *options)
+static void add_limits(const struct flight *f, bool anew, struct buf *options)
 {
 	char text[DURATION_TEXT_MAX];
 
 	view_option(options, "pack", NULL);
-	if (f->max_age_ns != DURATION_NONE) {
-		duration_format(f->max_age_ns, text);
+	if (anew || f->max_age_ns != DURATION_NONE) {
+		duration_format(anew ? 0 : f->max_age_ns, text);
 		view_option(options, "max-age", text);
 	}
 	add_since(options, f->since_ns);
@@ -58,7 +58,7 @@ static int open_once(const struct flight *f, enum flight_how how)
 	CLEANUP_FREE char *path = NULL;
 	int fd;
 
-	add_limits(f, &options);
+	add_limits(f, how == FLIGHT_WAIT && f->anew, &options);
 	if (how == FLIGHT_STALE)
 		view_option(&options, "stale", NULL);
 	if (how == FLIGHT_WAIT)
@@ -84,7 +84,7 @@ int flight_begin(struct flight *f)
 	CLEANUP_BUF struct buf options = BUF_INIT;
 	CLEANUP_FREE char *path = NULL;
 
-	add_limits(f, &options);
+	add_limits(f, f->anew, &options);
 	path = path_under(f, &options, f->path);
 	f->fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOCTTY, 0666);
 	return f->fd < 0 ? -errno : 0;
@@ -140,11 +140,6 @@ void flight_deinit(struct flight *f)
 	flight_give_up(f);
 	free(f->dir);
 	f->dir = NULL;
-}
-
-void flight_only_new(struct flight *f)
-{
-	f->since_ns = time_now_ns();
 }
 
 /* The failure of `id` under a view. */

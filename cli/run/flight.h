@@ -11,8 +11,8 @@
  * for him says --wait.
  *
  * What is too old for --max-age or --since is invisible under the view that is used, so
- * it can be created over; and what must not answer (--overwrite, another key) is made so
- * by a `since` of now.
+ * it can be created over; and what must not answer (--overwrite, another key) is so under
+ * `max-age=0`. (A `since` of now would do, but each is a view of its own to the daemon.)
  */
 #ifndef MEMOFS_CLI_RUN_FLIGHT_H
 #define MEMOFS_CLI_RUN_FLIGHT_H
@@ -28,6 +28,7 @@ struct flight {
 	const char *path;    /* of the result in it */
 	int64_t max_age_ns;  /* DURATION_NONE: any age */
 	int64_t since_ns;    /* wall clock; INT64_MIN: any time */
+	bool anew;	     /* what is there does not count for beginning and waiting */
 	struct waiting wait; /* for as long as this, in all */
 	int fd;		     /* of what we compute; -1: nothing */
 };
@@ -61,9 +62,6 @@ int flight_publish(struct flight *f);
 /* Publish nothing. Does nothing when nothing was begun. */
 void flight_give_up(struct flight *f);
 void flight_deinit(struct flight *f);
-
-/* What was published earlier does not count from now on. */
-void flight_only_new(struct flight *f);
 
 /*
  * A failure of who computed, for those who waited for it: a result beside PATH that

@@ -215,7 +215,7 @@ static enum answer answer_with(struct job *j, int fd, enum outcome_status status
 	}
 	j->error.text[0] = '\0';
 	if (r || !job_may_answer(j, &f, status)) {
-		flight_only_new(&j->flight);
+		j->flight.anew = true;
 		return AGAIN;
 	}
 	j->outcome.status = status;
@@ -255,18 +255,14 @@ static enum answer follow(struct job *j, int *ret_code)
 		j->outcome.status = OUTCOME_SKIPPED;
 		return UNCACHED;
 	}
-	if (j->o->stale_while_refresh) {
+	if (j->o->stale_while_refresh && !j->flight.anew) {
 		fd = flight_open(&j->flight, FLIGHT_STALE);
 		if (fd >= 0)
 			return answer_with(j, fd, OUTCOME_HIT, ret_code);
 	}
 	fd = flight_open(&j->flight, FLIGHT_WAIT);
-	if (fd >= 0 && !j->o->overwrite)
+	if (fd >= 0)
 		return answer_with(j, fd, OUTCOME_HIT, ret_code);
-	if (fd >= 0) {
-		close(fd);
-		return AGAIN;
-	}
 	if (fd == -ENOENT)
 		return answer_shared(j, since_ns, ret_code);
 	if (fd == -ETIMEDOUT)
@@ -281,7 +277,7 @@ static enum answer look(struct job *j, int *ret_code)
 	int fd;
 
 	if (j->o->overwrite) {
-		flight_only_new(&j->flight);
+		j->flight.anew = true;
 		return AGAIN;
 	}
 	fd = j->flight.dir ? flight_open(&j->flight, FLIGHT_LOOK) : -ENOENT;
@@ -293,7 +289,7 @@ static enum answer answer_stale(struct job *j, int *ret_code)
 {
 	int fd;
 
-	if (!j->o->stale_while_refresh || !refresh_begin(j))
+	if (!j->o->stale_while_refresh || j->flight.anew || !refresh_begin(j))
 		return AGAIN;
 	fd = flight_open(&j->flight, FLIGHT_STALE);
 	if (fd >= 0 && answer_with(j, fd, OUTCOME_HIT, ret_code) == ANSWERED) {
