@@ -6,6 +6,8 @@
 #include "cli/command.h"
 
 extern const struct command cmd_explain;
+extern const struct command cmd_cache;
+extern const struct command cmd_clear;
 extern const struct command cmd_extend;
 extern const struct command cmd_get;
 extern const struct command cmd_key;
