@@ -3,6 +3,12 @@
 # from /proc/self/mountinfo, so that a mount that does not answer is no obstacle.
 # shellcheck shell=bash
 
+# The options that make a key, of run, key and explain.
+_memofs_key_options() {
+	echo '--name --input --input-hash --param --env --output --ignore --version' \
+		'--version-from --strip-comments --salt --stdin --key --validate --validate-on'
+}
+
 # The options of a command, as `memofs COMMAND --help` lists them.
 _memofs_options() {
 	case $1 in
@@ -17,6 +23,12 @@ _memofs_options() {
 	extend) echo '--owner --lease' ;;
 	release) echo '--owner --verbose' ;;
 	restore) echo '--directory --exact --link --force --list --mtime --max-age --since --stale --wait --cache --quiet' ;;
+	run)
+		_memofs_key_options
+		echo '--ttl --max-age --since --overwrite --cache-exit --wait --no-wait' \
+			'--on-leader-failure --stale-while-refresh --mtime --cache --dry-run' \
+			'--strict --status-file --status-fd --quiet --verbose'
+		;;
 	wait) echo '--timeout' ;;
 	reservations) echo '--recursive --json' ;;
 	'ns create') echo '--ttl --version --mode --lease --wait --publish --mountpoint' ;;
@@ -57,10 +69,15 @@ _memofs_argument() { # COMMAND OPTION WORD
 	'ns create:--publish' | 'ns create:-p')
 		_memofs_reply "$3" < <(printf '%s\n' inherit on-success always)
 		;;
+	run:--on-leader-failure) _memofs_reply "$3" < <(printf '%s\n' takeover share) ;;
+	run:--cache-exit) _memofs_reply "$3" < <(printf '%s\n' any) ;;
+	run:--status-file) _memofs_paths -f "$3" ;;
+	run:--mtime | run:-m) _memofs_reply "$3" < <(printf '%s\n' keep now) ;;
+	run:--cache | run:-c) _memofs_paths -d "$3" ;;
 	restore:--mtime) _memofs_reply "$3" < <(printf '%s\n' keep now) ;;
 	restore:--directory | restore:-C | restore:--cache) _memofs_paths -d "$3" ;;
 	get:--wait | restore:--wait) return 1 ;; # only --wait=DURATION has one
-	*:--ttl | *:-t | *:--timeout | *:--wait | *:-w | *:--lease | *:-l | restore:--max-age | restore:-a)
+	*:--ttl | *:-t | *:--timeout | *:--wait | *:-w | *:--lease | *:-l | restore:--max-age | restore:-a | run:--max-age | run:-a)
 		_memofs_reply "$3" < <(printf '%s\n' none 90s 1h 7d)
 		;;
 	*:--mode | 'ns create:--version' | put:-m | 'ns create:-'[mv] | mount:-o | mount:--option | \
@@ -87,7 +104,7 @@ _memofs_operand() { # COMMAND WORD
 _memofs() {
 	local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]}
 	local commands=(mount umount status get put ls stat rm ns
-		reserve extend release wait reservations restore help version)
+		reserve extend release wait reservations restore run help version)
 	local command=${COMP_WORDS[1]} first=2
 	COMPREPLY=()
 	if [ "$COMP_CWORD" -eq 1 ]; then

@@ -38,16 +38,32 @@ help_options() { # COMMAND...
 		sed -nE 's/^ +(-(.), )?--([a-z-]+).*/\2 \3/p' | sort
 }
 
-# The manual's items of one command, which run to the next command's.
-man_options() { # COMMAND
-	awk -v c=".It Cm $1" '
-		/^\.It Cm / || /^\.S[hs] / { on = $0 == c || index($0, c " ") == 1 }
-		on && /^\.It Fl /' "$man" |
-		sed -nE 's/^\.It Fl (([^-]) , )?-([a-z-]+).*/\2 \3/p' | sort
+# The options that make a key stand once in the manual and in the completion for zsh;
+# where a command refers to them (.Sx Keys, $key), it has them.
+man_key_options() {
+	awk '/^\.S[hs] / { on = $0 == ".Ss Keys"; next } /^\.It Cm / { on = 0 } on' "$man" |
+		grep '^\.It Fl ' || true
 }
 
-# The options in one arm of the completion's `case`. $mountpoint, $owner and $lease
-# there stand for the options of these names.
+# The manual's items of one command, which run to the next command's.
+man_options() { # COMMAND
+	{
+		awk -v c=".It Cm $1" '
+			/^\.It Cm / || /^\.S[hs] / { on = $0 == c || index($0, c " ") == 1 }
+			on && /^\.(It Fl|Sx Keys)/' "$man" |
+			while IFS= read -r line; do
+				[ "${line%% Keys*}" = .Sx ] && man_key_options || printf '%s\n' "$line"
+			done
+	} | sed -nE 's/^\.It Fl (([^-]) , )?-([a-z-]+).*/\2 \3/p' | sort -u
+}
+
+zsh_key_options() {
+	sed -n '/^\tkey=($/,/^\t)$/p' "$zsh" | tr " '{},\"[" '\n' |
+		sed -nE 's/^\(?\*?--([a-z-]+)([)]|=-?)?$/\1/p'
+}
+
+# The options in one arm of the completion's `case`. $mountpoint, $owner, $lease and
+# $key there stand for the options of these names.
 zsh_options() { # COMMAND
 	# shellcheck disable=SC2016
 	awk -v c="${1##* })" '
@@ -59,8 +75,13 @@ zsh_options() { # COMMAND
 		else
 			sed -n '/^_memofs()/,/^}/p' "$zsh"
 		fi
-	) | tr " '{},\"[" '\n' | sed -nE 's/^\(?--([a-z-]+)([)]|=-?)?$/\1/p; s/^\$(mountpoint|owner|lease)$/\1/p' |
-		sort -u
+	) | tr " '{},\"[" '\n' | sed -nE 's/^\(?--([a-z-]+)([)]|=-?)?$/\1/p; s/^\$(mountpoint|owner|lease|key)$/$\1/p' |
+		while IFS= read -r word; do
+			case $word in
+			\$key) zsh_key_options ;;
+			*) printf '%s\n' "${word#$}" ;;
+			esac
+		done | sort -u
 }
 
 all=$(help_commands)
