@@ -55,7 +55,7 @@ static const struct cli_option options[] = {
     {0, "since", CLI_STRING, offsetof(struct restore_options, since), "TIME",
      "one that was stored before TIME is a miss", NULL},
     {0, "stale", CLI_FLAG, offsetof(struct restore_options, stale), NULL,
-     "also one that has expired", NULL},
+     "an expired one, too, while another makes it anew", NULL},
     {'w', "wait", CLI_WAIT, offsetof(struct restore_options, wait), "DURATION",
      "while another makes it, wait (the policy `wait`)", NULL},
     {0, "cache", CLI_STRING, offsetof(struct restore_options, cache), "CACHE",
@@ -155,6 +155,7 @@ static int open_view(const struct restoring *rs)
 static int open_tree(struct restoring *rs)
 {
 	struct errmsg err;
+	int r;
 
 	rs->fd = open_view(rs);
 	if (rs->fd == -ENOENT || rs->fd == -ENOTDIR) {
@@ -169,7 +170,13 @@ static int open_tree(struct restoring *rs)
 		err_set(&err, -rs->fd, "%s", strerror(-rs->fd));
 		return failed(rs, &err);
 	}
-	return packread_open(rs->fd, &rs->pack, &err) ? failed(rs, &err) : CLI_OK;
+	r = packread_open(rs->fd, &rs->pack, &err);
+	if (r == -EBADMSG) {
+		cli_error("%s: no sealed tree, as memofs save stores it: %s", rs->key,
+			  err.text);
+		return CLI_FAILED;
+	}
+	return r ? failed(rs, &err) : CLI_OK;
 }
 
 static bool is_chosen(const struct restoring *rs, const char *path,
