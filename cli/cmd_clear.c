@@ -16,6 +16,7 @@
 #include "cli/attrs.h"
 #include "cli/cache.h"
 #include "cli/commands.h"
+#include "cli/entry.h"
 #include "cli/message.h"
 #include "cli/paths.h"
 #include "cli/show.h"
@@ -53,7 +54,7 @@ static void complain(struct clearing *c, const char *path, int err)
 	c->status = cli_worse(c->status, CLI_FAILED);
 }
 
-/* When it was published; -ENODATA: it is no entry, but an ordinary directory. */
+/* When it was published. -ENODATA: it has no attributes. */
 static int published_ns(const char *path, int64_t *ret_ns)
 {
 	CLEANUP_BUF struct buf value = BUF_INIT;
@@ -90,8 +91,12 @@ static bool is_due(const struct clearing *c, const FTSENT *e)
 
 static void remove_entry(struct clearing *c, const FTSENT *e, bool tree)
 {
+	uint64_t size_bytes = (uint64_t)e->fts_statp->st_size;
+
 	if (!is_due(c, e))
 		return;
+	if (tree)
+		size_bytes = entry_tree_size(e->fts_accpath);
 	if (c->opt->dry_run) {
 		CLEANUP_FREE char *shown = show_shell_new(e->fts_path);
 
@@ -102,16 +107,14 @@ static void remove_entry(struct clearing *c, const FTSENT *e, bool tree)
 		return;
 	}
 	c->entries++;
-	c->bytes += (uint64_t)e->fts_statp->st_size;
+	c->bytes += size_bytes;
 }
 
 static void visit(struct clearing *c, FTS *fts, FTSENT *e)
 {
-	int64_t ns;
-
 	switch (e->fts_info) {
 	case FTS_D:
-		if (e->fts_level > 0 && published_ns(e->fts_accpath, &ns) == 0) {
+		if (e->fts_level > 0 && entry_is_tree(e->fts_accpath, S_IFDIR)) {
 			fts_set(fts, e, FTS_SKIP);
 			remove_entry(c, e, true);
 		}

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "cli/commands.h"
+#include "cli/entry.h"
 #include "cli/json.h"
 #include "cli/message.h"
 #include "cli/paths.h"
@@ -142,7 +143,9 @@ static void add_directory(struct listing *l, const char *path)
 		return;
 	below = directories_in(l, path);
 	for (size_t i = 0; below[i]; i++) {
-		add_directory(l, below[i]);
+		/* Nothing in a sealed tree is ever computed. */
+		if (!entry_is_tree(below[i], S_IFDIR))
+			add_directory(l, below[i]);
 		free(below[i]);
 	}
 	free(below);

@@ -23,6 +23,9 @@ clean_up() {
 	trap - EXIT
 	trap '' HUP INT TERM
 	cd /
+	# What still runs in the background has results open.
+	for job in $(jobs -p); do kill "$job" 2>/dev/null || :; done
+	wait
 	[ ! -d "$tmp/run/memofs" ] || timeout 60 memofs umount "$tmp/run/memofs" || status=1
 	rm -rf --one-file-system "$tmp"
 	exit $status
