@@ -23,6 +23,10 @@ _memofs_options() {
 	extend) echo '--owner --lease' ;;
 	release) echo '--owner --verbose' ;;
 	restore) echo '--directory --exact --link --force --list --mtime --max-age --since --stale --wait --cache --quiet' ;;
+	save)
+		echo '--directory --ttl --cost --force --if-missing --allow-empty --skip-special' \
+			'--fsync --cache --quiet --json'
+		;;
 	run)
 		_memofs_key_options
 		echo '--ttl --max-age --since --overwrite --cache-exit --wait --no-wait' \
@@ -75,13 +79,13 @@ _memofs_argument() { # COMMAND OPTION WORD
 	run:--mtime | run:-m) _memofs_reply "$3" < <(printf '%s\n' keep now) ;;
 	run:--cache | run:-c) _memofs_paths -d "$3" ;;
 	restore:--mtime) _memofs_reply "$3" < <(printf '%s\n' keep now) ;;
-	restore:--directory | restore:-C | restore:--cache) _memofs_paths -d "$3" ;;
+	restore:--directory | restore:-C | restore:--cache | save:--directory | save:-C | save:--cache) _memofs_paths -d "$3" ;;
 	get:--wait | restore:--wait) return 1 ;; # only --wait=DURATION has one
 	*:--ttl | *:-t | *:--timeout | *:--wait | *:-w | *:--lease | *:-l | restore:--max-age | restore:-a | run:--max-age | run:-a)
 		_memofs_reply "$3" < <(printf '%s\n' none 90s 1h 7d)
 		;;
 	*:--mode | 'ns create:--version' | put:-m | 'ns create:-'[mv] | mount:-o | mount:--option | \
-		*:--owner | reserve:-o | extend:-o | release:-o)
+		*:--owner | reserve:-o | extend:-o | release:-o | save:--cost)
 		COMPREPLY=()
 		;;
 	*) return 1 ;;
@@ -104,7 +108,7 @@ _memofs_operand() { # COMMAND WORD
 _memofs() {
 	local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]}
 	local commands=(mount umount status get put ls stat rm ns
-		reserve extend release wait reservations restore run help version)
+		reserve extend release wait reservations restore run save help version)
 	local command=${COMP_WORDS[1]} first=2
 	COMPREPLY=()
 	if [ "$COMP_CWORD" -eq 1 ]; then
