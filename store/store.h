@@ -191,12 +191,12 @@ int store_mkdir(struct store *st, uint64_t branch, const char *name, mode_t mode
 int store_symlink(struct store *st, uint64_t branch, const char *name, const char *target,
 		  uid_t uid, gid_t gid, struct store_attr *ret_attr);
 
-/* -ENOENT absent or expired, -EISDIR. */
+/* -ENOENT absent or expired, -EISDIR: also a sealed tree. */
 int store_unlink(struct store *st, uint64_t branch, const char *name);
 /*
  * -ENOENT, -ENOTDIR, -ENOTEMPTY: a live child is visible at the current
  * version. What only other versions hold, and what has expired, goes with it,
- * in the background.
+ * in the background. A sealed tree goes whole.
  */
 int store_rmdir(struct store *st, uint64_t branch, const char *name);
 
@@ -367,7 +367,24 @@ void store_staged_free(struct store_staged *sg);
  * refused with -EPERM by what would change something. Names and branches below it
  * are those of store_branch(). As a stream its number is store_tree_stream(), a
  * file that holds the pack: store_gen_open() reads it, store_getattr() describes it.
- * -EFBIG: the number of a value is too large to be that of a tree.
+ *
+ * What names lead to is the directory: lookups, listings and the numbers that
+ * store_publish() and store_rename() return. As an entry it has ttl, cost, owner and
+ * foreign attributes as a file has, by either number; its permissions are those of
+ * the pack's root which were allowed to the value too, and who may read may search.
+ * store_facts() gives the hash of the tree, or of a file in it. ttl and cost of what
+ * is in it are the tree's; of foreign attributes it has none.
+ *
+ * store_rmdir() removes it whole. It takes the place of files, of other trees and, by
+ * store_rename(), of an empty directory; a file takes its place as that of any entry;
+ * a directory does not (-ENOTEMPTY). Its versions are all the same one.
+ *
+ * Nothing in it is found or opened any more when it has expired or lost its name.
+ * A file in it that is open, and a listing, keep all of it until they are closed; a
+ * listing goes on when it expires. store_dir_open() gives one with no names for what
+ * is gone, -ENOTDIR for a file in it, and opens an expired one: compare expires_ns.
+ *
+ * store_stage() of one: -EFBIG: the number is too large to be that of a tree.
  */
 #define STORE_TREE_BIT (UINT64_C(1) << 62)
 #define STORE_TREE_INDEX_BITS 21
@@ -394,9 +411,18 @@ static inline uint64_t store_tree_of_stream(uint64_t stream_ino)
  * What was written to a value that was begun with `sealed` is checked: a whole pack,
  * every content as its hash says. To be called before store_staged_flush() where
  * something was written, so that the writer is told. Cheap when nothing was written
- * since. -EBADMSG with a message. store_publish() refuses what was not checked.
+ * since. -EBADMSG with a message; or a deferred write error. Two contents may be the
+ * same run of bytes, and otherwise do not overlap. store_publish() and
+ * store_staged_flush() refuse what was not checked (-EBADMSG).
  */
 int store_staged_check(struct store_staged *sg, struct errmsg *err);
+
+/*
+ * Who may read a tree as a stream reads all that is in it: *ret_mode has S_IRUSR,
+ * S_IRGRP or S_IROTH where every file can be read and every directory be read and
+ * searched. Looks at the whole index. -ENOENT, -EUCLEAN.
+ */
+int store_tree_readable(struct store *st, uint64_t stream_ino, mode_t *ret_mode);
 
 /*
  * The place in a directory where trees are built, a hidden directory with the
