@@ -177,25 +177,39 @@ enum answer {
 	UNCACHED, /* j->outcome says why */
 };
 
+/* Its bytes are not what was stored, or are no result at all. */
+static bool is_damaged(int r)
+{
+	return r == -EBADMSG || r == -EUCLEAN || r == -EIO || r == -EISDIR;
+}
+
+/* The command is run instead. If nothing was shown of what is stored, it is replaced. */
+static enum answer answer_unusable(struct job *j, int r)
+{
+	if (is_damaged(r) && !j->shown[STREAM_OUT] && !j->shown[STREAM_ERR]) {
+		j->error.text[0] = '\0';
+		j->flight.anew = true;
+		return AGAIN;
+	}
+	outcome_not_cached(&j->outcome, OUTCOME_SKIPPED,
+			   "what is stored cannot be used: %s",
+			   *j->error.text ? j->error.text : strerror(-r));
+	return UNCACHED;
+}
+
 static enum answer answer_found(struct job *j, struct found *f, int *ret_code)
 {
-	bool writing;
+	bool writing = false;
 	int r = job_restore(j, f);
 
 	if (!r)
 		r = found_replay(f, j->shown, &writing);
-	else
-		writing = false;
 	if (r && writing) {
 		*ret_code = not_shown(-r, f->result.exit_code);
 		return ANSWERED;
 	}
-	if (r) {
-		outcome_not_cached(&j->outcome, OUTCOME_SKIPPED,
-				   "what is stored cannot be used: %s",
-				   *j->error.text ? j->error.text : strerror(-r));
-		return UNCACHED;
-	}
+	if (r)
+		return answer_unusable(j, r);
 	job_saved(j, f);
 	outcome_tell(&j->outcome, f->result.exit_code);
 	*ret_code = f->result.exit_code;
@@ -209,7 +223,7 @@ static enum answer answer_with(struct job *j, int fd, enum outcome_status status
 	CLEANUP_FOUND struct found f = FOUND_INIT;
 	int r = found_open(fd, &f, &j->error);
 
-	if (r && r != -EBADMSG && r != -EISDIR) {
+	if (r && !is_damaged(r)) {
 		outcome_not_cached(&j->outcome, OUTCOME_SKIPPED, "%s", j->error.text);
 		return UNCACHED;
 	}
@@ -253,6 +267,11 @@ static enum answer follow(struct job *j, int *ret_code)
 
 	if (j->o->no_wait) {
 		j->outcome.status = OUTCOME_SKIPPED;
+		return UNCACHED;
+	}
+	if (running_has(j->flight.dir, j->flight.path)) {
+		outcome_not_cached(&j->outcome, OUTCOME_SKIPPED,
+				   "it is run by the command whose result this is");
 		return UNCACHED;
 	}
 	if (j->o->stale_while_refresh && !j->flight.anew) {
@@ -388,8 +407,6 @@ static int run_job(struct job *j)
 				     : skip(j, err.text);
 	if (j->o->dry_run)
 		return dry_run(j);
-	if (j->flight.dir && running_has(j->flight.dir, j->flight.path))
-		return skip(j, "it is run by the command whose result this is");
 	return run_cached(j);
 }
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/run/running.h"
 
-#include <errno.h>
-#include <stdio.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "cli/message.h"
 #include "cli/show.h"
@@ -15,11 +15,11 @@
 /* A line: escaped, so that no name breaks it. */
 static void append_line(struct buf *out, const char *dir, const char *path)
 {
-	CLEANUP_FREE char *whole = NULL;
+	struct stat st = {0};
 
-	if (asprintf(&whole, "%s/%s", dir, path) < 0)
-		must(-ENOMEM);
-	show_printable(out, whole);
+	(void)stat(dir, &st);
+	must(buf_printf(out, "%ju:%ju/", (uintmax_t)st.st_dev, (uintmax_t)st.st_ino));
+	show_printable(out, path);
 	must(buf_append(out, "\n", 1));
 }
 

@@ -571,6 +571,35 @@ test_nested_itself() {
 	ran 2
 }
 
+test_interrupted_while_restoring() {
+	begin
+	program job <<-'END'
+		mkdir out
+		for i in {1..3000}; do echo $i >out/$i; done
+	END
+	runs 0 --output out -- ./job
+	local i status
+	for i in 1 2 3 4 5 6; do
+		rm -rf out
+		memofs run --output out -- ./job >/dev/null &
+		local pid=$!
+		eventually 20 test -e out/1
+		kill -TERM $pid
+		status=0
+		wait $pid || status=$?
+		[ $status = 143 ] || [ $status = 0 ] || fail "status $status"
+		# What is there is whole, and nothing else is.
+		find out -type f -not -regex 'out/[0-9]+' >odd
+		has odd ''
+		(cd out && for f in *; do echo "$f" | cmp -s - "$f" || echo "$f"; done) >odd
+		has odd ''
+	done
+	runs 0 --output out -- ./job
+	told hit
+	is "$(cat out/* | wc -l)" 3000
+	ran 1
+}
+
 test_environment_and_descriptors() {
 	begin
 	program job <<-'END'

@@ -223,15 +223,17 @@ static void test_result_damaged(void **state)
 static void test_running(void **state)
 {
 	unsetenv("MEMOFS_RUNNING");
-	assert_false(running_has("/c", "a/b"));
-	running_add("/c", "a/b");
-	running_add("/c", "line\nbreak");
-	assert_true(running_has("/c", "a/b"));
-	assert_true(running_has("/c", "line\nbreak"));
-	assert_false(running_has("/c", "a"));
-	assert_false(running_has("/c", "a/bb"));
-	assert_false(running_has("/d", "a/b"));
-	assert_false(running_has("/c", "line"));
+	assert_false(running_has("/usr", "a/b"));
+	running_add("/usr", "a/b");
+	running_add("/usr", "line\nbreak");
+	assert_true(running_has("/usr", "a/b"));
+	assert_true(running_has("/usr", "line\nbreak"));
+	assert_false(running_has("/usr", "a"));
+	assert_false(running_has("/usr", "a/bb"));
+	assert_false(running_has("/etc", "a/b"));
+	assert_false(running_has("/usr", "line"));
+	/* By another name. */
+	assert_true(running_has("/usr/../usr/.", "a/b"));
 	unsetenv("MEMOFS_RUNNING");
 }
 
