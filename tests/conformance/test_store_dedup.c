@@ -356,6 +356,54 @@ static void test_replaced(void **state)
 	assert_tree(st, ino, files, FILES);
 }
 
+/* Nor if it is still being read: it goes with its last reader. */
+static void test_replaced_while_open(void **state)
+{
+	struct store *st = store_of(state);
+	struct file files[FILES];
+	struct store_gen *gen;
+	uint64_t ino;
+
+	some_files(files, 1);
+	gen = open_value(st, put_tree(st, ROOT, "a", files, FILES));
+	assert_ok(store_settle(st));
+	ino = put_tree(st, ROOT, "a", files, FILES);
+	assert_ok(store_settle(st));
+	store_gen_close(gen);
+	assert_left(st, 0, 1);
+	assert_int_equal(shared_bytes(st), 0);
+	assert_tree(st, ino, files, FILES);
+}
+
+/*
+ * What a tree reads from another is not offered to a third, although it may still be
+ * in the tree's own extent, too.
+ */
+static void test_only_own_bytes_are_shared(void **state)
+{
+	struct store *st = store_of(state);
+	struct file files[FILES], more[FILES + 1];
+	struct store_gen *gen;
+	uint64_t a, b, c;
+
+	some_files(files, 1);
+	more[0] = (struct file){.len = 50000, .seed = 4711};
+	memcpy(more + 1, files, sizeof(files));
+	a = put_tree(st, ROOT, "a", files, FILES);
+	b = put_tree(st, ROOT, "b", more, FILES + 1);
+	gen = open_value(st, b);
+	assert_ok(store_settle(st));
+	c = put_tree(st, ROOT, "c", more, FILES + 1);
+	assert_ok(store_settle(st));
+	assert_int_equal(count_readers(st, a), 2);
+	assert_int_equal(count_readers(st, b), 1);
+	store_gen_close(gen);
+	assert_ok(store_settle(st));
+	assert_true(stored(st, b) <= 50000 + 8 * PAGE);
+	assert_tree(st, b, more, FILES + 1);
+	assert_tree(st, c, more, FILES + 1);
+}
+
 /* Two keys that are made anew again and again, each a little different. */
 static void test_neighbours_over_time(void **state)
 {
@@ -898,6 +946,8 @@ int main(int argc, char **argv)
 	    STORE_TEST(test_only_in_one_namespace),
 	    STORE_TEST(test_holder_loses_its_name),
 	    STORE_TEST(test_replaced),
+	    STORE_TEST(test_replaced_while_open),
+	    STORE_TEST(test_only_own_bytes_are_shared),
 	    STORE_TEST(test_neighbours_over_time),
 	    STORE_TEST(test_open_meanwhile),
 	    STORE_TEST(test_staged_is_left_alone),
