@@ -33,6 +33,14 @@ _memofs_options() {
 			'--on-leader-failure --stale-while-refresh --mtime --cache --dry-run' \
 			'--strict --status-file --status-fd --quiet --verbose'
 		;;
+	key)
+		_memofs_key_options
+		echo '--id --path --json'
+		;;
+	explain)
+		_memofs_key_options
+		echo '--max-age --since --cache-exit --cache --json'
+		;;
 	wait) echo '--timeout' ;;
 	reservations) echo '--recursive --json' ;;
 	'ns create') echo '--ttl --version --mode --lease --wait --publish --mountpoint' ;;
@@ -74,14 +82,21 @@ _memofs_argument() { # COMMAND OPTION WORD
 		_memofs_reply "$3" < <(printf '%s\n' inherit on-success always)
 		;;
 	run:--on-leader-failure) _memofs_reply "$3" < <(printf '%s\n' takeover share) ;;
-	run:--cache-exit) _memofs_reply "$3" < <(printf '%s\n' any) ;;
+	run:--cache-exit | explain:--cache-exit) _memofs_reply "$3" < <(printf '%s\n' any) ;;
 	run:--status-file) _memofs_paths -f "$3" ;;
 	run:--mtime | run:-m) _memofs_reply "$3" < <(printf '%s\n' keep now) ;;
-	run:--cache | run:-c) _memofs_paths -d "$3" ;;
+	run:--cache | run:-c | explain:--cache | explain:-c) _memofs_paths -d "$3" ;;
+	run:--validate | key:--validate | explain:--validate)
+		_memofs_reply "$3" < <(printf '%s\n' default duration_only all_inputs \
+			all_parameters partial_inputs_only partial_parameters_only never_use all_parts)
+		;;
+	run:--version-from | key:--version-from | explain:--version-from)
+		_memofs_reply "$3" < <(printf '%s\n' file: exe command: git: env:)
+		;;
 	restore:--mtime) _memofs_reply "$3" < <(printf '%s\n' keep now) ;;
 	restore:--directory | restore:-C | restore:--cache | save:--directory | save:-C | save:--cache) _memofs_paths -d "$3" ;;
 	get:--wait | restore:--wait) return 1 ;; # only --wait=DURATION has one
-	*:--ttl | *:-t | *:--timeout | *:--wait | *:-w | *:--lease | *:-l | restore:--max-age | restore:-a | run:--max-age | run:-a)
+	*:--ttl | *:-t | *:--timeout | *:--wait | *:-w | *:--lease | *:-l | restore:--max-age | restore:-a | run:--max-age | run:-a | explain:--max-age | explain:-a)
 		_memofs_reply "$3" < <(printf '%s\n' none 90s 1h 7d)
 		;;
 	*:--mode | 'ns create:--version' | put:-m | 'ns create:-'[mv] | mount:-o | mount:--option | \
@@ -108,7 +123,8 @@ _memofs_operand() { # COMMAND WORD
 _memofs() {
 	local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]}
 	local commands=(mount umount status get put ls stat rm ns
-		reserve extend release wait reservations restore run save help version)
+		reserve extend release wait reservations restore run save key explain
+		help version)
 	local command=${COMP_WORDS[1]} first=2
 	COMPREPLY=()
 	if [ "$COMP_CWORD" -eq 1 ]; then
