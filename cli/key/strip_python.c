@@ -140,16 +140,18 @@ static bool is_kept_comment(const struct python *py)
 	       memmem(py->s.at, (size_t)(end - py->s.at), "coding", 6);
 }
 
-static void scan_comment(struct python *py)
+/* One that is kept is a line of its own; behind something, it says nothing. */
+static int scan_comment(struct python *py)
 {
 	const char *from = py->s.at;
 	bool keep = is_kept_comment(py);
 
+	if (keep && py->open)
+		return -EBADMSG;
 	strip_skip_line(&py->s);
-	if (!keep)
-		return;
-	strip_put_blank(&py->s);
-	must(buf_append(py->s.out, from, (size_t)(py->s.at - from)));
+	if (keep && strip_last(&py->s) == '\n')
+		must(buf_append(py->s.out, from, (size_t)(py->s.at - from)));
+	return 0;
 }
 
 /* Find the level of an indentation. -EBADMSG: it is none that was there. */
@@ -247,7 +249,7 @@ static int scan(struct python *py)
 		} else if (c == '\n') {
 			r = end_line(py);
 		} else if (c == '#') {
-			scan_comment(py);
+			r = scan_comment(py);
 		} else if (c == '\\') {
 			r = join_lines(py);
 		} else if (c == '\r') {
