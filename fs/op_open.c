@@ -308,8 +308,16 @@ static int open_gen(fuse_req_t req, const struct target *t, struct handle **ret_
 	struct store_gen *gen;
 	int r = find_gen(req, t, &gen);
 
+	if (r)
+		return r;
+	if (t->view.set & VIEW_PACK)
+		r = sealed_may_read(req, t->ino);
+	if (r) {
+		store_gen_close(gen);
+		return r == -ENOENT ? refuse_read(req, t) : r;
+	}
 	fi->keep_cache = 1; /* a generation never changes */
-	return r ? r : open_found(fs_of(req), gen, ret_h, fi);
+	return open_found(fs_of(req), gen, ret_h, fi);
 }
 
 /*

@@ -15,6 +15,19 @@ void reply_stale(fuse_req_t req, int r)
 	reply_err(req, r == -ENOENT ? -ESTALE : r);
 }
 
+enum { GROUPS_MAX = 1024 };
+
+bool caller_in_group(fuse_req_t req, gid_t gid)
+{
+	gid_t groups[GROUPS_MAX];
+	bool found = fuse_req_ctx(req)->gid == gid;
+	int n = found ? 0 : fuse_req_getgroups(req, GROUPS_MAX, groups);
+
+	for (int i = 0; i < n && i < GROUPS_MAX && !found; i++)
+		found = groups[i] == gid;
+	return found;
+}
+
 struct timespec to_timespec(int64_t ns)
 {
 	struct timespec ts = {.tv_sec = ns / NSEC_PER_SEC, .tv_nsec = ns % NSEC_PER_SEC};

@@ -16,6 +16,9 @@ void reply_err(fuse_req_t req, int r);
 /* What is gone under a node id: the kernel is asked to look the name up again. */
 void reply_stale(fuse_req_t req, int r);
 
+/* Is the caller in this group? For what the kernel cannot decide. */
+bool caller_in_group(fuse_req_t req, gid_t gid);
+
 struct timespec to_timespec(int64_t ns);
 /* Fill a stat from the store's attributes. */
 void attr_to_stat(const struct store_attr *attr, struct stat *ret_st);

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include "fs/node.h"
+#include "fs/reply.h"
 #include "store/util/log.h"
 #include "store/util/text.h"
 
@@ -46,6 +47,39 @@ bool sealed_is_gone(struct fs *fs, uint64_t ino)
 
 	return store_ino_in_tree(ino) &&
 	       store_getattr(fs->store, store_tree_stream(ino), &attr) == -ENOENT;
+}
+
+/* ---- reading ---- */
+
+static bool is_trusted(fuse_req_t req, const struct store_attr *attr)
+{
+	uid_t uid = fuse_req_ctx(req)->uid;
+
+	return uid == 0 || uid == attr->uid;
+}
+
+int sealed_may_read(fuse_req_t req, uint64_t ino)
+{
+	struct fs *fs = fs_of(req);
+	char name[STORE_NAME_MAX + 1];
+	struct store_attr attr;
+	uint64_t branch;
+	mode_t mode;
+	int r = store_gen_attr_by_ino(fs->store, ino, &attr);
+
+	if (r || !attr.sealed || is_trusted(req, &attr))
+		return r;
+	r = store_tree_readable(fs->store, ino, &mode);
+	if (!r && (mode & (caller_in_group(req, attr.gid) ? S_IRGRP : S_IROTH)))
+		return 0;
+	if (r)
+		return r;
+	if (name_of_ino(fs, ino, &branch, name) == 0)
+		log_warning(
+		    "\"%s\" is not read as a pack by uid %u, who may not read all "
+		    "that is in it; read the directory",
+		    name, fuse_req_ctx(req)->uid);
+	return -EACCES;
 }
 
 /* ---- refusing ---- */

@@ -37,6 +37,13 @@ void sealed_show_type(const struct view *view, struct store_attr *attr);
 /* Permissions of a stream: those of its tree, but it is no program. */
 void sealed_stream_mode(struct store_attr *attr);
 
+/*
+ * May who asks read this stream, which is open? The kernel has compared the tree's own
+ * mode only, and a pack has all that is in it. 0, also of a plain file; -EACCES
+ * (logged); -ENOENT: it is gone.
+ */
+int sealed_may_read(fuse_req_t req, uint64_t ino);
+
 /* Has the tree that this is part of lost its name? */
 bool sealed_is_gone(struct fs *fs, uint64_t ino);
 

@@ -2,32 +2,17 @@
 #include "fs/stage.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "fs/node.h"
 #include "fs/pending.h"
 #include "fs/process.h"
+#include "fs/reply.h"
 #include "fs/session.h"
 #include "store/util/log.h"
 
 /* ---- the place ---- */
-
-enum { GROUPS_MAX = 1024 };
-
-/* Besides its first one. */
-static bool has_group(fuse_req_t req, gid_t gid)
-{
-	gid_t *groups = calloc(GROUPS_MAX, sizeof(*groups));
-	int n = groups ? fuse_req_getgroups(req, GROUPS_MAX, groups) : 0;
-	bool found = false;
-
-	for (int i = 0; i < n && i < GROUPS_MAX && !found; i++)
-		found = groups[i] == gid;
-	free(groups);
-	return found;
-}
 
 /* As the kernel would decide it; who has only the capability is taken for nobody. */
 static bool may_write(fuse_req_t req, const struct store_attr *dir)
@@ -38,7 +23,7 @@ static bool may_write(fuse_req_t req, const struct store_attr *dir)
 		return true;
 	if (ctx->uid == dir->uid)
 		return dir->mode & S_IWUSR;
-	if (ctx->gid == dir->gid || has_group(req, dir->gid))
+	if (caller_in_group(req, dir->gid))
 		return dir->mode & S_IWGRP;
 	return dir->mode & S_IWOTH;
 }

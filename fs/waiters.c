@@ -235,6 +235,11 @@ static int open_published(struct waiters *ws, struct parked *p, const struct vno
 	r = store_gen_open(ws->fs->store, attr.ino, &gen);
 	if (r)
 		return r;
+	r = sealed_may_read(p->req, attr.ino);
+	if (r) {
+		store_gen_close(gen);
+		return r;
+	}
 	if (become(ws->fs, v, attr.ino)) {
 		store_gen_close(gen); /* the node is another generation already */
 		return send_round(p->req, v, ws->branch, &note);

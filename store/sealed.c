@@ -176,6 +176,35 @@ int sealed_facts(struct store *st, uint64_t ino, struct store_facts *ret_facts)
 	return r ? r : place_facts(st, &p, ret_facts);
 }
 
+/* Of S_IRUSR, S_IRGRP and S_IROTH. */
+static mode_t readable(const struct pack_entry *entry)
+{
+	mode_t mode = entry->mode;
+
+	if (entry->type == PACK_LINK)
+		return 0444;
+	return entry->type == PACK_DIR ? mode & mode << 2 & 0444 : mode & 0444;
+}
+
+int store_tree_readable(struct store *st, uint64_t stream_ino, mode_t *ret_mode)
+{
+	struct sealed_index *index;
+	struct pack_entry entry;
+	mode_t mode = 0444;
+	int r = sealed_index_get(st, stream_ino, &index);
+
+	if (r)
+		return r;
+	/* Those of the root are in the row. */
+	for (uint32_t i = 1; mode && i < pack_entries(&index->pack); i++) {
+		pack_get(&index->pack, i, &entry);
+		mode &= readable(&entry);
+	}
+	sealed_index_put(index);
+	*ret_mode = mode;
+	return 0;
+}
+
 /* ---- directories ---- */
 
 int sealed_lookup(struct store *st, uint64_t branch, const char *name,

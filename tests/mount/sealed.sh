@@ -196,25 +196,25 @@ test_attributes_are_those_of_an_entry() {
 
 test_nothing_in_it_changes() {
 	local before after
-	store key one
+	store fixed one
 	echo out >outside
-	before=$(facts key)
-	for command in 'touch key/word' 'touch key/lib' 'touch key/new' 'mkdir key/new' \
-		'rm key/word' 'rm -f key/lib/deep/er/file' 'rmdir key/empty' \
-		'mv key/word key/lib/word' 'mv key/word outside' 'mv outside key/outside' \
-		'ln -s x key/new' 'ln key/word key/new' 'chmod 600 key/word' \
-		'chmod 700 key/lib' 'chown 12 key/word' 'truncate -s 0 key/word' \
-		'truncate -s 1 key/lib/large' 'cp outside key/word' 'mkfifo key/fifo' \
-		'dd if=/dev/zero of=key/word count=1 conv=notrunc' 'rm -r key' \
-		'setfattr -n user.x -v y key/word' 'setfattr -n user.cache.ttl -v 1h key/lib' \
-		'setfattr -x user.x key/word' 'mv -T key/lib lib' 'mv -T dir key/empty'; do
+	before=$(facts fixed)
+	for command in 'touch fixed/word' 'touch fixed/lib' 'touch fixed/new' 'mkdir fixed/new' \
+		'rm fixed/word' 'rm -f fixed/lib/deep/er/file' 'rmdir fixed/empty' \
+		'mv fixed/word fixed/lib/word' 'mv fixed/word outside' 'mv outside fixed/outside' \
+		'ln -s x fixed/new' 'ln fixed/word fixed/new' 'chmod 600 fixed/word' \
+		'chmod 700 fixed/lib' 'chown 12 fixed/word' 'truncate -s 0 fixed/word' \
+		'truncate -s 1 fixed/lib/large' 'cp outside fixed/word' 'mkfifo fixed/fifo' \
+		'dd if=/dev/zero of=fixed/word count=1 conv=notrunc' 'rm -r fixed' \
+		'setfattr -n user.x -v y fixed/word' 'setfattr -n user.cache.ttl -v 1h fixed/lib' \
+		'setfattr -x user.x fixed/word' 'mv -T fixed/lib lib' 'mv -T dir fixed/empty'; do
 		mkdir -p dir
 		fails 'not permitted' eval "$command"
 	done
-	after=$(facts key)
+	after=$(facts fixed)
 	is "$after" "$before"
 	has outside $'out\n'
-	[ "$(logged '"key" is a sealed tree: remove it whole with rmdir or memofs rm')" -eq 1 ] ||
+	[ "$(logged '"fixed" is a sealed tree: remove it whole with rmdir or memofs rm')" -eq 1 ] ||
 		fail "said $(logged 'is a sealed tree') times"
 }
 
@@ -727,6 +727,16 @@ test_two_users() {
 	has key/word $'one\n'
 	is "$($as cat key/word)" one
 	fails 'denied' $as cat "key/name with 'all'"
+	# A pack would have that, too.
+	fails 'denied' $as cat "$PACKS/key"
+	fails 'denied' $as cat .memofs/view/pack,wait/key
+	chmod 644 "$T/grown/name with 'all'"
+	"$MKPACK" "$T/grown" >"$T/open.pack"
+	cp "$T/open.pack" "$PACKS/open"
+	$as cat "$PACKS/open" | cmp - "$T/open.pack"
+	chmod 700 open
+	fails 'denied' $as cat "$PACKS/open"
+	fails 'denied' $as ls open
 	fails 'denied' $as rmdir key
 	fails 'denied' $as cp "$T/grown.pack" "$PACKS/key"
 	fails 'denied' $as cp "$T/grown.pack" "$PACKS/new"
