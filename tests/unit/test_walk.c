@@ -6,14 +6,17 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -281,6 +284,112 @@ static void test_many_names(void **state)
 	patterns_free(ps);
 }
 
+/* Enough of them for two threads; the order is the same. */
+static void test_many_directories(void **state)
+{
+	struct scene *s = *state;
+	struct patterns *ps = compiled((const char *const[]){"**", NULL});
+	char path[64], last[64] = "";
+	size_t files = 0;
+
+	for (int i = 0; i < 60; i++) {
+		snprintf(path, sizeof(path), "%d", i);
+		make_dir(s, path);
+		for (int k = 0; k < 10; k++) {
+			snprintf(path, sizeof(path), "%d/%d", i, k);
+			make_dir(s, path);
+			snprintf(path, sizeof(path), "%d/%d/f", i, k);
+			make_file(s, path, "");
+		}
+	}
+	for (int round = 0; round < 5; round++) {
+		CLEANUP_ITEMS struct tree_items items = TREE_ITEMS_INIT;
+
+		assert_int_equal(tree_walk(s->fd, ps, &items, NULL), 0);
+		assert_int_equal(items.n, 60 + 600 + 600);
+		*last = '\0';
+		files = 0;
+		for (size_t i = 0; i < items.n; i++) {
+			/* No name here has a byte before the slash. */
+			assert_true(strcmp(last, items.list[i].path) < 0);
+			strcpy(last, items.list[i].path);
+			files += S_ISREG(items.list[i].st.st_mode);
+		}
+		assert_int_equal(files, 600);
+	}
+	patterns_free(ps);
+}
+
+/* Of several errors one is reported, and nothing is lost. */
+static void test_errors_in_many_directories(void **state)
+{
+	struct scene *s = *state;
+	struct patterns *ps = compiled((const char *const[]){"**", NULL});
+	struct tree_items items = TREE_ITEMS_INIT;
+	struct errmsg err = {""};
+	char path[64];
+	int r;
+
+	for (int i = 0; i < 60; i++) {
+		snprintf(path, sizeof(path), "%02d", i);
+		make_dir(s, path);
+		snprintf(path, sizeof(path), "%02d/d", i);
+		make_dir(s, path);
+		assert_int_equal(fchmodat(s->fd, path, i > 30 ? 0 : 0755, 0), 0);
+	}
+	assert_int_equal(fchmod(s->fd, 0755), 0);
+	if (geteuid() == 0)
+		assert_int_equal(seteuid(65534), 0);
+	r = tree_walk(s->fd, ps, &items, &err);
+	assert_int_equal(seteuid(getuid()), 0);
+	assert_int_equal(r, -EACCES);
+	assert_non_null(strstr(err.text, "/d\""));
+	assert_int_equal(items.n, 0);
+	patterns_free(ps);
+}
+
+struct swapping {
+	struct scene *scene;
+	atomic_bool stop;
+};
+
+static void *swap(void *arg)
+{
+	struct swapping *sw = arg;
+	int fd = sw->scene->fd;
+
+	while (!atomic_load(&sw->stop))
+		syscall(SYS_renameat2, fd, "d", fd, "other", RENAME_EXCHANGE);
+	return NULL;
+}
+
+/* A directory that becomes a symlink, and back, while it is walked. */
+static void test_never_leaves(void **state)
+{
+	struct scene *s = *state;
+	struct patterns *ps = compiled((const char *const[]){"d", NULL});
+	struct swapping sw = {.scene = s};
+	pthread_t thread;
+
+	make_dir(s, "d");
+	make_file(s, "d/inside", "");
+	make_dir(s, "elsewhere");
+	make_file(s, "elsewhere/outside", "");
+	assert_int_equal(symlinkat("elsewhere", s->fd, "other"), 0);
+	assert_int_equal(pthread_create(&thread, NULL, swap, &sw), 0);
+	for (int round = 0; round < 3000; round++) {
+		CLEANUP_ITEMS struct tree_items items = TREE_ITEMS_INIT;
+		int r = tree_walk(s->fd, ps, &items, NULL);
+
+		assert_true(r == 0 || r == -EAGAIN);
+		for (size_t i = 0; i < items.n; i++)
+			assert_string_not_equal(items.list[i].path, "d/outside");
+	}
+	atomic_store(&sw.stop, true);
+	pthread_join(thread, NULL);
+	patterns_free(ps);
+}
+
 static void test_beneath(void **state)
 {
 	struct scene *s = *state;
@@ -314,6 +423,9 @@ int main(void)
 	    SCENE(test_deep),
 	    SCENE(test_too_deep),
 	    SCENE(test_many_names),
+	    SCENE(test_many_directories),
+	    SCENE(test_errors_in_many_directories),
+	    SCENE(test_never_leaves),
 	    SCENE(test_beneath),
 	};
 
