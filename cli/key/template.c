@@ -256,8 +256,12 @@ static int put_field(struct expansion *e, const struct field *f)
 	if (f->bracket)
 		return complain_unknown(e, f);
 	for (size_t i = 0; i < N_MOMENTS; i++) {
-		if (is_word(f->word, moments[i].name))
-			return put_moment(e, &moments[i], f);
+		if (!is_word(f->word, moments[i].name))
+			continue;
+		/* Who says --param date=… means that one. */
+		if (!f->rest.data && param_value(e, f->word))
+			return put_param(e, f->word);
+		return put_moment(e, &moments[i], f);
 	}
 	for (const char *const *p = plain_fields; *p; p++) {
 		if (is_word(f->word, *p))

@@ -8,7 +8,8 @@
  *   {name} {task_name}   what the results are called
  *   {version}   --version, or a hash of what --version-from found
  *   {id} {hash}   the hash of the key
- *   {NAME} {param:NAME} {parameters[NAME]}   a --param
+ *   {NAME} {param:NAME} {parameters[NAME]}   a --param; one that is called
+ *       as a date comes before that, but for {date:FORMAT}
  *   {env:NAME}   a variable that was declared with --env
  *   {user} {host}
  *   {{ }}   braces

@@ -83,7 +83,9 @@ static void dates_are_those_of_the_clock(void **state)
 {
 	in_zone("UTC");
 	becomes("{date:%A}/{task_name}.txt", "Saturday/make%2Freport.txt");
-	becomes("{date}", "2026-11-21");
+	becomes("{today}", "2026-11-21");
+	/* What was declared comes first; a format is a date's. */
+	becomes("{date}", "never");
 	becomes("{now}", "2026-11-21T14:05:06");
 	becomes("{now:%H}h", "14h");
 	becomes("{yesterday}_{today}_{tomorrow}", "2026-11-20_2026-11-21_2026-11-22");
