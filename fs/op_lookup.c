@@ -312,6 +312,8 @@ void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 		else if (r == 0)
 			r = lookup(&l, &e);
 	}
+	if (r == -EUCLEAN) /* a tree that was dropped for it: now it misses */
+		r = -ESTALE;
 	if (r)
 		reply_err(req, r);
 	else if (fuse_reply_entry(req, &e) == -ENOENT && vnode_is(e.ino))

@@ -12,7 +12,7 @@ void reply_err(fuse_req_t req, int r)
 
 void reply_stale(fuse_req_t req, int r)
 {
-	reply_err(req, r == -ENOENT ? -ESTALE : r);
+	reply_err(req, r == -ENOENT || r == -EUCLEAN ? -ESTALE : r);
 }
 
 enum { GROUPS_MAX = 1024 };

@@ -13,7 +13,8 @@
 
 /* `r` is 0 or -errno. */
 void reply_err(fuse_req_t req, int r);
-/* What is gone under a node id: the kernel is asked to look the name up again. */
+/* What is gone under a node id, or was dropped because the index of its tree is
+ * damaged: the kernel is asked to look the name up again. */
 void reply_stale(fuse_req_t req, int r);
 
 /* Is the caller in this group? For what the kernel cannot decide. */

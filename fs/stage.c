@@ -129,6 +129,23 @@ static int settle(fuse_req_t req, const struct stage_place *from)
 	return r;
 }
 
+/* What rename(2) does not answer otherwise. */
+static int explain(const char *name, int r)
+{
+	const char *why = NULL;
+
+	if (r == -EUCLEAN)
+		why = "a file in it was damaged, and is gone; try again without it";
+	else if (r == -E2BIG)
+		why =
+		    "it has more than 2,097,151 entries; seal its directories one by one";
+	else if (r == -EFBIG)
+		why = "its files are too large, or one has holes of more than 1 GiB";
+	if (why)
+		log_warning("\"%s\" is not sealed: %s", name, why);
+	return r == -EUCLEAN ? -EIO : r;
+}
+
 int stage_seal(fuse_req_t req, const struct stage_place *from,
 	       const struct stage_place *to, bool noreplace)
 {
@@ -141,6 +158,7 @@ int stage_seal(fuse_req_t req, const struct stage_place *from,
 		return r;
 	process_comm(ctx->pid, writer.comm, sizeof(writer.comm));
 	session_pass_token(); /* it takes as long as copying */
-	return store_seal(fs->store, from->branch, from->name, to->branch, to->name,
-			  noreplace, &writer, NULL, NULL);
+	r = store_seal(fs->store, from->branch, from->name, to->branch, to->name,
+		       noreplace, &writer, NULL, NULL);
+	return r ? explain(from->name, r) : 0;
 }

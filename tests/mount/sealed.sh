@@ -832,6 +832,20 @@ test_damage() {
 	absent key "$PACKS/key"
 	store key two
 	same_trees "$T/grown" key
+	# The index: then it misses whole.
+	touch "$T/before"
+	store index three
+	cd /
+	umount_memofs
+	extent=$(find "$STORE" -type f -size "$(stat -c %s "$T/grown.pack")c" -newer "$T/before")
+	dd if=/dev/zero of="$extent" bs=1 count=20 conv=notrunc \
+		seek=$(($(stat -c %s "$extent") - 200)) 2>/dev/null
+	mount_memofs
+	cd "$MNT/damage"
+	fails 'No such file' cat index/word
+	fails 'No such file' ls index
+	absent index "$PACKS/index"
+	is "$(names .)" key
 }
 
 run_tests "$@"
