@@ -17,6 +17,9 @@ set -eu
 # shellcheck source=examples/own-cache.sh
 . "$(dirname "$0")/own-cache.sh"
 offline=${1:-}
+# pip is the most of a venv, and takes long to install.
+pip=''
+[ "$offline" != --offline ] || pip=--without-pip
 
 # A package of our own, for machines without a network.
 local_package() {
@@ -50,7 +53,8 @@ node_task() { # TTL
 
 python_task() { # TTL
 	memofs restore --max-age "$1" deps/venv ||
-		{ python3 -m venv venv && memofs save deps/venv 'venv/**'; }
+		# shellcheck disable=SC2086
+		{ python3 -m venv $pip venv && memofs save deps/venv 'venv/**'; }
 	venv/bin/python -c 'import sys; print("Hello from", sys.prefix)'
 }
 
