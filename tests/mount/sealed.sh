@@ -228,6 +228,38 @@ test_a_directory_cannot_be_written_as_a_file() {
 	fails 'not permitted' mknod "$PACKS/node" p
 }
 
+test_tools_write_packs() {
+	store key one
+	silent cp -p "$T/grown.pack" "$PACKS/copied"
+	silent install -m 600 "$T/grown.pack" "$PACKS/installed"
+	tee "$PACKS/teed" <"$T/grown.pack" >/dev/null
+	dd if="$T/grown.pack" of="$PACKS/synced" bs=64k conv=fsync status=none
+	silent cp -a "$PACKS/key" "$PACKS/again"
+	cp "$T/grown.pack" "$T/moved.pack"
+	silent mv "$T/moved.pack" "$PACKS/moved"
+	silent tar -C "$PACKS" -cf "$T/packs.tar" key
+	mkdir dir
+	silent tar -C "dir/$PACKS" -xf "$T/packs.tar"
+	# A temporary name, its times and mode, and a rename.
+	if command -v rsync >/dev/null; then
+		silent rsync -a "$T/grown.pack" "$PACKS/rsynced"
+		silent rsync -aX --inplace "$T/grown.pack" "$PACKS/inplace"
+	fi
+	for tree in * dir/key; do
+		[ "$tree" = dir ] || same_trees "$T/grown" "$tree"
+	done
+	is "$(stat -c %a installed copied)" $'700\n755'
+	is "$(stat -c %a "$PACKS/installed" "$PACKS/copied")" $'600\n644'
+	# The two sides of a tree have one owner, mode and time.
+	chmod 750 copied
+	is "$(stat -c %a "$PACKS/copied")" 640
+	touch -d '2002-02-02 02:02:02' "$PACKS/copied"
+	is "$(stat -c %Y copied)" "$(date -d '2002-02-02 02:02:02' +%s)"
+	# A file of a tree as the source of a copy within the mount.
+	cp key/lib/large large
+	same large "$T/grown/lib/large"
+}
+
 # --- removing and moving -------------------------------------------------------------
 
 test_rmdir_removes_it_whole() {
