@@ -18,8 +18,9 @@ set -eu
 . "$(dirname "$0")/own-cache.sh"
 offline=${1:-}
 # pip is the most of a venv, and takes long to install.
-pip=''
-[ "$offline" != --offline ] || pip=--without-pip
+make_venv() {
+	if [ "$offline" = --offline ]; then python3 -m venv --without-pip venv; else python3 -m venv venv; fi
+}
 
 # A package of our own, for machines without a network.
 local_package() {
@@ -53,8 +54,7 @@ node_task() { # TTL
 
 python_task() { # TTL
 	memofs restore --max-age "$1" deps/venv ||
-		# shellcheck disable=SC2086
-		{ python3 -m venv $pip venv && memofs save deps/venv 'venv/**'; }
+		{ make_venv && memofs save deps/venv 'venv/**'; }
 	venv/bin/python -c 'import sys; print("Hello from", sys.prefix)'
 }
 
