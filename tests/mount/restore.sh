@@ -159,6 +159,32 @@ test_exact() {
 		'./keep.o ./main.o main.c main.o mods mods/a mods/a/f mods/g.o mods/pipe other other/y.o'
 }
 
+# A tree that was not saved by patterns is about its names at the top.
+test_exact_without_patterns() {
+	local stage name
+	outside
+	stage=$KEYS/.memofs/stage/x
+	mkdir "$stage"
+	for name in 'a*b' '!c' 'regex:d' '{e,f}' '\g' '[h]'; do
+		mkdir "$stage/$name"
+		echo 1 >"$stage/$name/f"
+		mkdir -p "$name"
+		echo x >"$name/left"
+	done
+	mv -T "$stage" "$KEYS/k"
+	mkdir aab
+	touch aab/x c d e f g h
+	exits 0 restore --exact "$KEYS/k"
+	[[ $OUT == *', 6 removed) in '* ]] || fail "said $OUT"
+	is "$(find . -type f | sort | xargs -d '\n')" \
+		'./!c/f ./[h]/f ./\g/f ./a*b/f ./aab/x ./c ./d ./e ./f ./g ./h ./regex:d/f ./{e,f}/f'
+	# An empty tree is about nothing.
+	mkdir "$KEYS/.memofs/stage/y"
+	mv -T "$KEYS/.memofs/stage/y" "$KEYS/empty"
+	exits 0 restore --exact "$KEYS/empty"
+	present aab/x c
+}
+
 # Something else where a file or a directory belongs.
 test_exact_changes_types() {
 	outside

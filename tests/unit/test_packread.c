@@ -619,6 +619,32 @@ static void many_files_are_restored_and_kept(void **state)
 	no_temporary_files();
 }
 
+/* So that the next time nothing is read. */
+static void what_is_written_is_remembered(void **state)
+{
+	struct extract how = {.mtime = EXTRACT_MTIME_KEEP};
+	struct scratch *s = *state;
+	uint8_t hash[FILEHASH_BYTES], want[FILEHASH_BYTES];
+	struct extract_report report;
+	struct errmsg err = {""};
+	struct stat st;
+
+	setenv("XDG_CACHE_HOME", s->path, 1);
+	write_text("out/bin", "in the way");
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(filehash_open(s->fd, &how.fh), 0);
+		st = i ? lstat_of("out/lib/a.txt") : (struct stat){0};
+		assert_int_equal(filehash_known(how.fh, &st, hash), i);
+		assert_int_equal(extract(s, BUILD(everything), "", &how, &report, &err),
+				 0);
+		assert_int_equal(report.written_files, i ? 0 : 7);
+		filehash_close(how.fh);
+	}
+	unsetenv("XDG_CACHE_HOME");
+	hash_of("hello\n", 6, want);
+	assert_memory_equal(hash, want, sizeof(want));
+}
+
 #define LARGE ((size_t)5 * 1024 * 1024 + 17)
 
 static uint8_t *large_content(void)
@@ -791,6 +817,7 @@ int main(void)
 	    TEST(a_prefix_is_taken_off),
 	    TEST(times_before_1970),
 	    TEST(many_files_are_restored_and_kept),
+	    TEST(what_is_written_is_remembered),
 	    TEST(large_and_shared_contents),
 	    TEST(damage_is_not_restored),
 	    TEST(no_room_leaves_no_half_files),
