@@ -50,8 +50,6 @@ struct sealed_index {
 int sealed_index_get(struct store *st, uint64_t stream_ino,
 		     struct sealed_index **ret_index);
 void sealed_index_put(struct sealed_index *index); /* NULL is fine */
-/* Another reference of one's own. */
-struct sealed_index *sealed_index_ref(struct sealed_index *index);
 
 /* The tree has lost its name: its index is freed when nobody uses it. */
 void sealed_forget(struct store *st, uint64_t stream_ino);

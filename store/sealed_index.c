@@ -20,7 +20,7 @@
 #include "store/gen.h"
 
 #define BYTES_MAX (64u * 1024 * 1024) /* of all, the ones in use included */
-#define UNUSED_MAX 256		      /* each may have a file open */
+#define UNUSED_MAX 128		      /* each may have a file open */
 
 struct sealed_cache {
 	pthread_mutex_t lock; /* a leaf; of all below */
@@ -257,14 +257,6 @@ static int index_ref(struct store *st, uint64_t stream_ino,
 	ix->refs++;
 	*ret_index = ix;
 	return 0;
-}
-
-struct sealed_index *sealed_index_ref(struct sealed_index *ix)
-{
-	CLEANUP_UNLOCK pthread_mutex_t *held = mutex_hold(&ix->st->sealed->lock);
-
-	ix->refs++;
-	return ix;
 }
 
 /* What was not loaded is not kept. */
