@@ -46,7 +46,7 @@ struct store_gen {
 	enum layout layout;
 	bool has_hash;
 	uint8_t hash[DIGEST_HASH_BYTES];
-	int fd; /* of an extent, or -1 */
+	int fd;		      /* of an extent, or -1 */
 	struct share *shared; /* of it, what is in others; NULL: nothing */
 	/* Of an extent, sums_chunks() of them; each is NULL until it is read. */
 	_Atomic(struct gen_chunk *) *chunks;

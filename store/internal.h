@@ -69,9 +69,9 @@ struct store {
 	uint64_t ids_next, ids_limit; /* under ids; limit is on disk */
 
 	struct policy_cache *policy;
-	struct gen_table *gens; /* gen.c */
+	struct gen_table *gens;	     /* gen.c */
 	struct sealed_cache *sealed; /* sealed_index.c */
-	struct gc *gc;		/* gc.c; NULL until gc_start */
+	struct gc *gc;		     /* gc.c; NULL until gc_start */
 	struct leases *leases;
 	bool seek_orphans; /* extents nobody names may be there: at open, and at close */
 	_Atomic uint64_t staged_used_bytes; /* memory of values being written */

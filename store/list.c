@@ -22,9 +22,9 @@ struct store_dir {
 	uint64_t branch;
 	struct backend_iter *it; /* NULL: branch 0, which has no names, or a tree's */
 	struct tree_list tree;
-	uint64_t pos; /* the row the iterator is on; in a tree, the next child */
-	bool taken;		 /* it was given out */
-	struct buf marks;	 /* struct key of rows 0, MARK_ROWS, 2 * MARK_ROWS, … */
+	uint64_t pos;	  /* the row the iterator is on; in a tree, the next child */
+	bool taken;	  /* it was given out */
+	struct buf marks; /* struct key of rows 0, MARK_ROWS, 2 * MARK_ROWS, … */
 	char name[STORE_NAME_MAX + 1];
 };
 

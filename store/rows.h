@@ -54,8 +54,7 @@ enum layout {
 };
 
 /* A sealed tree's: what can still be the number of one. */
-#define ROW_SEALED_INO_MAX                                                               \
-	((UINT64_C(1) << (62 - STORE_TREE_INDEX_BITS)) - 1)
+#define ROW_SEALED_INO_MAX ((UINT64_C(1) << (62 - STORE_TREE_INDEX_BITS)) - 1)
 
 /* The longest text of a ttl that a row holds. */
 #define ROW_TTL_TEXT_MAX 255
