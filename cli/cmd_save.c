@@ -35,7 +35,7 @@ static const struct cli_option options[] = {
     {'f', "force", CLI_FLAG, offsetof(struct save_options, force), NULL,
      "store it also when the same is stored already", NULL},
     {'m', "if-missing", CLI_FLAG, offsetof(struct save_options, if_missing), NULL,
-     "do nothing when KEY is there", NULL},
+     "do nothing when KEY is there, or being stored", NULL},
     {0, "allow-empty", CLI_FLAG, offsetof(struct save_options, allow_empty), NULL,
      "let a PATTERN match nothing", NULL},
     {0, "skip-special", CLI_FLAG, offsetof(struct save_options, skip_special), NULL,
@@ -236,6 +236,9 @@ static int open_pack(struct saving *sv, int *ret_fd)
 	if (cache_make_parents(sv->entry, &err))
 		return failed(sv, err.text);
 	*ret_fd = open(sv->view, flags, 0666);
+	/* Somebody stores it now, or has done so since we looked. */
+	if (*ret_fd < 0 && errno == EEXIST && sv->opt->if_missing)
+		return CLI_OK;
 	return *ret_fd < 0 ? cannot_store(sv, -errno) : CLI_OK;
 }
 
@@ -296,13 +299,13 @@ static int write_pack(struct saving *sv, int fd)
 
 /*
  * This publishes, if all is there. A close is not told how that went, but who closed it
- * and asks for it has it decided.
+ * and asks for it has it decided. One with a ttl of its own may have expired by then.
  */
 static int publish(struct saving *sv, int fd)
 {
 	if (close(fd) && errno != EINTR)
 		return cannot_store(sv, -errno);
-	if (access(sv->view, F_OK))
+	if (!sv->opt->ttl.text && access(sv->view, F_OK))
 		return failed(sv, "the mount could not store it; its log says why");
 	return say(sv, "saved");
 }
@@ -313,6 +316,8 @@ static int store(struct saving *sv)
 
 	if (status)
 		return status;
+	if (fd < 0)
+		return say_present(sv);
 	status = write_pack(sv, fd);
 	if (!status)
 		return publish(sv, fd);

@@ -296,6 +296,13 @@ test_if_missing() {
 	exits 0 save --if-missing "$KEYS/k" f
 	[[ $OUT =~ ^present ]] || fail "said $OUT"
 	has "$KEYS/k/f" $'1\n'
+	# Another is at it.
+	exec 5>"$KEYS/writing"
+	exits 0 save -m "$KEYS/writing" f
+	[[ $OUT =~ ^present ]] || fail "said $OUT"
+	echo other >&5
+	exec 5>&-
+	has "$KEYS/writing" $'other\n'
 	# Nothing is looked at.
 	exits 0 save -m "$KEYS/k" nothing-of-that-name
 	complains 2 'exclude each other' save -m -f "$KEYS/k" f
