@@ -97,11 +97,11 @@ static int run_plainly(struct job *j)
 	return r ? cannot_start(r) : finish_run(j, &end);
 }
 
-/* `j->outcome` says why. */
+/* `j->outcome` says why; nothing, where it was asked for. */
 static int run_uncached(struct job *j, int strict_code)
 {
 	flight_give_up(&j->flight);
-	if (!j->o->strict || j->outcome.status == OUTCOME_DISABLED)
+	if (!j->o->strict || !*j->outcome.why.text)
 		return run_plainly(j);
 	cli_error("--strict: %s", j->outcome.why.text);
 	outcome_tell(&j->outcome, strict_code);
@@ -130,42 +130,55 @@ static int lead(struct job *j)
 	memcpy(ex.skip, j->shown, sizeof(ex.skip));
 	running_add(j->flight.dir, j->flight.path);
 	r = execute(&ex, &end);
-	if (r)
-		return cannot_start(r);
+	if (r) { /* without pipes and a process of its own it may be possible */
+		err_set(&j->error, -r, "it cannot be started: %s", strerror(-r));
+		return skip(j, j->error.text);
+	}
 	job_keep(j, &rec, &end);
 	return finish_run(j, &end);
 }
 
-/*
- * Reserve it, and make what is missing on the way: the mount, the directories. -EAGAIN:
- * look again, there is a cache now; else as flight_begin(), with a reason in
- * j->outcome where there is more to say.
- */
-static int begin(struct job *j, struct errmsg *err)
-{
-	int r = j->flight.dir ? flight_begin(&j->flight) : -ENOENT;
-	char *dir;
+enum beginning {
+	BEGUN,
+	TAKEN,	   /* it is there, or somebody else computes it */
+	NEW_CACHE, /* there is a cache now: look again */
+	REFUSED,   /* *err says why */
+};
 
-	if (r == 0 || r == -EEXIST)
-		return r;
-	if (!j->cache_found) {
-		r = cache_find(j->o->cache, true, &dir, err);
-		if (r)
-			return r;
-		j->cache_found = true;
-		free(j->flight.dir);
-		j->flight.dir = dir;
-		return -EAGAIN;
-	}
+static enum beginning begin_found(struct job *j, struct errmsg *err)
+{
+	int r = flight_begin(&j->flight);
+
 	if (r == -ENOENT) {
 		r = flight_make_parents(&j->flight);
 		if (!r)
 			r = flight_begin(&j->flight);
 	}
-	if (r && r != -EEXIST)
+	if (r && r != -EEXIST) {
 		err_set(err, -r, "%s/%s: %s", j->flight.dir, j->flight.path,
 			strerror(-r));
-	return r;
+		return REFUSED;
+	}
+	return r ? TAKEN : BEGUN;
+}
+
+/* Reserve it, and make what is missing on the way: the mount, the directories. */
+static enum beginning begin(struct job *j, struct errmsg *err)
+{
+	char *dir;
+	int r;
+
+	if (j->cache_found)
+		return begin_found(j, err);
+	r = j->flight.dir ? flight_begin(&j->flight) : -ENOENT;
+	if (r == 0 || r == -EEXIST)
+		return r ? TAKEN : BEGUN;
+	if (cache_find(j->o->cache, true, &dir, err))
+		return REFUSED;
+	j->cache_found = true;
+	free(j->flight.dir);
+	j->flight.dir = dir;
+	return NEW_CACHE;
 }
 
 /* ---- answering with what is stored --------------------------------------------------
@@ -324,20 +337,21 @@ static enum answer try_once(struct job *j, int *ret_code)
 {
 	struct errmsg err = {""};
 	enum answer a = look(j, ret_code);
-	int r;
 
 	if (a == AGAIN)
 		a = answer_stale(j, ret_code);
 	if (a != AGAIN)
 		return a;
-	r = begin(j, &err);
-	if (r == -EAGAIN)
+	switch (begin(j, &err)) {
+	case NEW_CACHE:
 		return AGAIN;
-	if (r == -EEXIST)
+	case TAKEN:
 		return follow(j, ret_code);
-	if (r) {
+	case REFUSED:
 		outcome_not_cached(&j->outcome, OUTCOME_SKIPPED, "%s", err.text);
 		return UNCACHED;
+	case BEGUN:
+		break;
 	}
 	*ret_code = lead(j);
 	return ANSWERED;

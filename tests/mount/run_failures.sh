@@ -204,6 +204,19 @@ test_full_tmp() {
 	told populated
 }
 
+# Too few descriptors for pipes, or even for the cache.
+test_few_descriptors() {
+	begin
+	job
+	local n
+	for n in 4 5 6 7 8 9 10 11 12; do
+		(ulimit -n $n && exec ./job) >out 2>err || continue
+		rm -f calls
+		is "$(ulimit -n $n && exec memofs run --param "n=$n" -- ./job 2>err)" out "with $n"
+		ran 1
+	done
+}
+
 # A stored result whose bytes have changed is a miss.
 test_damaged_result() {
 	needs_persistence
