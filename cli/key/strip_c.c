@@ -215,7 +215,8 @@ static int scan_other(struct c *c, char at)
 		c->line_start = false;
 		return 0;
 	}
-	if (c->line_start && strip_sees(&c->s, "%:"))
+	/* A directive by another name; a backslash that joins no lines. */
+	if ((c->line_start && strip_sees(&c->s, "%:")) || at == '\\')
 		return -EBADMSG;
 	c->line_start = false;
 	if (strip_sees(&c->s, "__has_"))

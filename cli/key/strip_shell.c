@@ -100,7 +100,8 @@ static int scan_expansion(struct shell *sh, bool in_double)
 
 	if (*sh->s.at == '`')
 		return scan_backquote(sh);
-	if (sh->depth == DEPTH_MAX || strip_peek(&sh->s, 1) == '[')
+	if (sh->depth == DEPTH_MAX || strip_peek(&sh->s, 1) == '[' ||
+	    (strip_peek(&sh->s, 1) == '\\' && strip_peek(&sh->s, 2) == '\n'))
 		return -EBADMSG;
 	sh->depth++;
 	strip_copy(&sh->s, 1);
@@ -334,6 +335,17 @@ static int scan_word(struct shell *sh, char c)
 	return 0;
 }
 
+/* Only between words: `<`, joined to `<` in the next line, begins a here-document. */
+static int join_lines(struct shell *sh)
+{
+	char next = strip_peek(&sh->s, 2);
+
+	if (sh->before != ' ' && sh->before != '\n' && next && !strchr(" \t\n", next))
+		return -EBADMSG;
+	sh->s.at += 2;
+	return 0;
+}
+
 /* Its patterns have parentheses without a partner. */
 static bool is_case(const struct shell *sh)
 {
@@ -357,7 +369,7 @@ static int scan_code(struct shell *sh, bool nested)
 			sh->before = ' ';
 			sh->s.at++;
 		} else if (c == '\\' && strip_peek(&sh->s, 1) == '\n') {
-			sh->s.at += 2;
+			r = join_lines(sh);
 		} else if (c == '\n') {
 			r = end_line(sh);
 		} else if (c == '#') {
