@@ -16,6 +16,7 @@
 /* Read at once: large reads are cheap, and many small files are in one. A file that is
  * larger has a window of its own and is copied piece by piece. */
 #define WINDOW_BYTES ((size_t)1024 * 1024)
+#define AHEAD_BYTES (4 * WINDOW_BYTES)
 /* Bytes that nobody wants are read along, rather than read around. */
 #define GAP_BYTES ((uint64_t)64 * 1024)
 /* So that the threads end at about the same time also where files are tiny. */
@@ -101,6 +102,15 @@ static int content_of(const struct making *m, const uint8_t **ret_bytes)
 	return 0;
 }
 
+/* Have the daemon read on while this process writes. */
+static void read_ahead(struct worker *w, uint64_t off, uint64_t left)
+{
+	if (left && !w->x->r->whole.len)
+		posix_fadvise(w->x->r->fd, (off_t)off,
+			      (off_t)(left < AHEAD_BYTES ? left : AHEAD_BYTES),
+			      POSIX_FADV_WILLNEED);
+}
+
 /* A content of any size, piece by piece. */
 static int copy_large(const struct making *m, int fd)
 {
@@ -114,6 +124,8 @@ static int copy_large(const struct making *m, int fd)
 
 		if (extract_ends(w->x))
 			return -EINTR;
+		if (done % AHEAD_BYTES == 0)
+			read_ahead(w, m->e.off + done + WINDOW_BYTES, left - n);
 		r = packread_at(w->x->r, m->e.off + done, w->bytes, n);
 		if (r)
 			return reading_failed(m, r);
