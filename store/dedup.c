@@ -25,20 +25,31 @@
 #include <errno.h>
 #include <string.h>
 
+#include "store/gc.h"
 #include "store/gen.h"
 #include "store/same.h"
 #include "store/sealed.h"
 #include "store/share.h"
 #include "store/util/log.h"
 
+/*
+ * Holes that are made before the next pass: some tenths of a second, where the disk is
+ * told of each.
+ */
+#define PUNCH_STEP 256
+
 /* ---- rows ---- */
 
-static void put_todo(struct batch *b, uint64_t ino, enum share_todo todo)
+static void put_todo(struct batch *b, uint64_t ino, enum share_todo what, size_t next)
 {
+	const struct todo_row row = {.what = what, .next = (uint32_t)next};
+	CLEANUP_BUF struct buf raw = BUF_INIT;
 	struct key key = key_share_todo(ino);
-	uint8_t raw = (uint8_t)todo;
 
-	batch_put(b, TABLE_SHARE, key_slice(&key), slice(&raw, 1));
+	if (todo_encode(&row, &raw))
+		b->failed = true;
+	else
+		batch_put(b, TABLE_SHARE, key_slice(&key), buf_slice(&raw));
 }
 
 static void del_todo(struct batch *b, uint64_t ino)
@@ -50,22 +61,19 @@ static void del_todo(struct batch *b, uint64_t ino)
 
 void dedup_batch_publish(struct batch *b, uint64_t ino)
 {
-	put_todo(b, ino, SHARE_COMPARE);
+	put_todo(b, ino, SHARE_COMPARE, 0);
 }
 
 /* -ENOENT: nothing. */
-static int todo_load(struct store *st, uint64_t ino, enum share_todo *ret_todo)
+static int todo_load(struct store *st, uint64_t ino, struct todo_row *ret_todo)
 {
 	CLEANUP_BUF struct buf raw = BUF_INIT;
 	struct key key = key_share_todo(ino);
 	int r = backend_get(st->be, TABLE_SHARE, key_slice(&key), &raw);
 
-	if (r)
-		return r;
-	if (raw.len != 1 || raw.data[0] >= SHARE_TODO_COUNT)
-		return store_damaged(st, "what is to be shared", ino);
-	*ret_todo = raw.data[0];
-	return 0;
+	if (!r)
+		r = todo_decode(buf_slice(&raw), ret_todo);
+	return r == -EUCLEAN ? store_damaged(st, "what is to be shared", ino) : r;
 }
 
 /* `sign` -1: they are not shared any more. */
@@ -135,47 +143,69 @@ static int compare(struct store *st, uint64_t ino, const atomic_bool *stop)
 	if (r)
 		return r;
 	put_uses(&b, ino, &row, 1);
-	put_todo(&b, ino, SHARE_PUNCH);
+	put_todo(&b, ino, SHARE_PUNCH, 0);
 	return backend_commit(st->be, &b);
 }
 
 /* ---- making holes ---- */
 
-static int punch_parts(struct store *st, uint64_t ino, const struct share_row *row)
+/*
+ * Once for each tree. -EAGAIN: somebody has it open who reads it all from its own
+ * extent. Who opens it later does not.
+ */
+static int prepare_holes(struct store *st, uint64_t ino, const struct share_row *row,
+			 const atomic_bool *stop)
 {
+	int r = same_offer(st, ino, row, stop);
+
+	if (r || !share_parts(row))
+		return r;
+	sealed_forget(st, ino); /* its index may keep it open */
+	return gen_defer_share(st, ino) ? -EAGAIN : backend_sync(st->be);
+}
+
+/* From part *next on, so many as others can wait for. */
+static int punch_some(struct store *st, uint64_t ino, const struct share_row *row,
+		      size_t *next)
+{
+	size_t end = share_parts(row);
 	int r = 0;
 
-	for (size_t i = 0; !r && i < share_parts(row); i++) {
-		struct share_part part = share_part_at(&row->parts, i);
+	if (end - *next > PUNCH_STEP)
+		end = *next + PUNCH_STEP;
+	for (; !r && *next < end; ++*next) {
+		struct share_part part = share_part_at(&row->parts, *next);
 
 		r = backend_extent_punch(st->be, ino, part.off, part.len);
 	}
+	if (r != -EOPNOTSUPP)
+		return r;
 	/* The disk cannot: what is equal is stored twice, and that is all. */
-	return r == -EOPNOTSUPP ? 0 : r;
+	*next = share_parts(row);
+	return 0;
 }
 
-/* -EAGAIN: somebody has it open who reads it all from its own extent. */
-static int punch(struct store *st, uint64_t ino, const atomic_bool *stop)
+static int punch(struct store *st, uint64_t ino, size_t next, const atomic_bool *stop)
 {
 	CLEANUP_SHARE_ROW struct share_row row = SHARE_ROW_INIT;
 	CLEANUP_BATCH struct batch b = BATCH_INIT;
 	int r;
 
 	r = share_load(st, ino, &row);
-	if (!r)
-		r = same_offer(st, ino, &row, stop);
-	if (!r && share_parts(&row)) {
-		sealed_forget(st, ino); /* its index may keep it open */
-		if (gen_defer_share(st, ino))
-			return -EAGAIN;
-		r = backend_sync(st->be);
-		if (!r)
-			r = punch_parts(st, ino, &row);
-	}
+	if (!r && !next)
+		r = prepare_holes(st, ino, &row, stop);
+	if (!r && next < share_parts(&row)) /* else it has lost its name */
+		r = punch_some(st, ino, &row, &next);
 	if (r)
 		return r;
-	del_todo(&b, ino);
-	return backend_commit(st->be, &b);
+	if (next < share_parts(&row))
+		put_todo(&b, ino, SHARE_PUNCH, next);
+	else
+		del_todo(&b, ino);
+	r = backend_commit(st->be, &b);
+	if (!r && next < share_parts(&row))
+		gc_tree(st, ino);
+	return r;
 }
 
 /* It is gone, or damaged, which its next reader is told. */
@@ -189,15 +219,15 @@ static int give_up(struct store *st, uint64_t ino)
 
 static int dedup_one(struct store *st, uint64_t ino, const atomic_bool *stop)
 {
-	enum share_todo todo = SHARE_PUNCH;
+	struct todo_row todo;
 	int r = todo_load(st, ino, &todo);
 
 	if (r == -ENOENT) /* done already */
 		return 0;
-	if (!r && todo == SHARE_COMPARE)
+	if (!r && todo.what == SHARE_COMPARE)
 		r = compare(st, ino, stop);
 	if (!r)
-		r = punch(st, ino, stop);
+		r = punch(st, ino, todo.next, stop);
 	if (r == -ENOENT || r == -EUCLEAN)
 		return give_up(st, ino);
 	return r == -EAGAIN || r == -ECANCELED ? 0 : r;

@@ -130,6 +130,35 @@ int same_decode(struct slice raw, struct same_row *ret_row)
 	return 0;
 }
 
+int todo_encode(const struct todo_row *row, struct buf *ret_raw)
+{
+	const uint8_t head[] = {ROW_FORMAT, (uint8_t)row->what};
+	uint32_t le = htole32(row->next);
+
+	if (buf_append(ret_raw, head, sizeof(head)) ||
+	    buf_append(ret_raw, &le, sizeof(le)))
+		return -ENOMEM;
+	return 0;
+}
+
+int todo_decode(struct slice raw, struct todo_row *ret_row)
+{
+	const uint8_t *bytes = raw.data;
+	struct todo_row row;
+	uint32_t le;
+
+	if (raw.len != 2 + sizeof(le) || bytes[0] != ROW_FORMAT ||
+	    bytes[1] >= SHARE_TODO_COUNT)
+		return -EUCLEAN;
+	memcpy(&le, bytes + 2, sizeof(le));
+	row.what = bytes[1];
+	row.next = le32toh(le);
+	if (row.next > (row.what == SHARE_PUNCH ? SHARE_PARTS_MAX : 0))
+		return -EUCLEAN;
+	*ret_row = row;
+	return 0;
+}
+
 void share_row_deinit(struct share_row *row)
 {
 	buf_deinit(&row->parts);

@@ -4,7 +4,7 @@
  *
  *   SHARE  's' be64(tree)              → struct share_row: the tree was compared
  *          'r' be64(holder) be64(tree) → (empty) the tree reads from the holder
- *          'q' be64(tree)              → u8 enum share_todo
+ *          'q' be64(tree)              → struct todo_row
  *   SAME   be64(ns) hash               → struct same_row: a content of a tree
  *
  * A tree is named by the number of its stream, which is that of its extent; `ns` is
@@ -60,6 +60,13 @@ uint64_t share_bytes(const struct share_row *row);
 int share_encode(const struct share_row *row, struct buf *ret_raw); /* appends; -ENOMEM */
 /* Replaces the parts. -EUCLEAN, -ENOMEM. */
 int share_decode(struct slice raw, struct share_row *ret_row);
+
+struct todo_row {
+	enum share_todo what;
+	uint32_t next; /* the first part that is no hole yet */
+};
+int todo_encode(const struct todo_row *row, struct buf *ret_raw);
+int todo_decode(struct slice raw, struct todo_row *ret_row);
 
 struct same_row {
 	uint64_t holder; /* its extent has the content itself */

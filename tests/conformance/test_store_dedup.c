@@ -271,6 +271,29 @@ static void test_other_order(void **state)
 	assert_tree(st, b, others, FILES + 1);
 }
 
+/* More holes than are made at once. */
+static void test_many_parts(void **state)
+{
+	enum { MANY = 600 };
+	struct store *st = store_of(state);
+	struct file files[MANY], others[MANY];
+	uint64_t b;
+
+	for (size_t i = 0; i < MANY; i++) {
+		files[i] = (struct file){.len = 3 * PAGE + i, .seed = i};
+		others[MANY - 1 - i] = files[i];
+	}
+	put_tree(st, ROOT, "a", files, MANY);
+	b = put_tree(st, ROOT, "b", others, MANY);
+	assert_ok(store_settle(st));
+	assert_true(shared_bytes(st) >= 2 * PAGE * MANY);
+	assert_true(stored(st, b) <= sum(others, MANY) - shared_bytes(st) + 20 * PAGE);
+	assert_tree(st, b, others, MANY);
+	remove_tree(st, ROOT, "b");
+	remove_tree(st, ROOT, "a");
+	assert_nothing_left(st);
+}
+
 /* Small files alone give nothing back; in a run with others they do. */
 static void test_small_files(void **state)
 {
@@ -670,6 +693,17 @@ static void test_share_rows(void **state)
 		assert_ok(share_encode(&row, &raw));
 		assert_int_equal(share_decode(buf_slice(&raw), &got), -EUCLEAN);
 	}
+	for (uint32_t next = 0; next <= SHARE_PARTS_MAX + 1;
+	     next += SHARE_PARTS_MAX + 1) {
+		struct todo_row todo = {.what = SHARE_PUNCH, .next = next};
+
+		buf_clear(&raw);
+		assert_ok(todo_encode(&todo, &raw));
+		assert_int_equal(todo_decode(buf_slice(&raw), &todo),
+				 next ? -EUCLEAN : 0);
+		assert_int_equal(todo_decode(slice(raw.data, raw.len - 1), &todo),
+				 -EUCLEAN);
+	}
 	/* More others than a reader has descriptors for. */
 	buf_clear(&row.parts);
 	buf_clear(&raw);
@@ -942,6 +976,7 @@ int main(int argc, char **argv)
 	    STORE_TEST(test_equal_trees),
 	    STORE_TEST(test_nothing_in_common),
 	    STORE_TEST(test_other_order),
+	    STORE_TEST(test_many_parts),
 	    STORE_TEST(test_small_files),
 	    STORE_TEST(test_only_in_one_namespace),
 	    STORE_TEST(test_holder_loses_its_name),
