@@ -41,6 +41,8 @@ _memofs_options() {
 		_memofs_key_options
 		echo '--max-age --since --cache-exit --cache --json'
 		;;
+	cache) echo '--cache --no-start' ;;
+	clear) echo '--older-than --dry-run --quiet --cache' ;;
 	wait) echo '--timeout' ;;
 	reservations) echo '--recursive --json' ;;
 	'ns create') echo '--ttl --version --mode --lease --wait --publish --mountpoint' ;;
@@ -94,9 +96,9 @@ _memofs_argument() { # COMMAND OPTION WORD
 		_memofs_reply "$3" < <(printf '%s\n' file: exe command: git: env:)
 		;;
 	restore:--mtime) _memofs_reply "$3" < <(printf '%s\n' keep now) ;;
-	restore:--directory | restore:-C | restore:--cache | save:--directory | save:-C | save:--cache) _memofs_paths -d "$3" ;;
+	restore:--directory | restore:-C | restore:--cache | cache:--cache | clear:--cache | save:--directory | save:-C | save:--cache) _memofs_paths -d "$3" ;;
 	get:--wait | restore:--wait) return 1 ;; # only --wait=DURATION has one
-	*:--ttl | *:-t | *:--timeout | *:--wait | *:-w | *:--lease | *:-l | restore:--max-age | restore:-a | run:--max-age | run:-a | explain:--max-age | explain:-a)
+	clear:--older-than | *:--ttl | *:-t | *:--timeout | *:--wait | *:-w | *:--lease | *:-l | restore:--max-age | restore:-a | run:--max-age | run:-a | explain:--max-age | explain:-a)
 		_memofs_reply "$3" < <(printf '%s\n' none 90s 1h 7d)
 		;;
 	*:--mode | 'ns create:--version' | put:-m | 'ns create:-'[mv] | mount:-o | mount:--option | \
@@ -114,8 +116,8 @@ _memofs_operand() { # COMMAND WORD
 	umount | 'ns list') _memofs_reply "$2" < <(_memofs_mountpoints) ;;
 	help) _memofs_reply "$2" < <(printf '%s\n' "${commands[@]}") ;;
 	'ns set') _memofs_reply "$2" < <(printf '%s\n' ttl= version= mode= lease= wait= publish=) ;;
-	reservations) _memofs_paths -d "$2" ;;
-	version) COMPREPLY=() ;;
+	reservations | clear) _memofs_paths -d "$2" ;;
+	version | cache) COMPREPLY=() ;;
 	*) _memofs_paths -f "$2" ;;
 	esac
 }
@@ -124,7 +126,7 @@ _memofs() {
 	local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]}
 	local commands=(mount umount status get put ls stat rm ns
 		reserve extend release wait reservations restore run save key explain
-		help version)
+		cache clear help version)
 	local command=${COMP_WORDS[1]} first=2
 	COMPREPLY=()
 	if [ "$COMP_CWORD" -eq 1 ]; then
