@@ -238,10 +238,29 @@ static void test_recent_keeps_the_newest_of_a_slot(void **state)
 	recent_put(rec, &attr);
 	assert_ok(recent_get(rec, 3, &got));
 	assert_int_equal(got.mode, S_IFREG | 0600);
-	attr.ino = 3 + (1 << 20); /* the same slot, whatever their number */
-	recent_put(rec, &attr);
-	assert_ok(recent_get(rec, attr.ino, &got));
+	for (attr.ino = 4; attr.ino < 1 << 17; attr.ino++) {
+		recent_put(rec, &attr);
+		assert_ok(recent_get(rec, attr.ino, &got));
+	}
 	assert_int_equal(recent_get(rec, 3, &got), -ENOENT);
+	recent_free(rec);
+}
+
+/* Their numbers are multiples of one. */
+static void test_recent_trees_do_not_share_a_slot(void **state)
+{
+	struct store_attr attr = {.mode = S_IFDIR | 0755}, got;
+	struct recent *rec;
+	int kept = 0;
+
+	assert_ok(recent_new(&rec));
+	for (uint64_t i = 1; i <= 100; i++) {
+		attr.ino = store_tree_of_stream(i);
+		recent_put(rec, &attr);
+	}
+	for (uint64_t i = 1; i <= 100; i++)
+		kept += recent_get(rec, store_tree_of_stream(i), &got) == 0;
+	assert_true(kept > 80);
 	recent_free(rec);
 }
 
@@ -439,6 +458,7 @@ int main(void)
 	    cmocka_unit_test(test_retry_is_of_one_thread),
 	    cmocka_unit_test(test_retry_of_the_invisible_is_of_a_place),
 	    cmocka_unit_test(test_recent_keeps_the_newest_of_a_slot),
+	    cmocka_unit_test(test_recent_trees_do_not_share_a_slot),
 	    IN_A_WORLD(test_pending_is_published_at_the_last_close),
 	    IN_A_WORLD(test_pending_goes_where_it_was_renamed),
 	    IN_A_WORLD(test_pending_without_a_name_is_dropped),
