@@ -123,17 +123,17 @@ test_reader_goes_away() {
 	program job <<-'END'
 		while :; do echo line; done
 	END
-	local status
+	local statuses
 	set +o pipefail
 	memofs run -- ./job 2>err | head -n 1 >first
-	status=("${PIPESTATUS[@]}")
+	statuses=("${PIPESTATUS[@]}")
 	has first $'line\n'
-	is "${status[0]}" 141 'as by SIGPIPE'
+	is "${statuses[0]}" 141 'as by SIGPIPE'
 	runs 0 -- seq 100000
 	memofs run -- seq 100000 2>err | head -n 1 >first
-	status=("${PIPESTATUS[@]}")
+	statuses=("${PIPESTATUS[@]}")
 	has first $'1\n'
-	is "${status[0]}" 141 'a hit, as by SIGPIPE'
+	is "${statuses[0]}" 141 'a hit, as by SIGPIPE'
 	has err ''
 }
 
