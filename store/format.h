@@ -17,7 +17,7 @@
  * opened, before anything else is written; how is said here.
  *   1  the first
  *   2  the table LEASE, made empty by the backend; settings in rows of directories
- *   3  rows of sealed trees
+ *   3  rows of sealed trees; the tables SHARE and SAME, made empty by the backend
  */
 #define STORE_FORMAT 3
 #define STORE_FORMAT_OLDEST 1

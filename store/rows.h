@@ -19,7 +19,9 @@
  *   INTENT    be64(ino)             → struct inode_row: what the publish would put
  *   HEAT      be64(ino)             → struct heat_row
  *   LEASE     be64(branch) name     → struct lease_row: a named reservation
- *   COUNTER   "entries" "dirs" "bytes" → u64, by batch_add()
+ *   SHARE, SAME                     → what sealed trees have in common: see
+ *                                     "store/share_rows.h"
+ *   COUNTER   "entries" "dirs" "bytes" "shared" → u64, by batch_add()
  *
  * Keys are big-endian, so that they sort; numbers in values are little-endian.
  * Every value that is a struct starts with a format byte: 1; or 2 for the inode row

@@ -11,6 +11,7 @@
 
 #include "store/rows.h"
 #include "store/settings.h"
+#include "store/share_rows.h"
 #include "store/xattrs.h"
 
 static void check_same(struct slice raw, const struct buf *again)
@@ -166,11 +167,54 @@ static void fuzz_lease(struct slice raw)
 	check_same(raw, &again);
 }
 
+static void fuzz_share(struct slice raw)
+{
+	CLEANUP_BUF struct buf again = BUF_INIT;
+	CLEANUP_SHARE_ROW struct share_row row = SHARE_ROW_INIT;
+	uint64_t holders[SHARE_HOLDERS_MAX];
+
+	if (share_decode(raw, &row))
+		return;
+	FUZZ_CHECK(share_parts(&row) <= SHARE_PARTS_MAX);
+	FUZZ_CHECK(share_holders(&row, holders) <= SHARE_HOLDERS_MAX);
+	for (size_t i = 0; i < share_parts(&row); i++)
+		FUZZ_CHECK(share_part_after(&row.parts,
+					    share_part_at(&row.parts, i).off) == i);
+	FUZZ_CHECK(share_encode(&row, &again) == 0);
+	check_same(raw, &again);
+}
+
+static void fuzz_same(struct slice raw)
+{
+	CLEANUP_BUF struct buf again = BUF_INIT;
+	struct same_row row;
+
+	if (same_decode(raw, &row))
+		return;
+	FUZZ_CHECK(same_encode(&row, &again) == 0);
+	check_same(raw, &again);
+}
+
+static void fuzz_todo(struct slice raw)
+{
+	CLEANUP_BUF struct buf again = BUF_INIT;
+	struct todo_row row;
+	uint64_t ino;
+
+	if (key_share_todo_decode(raw, &ino) == 0)
+		check_same_key(raw, key_share_todo(ino));
+	if (todo_decode(raw, &row))
+		return;
+	FUZZ_CHECK(todo_encode(&row, &again) == 0);
+	check_same(raw, &again);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
 	static void (*const targets[])(struct slice raw) = {
 	    fuzz_keys,	   fuzz_dirent, fuzz_inode, fuzz_owner, fuzz_gcq,
-	    fuzz_unsynced, fuzz_heat,	fuzz_u64,   fuzz_lease};
+	    fuzz_unsynced, fuzz_heat,	fuzz_u64,   fuzz_lease,
+	    fuzz_share,	   fuzz_same,	fuzz_todo};
 
 	if (len == 0 || data[0] >= sizeof(targets) / sizeof(*targets))
 		return 0;
