@@ -315,7 +315,7 @@ static void test_format(void **state)
 
 /* ---- a store of format 1 ---- */
 
-/* What makes a closed store one: it has no table for reservations. */
+/* What makes a closed store one: it has none of the tables that came later. */
 static void drop_later_tables(const struct fixture *fx)
 {
 	static const enum table later[] = {TABLE_LEASE, TABLE_SHARE, TABLE_SAME};
