@@ -45,6 +45,7 @@ struct session {
 	bool token_taken;	    /* under lock: somebody may read */
 	unsigned int token_waiters; /* under lock */
 	unsigned int streak;	    /* with the token */
+	unsigned int not_looked;    /* with the token */
 	pthread_cond_t ended;
 	unsigned int running; /* under lock */
 	bool mounted;	      /* under lock */
@@ -136,14 +137,18 @@ static bool is_long(const struct fuse_in_header *in)
 	}
 }
 
-/* How often running more was waiting, until it is a backlog. */
-enum { BACKLOG_STREAK = 4 };
+/* How often running more was waiting, until it is a backlog. While none is, every
+ * LOOK_EACH requests are enough to see one begin. */
+enum { BACKLOG_STREAK = 4, LOOK_EACH = 4 };
 
 /* With the token. */
 static bool has_backlog(struct session *s)
 {
 	struct pollfd pfd = {.fd = fuse_session_fd(s->fs->se), .events = POLLIN};
 
+	if (!s->streak && ++s->not_looked < LOOK_EACH)
+		return false;
+	s->not_looked = 0;
 	if (poll(&pfd, 1, 0) <= 0)
 		s->streak = 0;
 	else if (s->streak < BACKLOG_STREAK)
