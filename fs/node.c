@@ -292,6 +292,17 @@ bool dir_busy(struct fs *fs, uint64_t dir_ino)
 	       pending_branch_busy(fs->pending, branch);
 }
 
+bool dir_times(struct fs *fs, fuse_ino_t nodeid, int64_t *ret_dir_ns)
+{
+	struct dirref dir;
+	uint64_t branch;
+
+	*ret_dir_ns = 0;
+	return !pending_count(fs->pending) || dirref_get(fs, nodeid, &dir) ||
+	       dirref_branch(fs, &dir, false, &branch) ||
+	       pending_dir_times(fs->pending, branch, ret_dir_ns);
+}
+
 void dir_settle(fuse_req_t req, fuse_ino_t nodeid)
 {
 	struct fs *fs = fs_of(req);

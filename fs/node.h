@@ -96,6 +96,8 @@ int entry_fill(struct fs *fs, const struct dirref *dir, const struct store_attr 
 	       bool busy, struct fuse_entry_param *ret_e);
 /* A publish in it is ahead, which will change its times: they are not cached. */
 bool dir_busy(struct fs *fs, uint64_t dir_ino);
+/* If the node is a directory: see pending_dir_times(). */
+bool dir_times(struct fs *fs, fuse_ino_t nodeid, int64_t *ret_dir_ns);
 /* If the node is a directory: wait for the publishes under way in it. */
 void dir_settle(fuse_req_t req, fuse_ino_t nodeid);
 /*

@@ -22,7 +22,6 @@
 static void reply_attr(fuse_req_t req, int r, const struct store_attr *attr, bool cache,
 		       bool gone)
 {
-	struct fs *fs = fs_of(req);
 	struct stat st;
 
 	if (r) {
@@ -32,8 +31,6 @@ static void reply_attr(fuse_req_t req, int r, const struct store_attr *attr, boo
 	attr_to_stat(attr, &st);
 	if (gone)
 		st.st_nlink = 0;
-	if (S_ISDIR(attr->mode) && dir_busy(fs, attr->ino))
-		cache = false;
 	fuse_reply_attr(req, &st, cache ? ATTR_TIMEOUT_S : 0);
 }
 
@@ -53,8 +50,9 @@ static int attr_of_published(struct fs *fs, uint64_t ino, struct store_attr *ret
 	return r == -ENOENT ? recent_get(fs->recent, ino, ret_attr) : r;
 }
 
-/* All kinds but files, which have attributes of an inode. */
-static int stat_vnode(struct fs *fs, const struct vnode *v, struct stat *ret_st)
+/* All kinds but files, which have attributes of an inode. `dir_ns`: see dir_times(). */
+static int stat_vnode(struct fs *fs, const struct vnode *v, int64_t dir_ns,
+		      struct stat *ret_st)
 {
 	struct store_attr attr;
 	bool gone;
@@ -65,6 +63,7 @@ static int stat_vnode(struct fs *fs, const struct vnode *v, struct stat *ret_st)
 		r = attr_of_published(fs, v->dir_ino, &attr, &gone);
 		if (r)
 			return r;
+		store_dir_times(dir_ns, &attr.mtime_ns, &attr.ctime_ns);
 		attr_to_stat(&attr, ret_st);
 		ret_st->st_ino = vnode_st_ino(v);
 		return 0;
@@ -79,10 +78,10 @@ static int stat_vnode(struct fs *fs, const struct vnode *v, struct stat *ret_st)
 	}
 }
 
-static void getattr_vnode(fuse_req_t req, const struct vnode *v)
+static void getattr_vnode(fuse_req_t req, const struct vnode *v, int64_t dir_ns)
 {
 	struct stat st;
-	int r = stat_vnode(fs_of(req), v, &st);
+	int r = stat_vnode(fs_of(req), v, dir_ns, &st);
 
 	if (r)
 		reply_stale(req, r);
@@ -117,16 +116,19 @@ void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	struct store_attr attr;
 	bool cache = false, gone = false;
 	struct vnode v;
+	int64_t dir_ns;
 	int r = 0;
 
-	dir_settle(req, ino); /* a publish changes the directory's times */
+	/* First: what is published in between is in the store. */
+	bool stays = dir_times(fs_of(req), ino, &dir_ns);
+
 	if (vnode_is(ino)) {
 		if (vnode_get(fs_of(req)->vnodes, ino, &v)) {
 			reply_err(req, -ESTALE);
 			return;
 		}
 		if (v.kind != VNODE_FILE) {
-			getattr_vnode(req, &v);
+			getattr_vnode(req, &v, dir_ns);
 			return;
 		}
 		ino = v.ino;
@@ -136,6 +138,10 @@ void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		/* Closed by its writers, unlinked, and still open here. */
 		store_staged_attr(pending_staged(h->pending), &attr);
 		r = 0;
+	}
+	if (!r && S_ISDIR(attr.mode)) {
+		store_dir_times(dir_ns, &attr.mtime_ns, &attr.ctime_ns);
+		cache = cache && stays;
 	}
 	reply_attr(req, r, &attr, cache, gone);
 }
@@ -301,6 +307,7 @@ void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int to_set,
 	struct pending *p;
 	struct view view;
 	uint64_t target;
+	bool cache = true;
 	int r = node_ino(fs, ino, &target);
 
 	if (!r)
@@ -325,7 +332,9 @@ void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int to_set,
 		r = set_staged(pending_staged(h->pending), st, to_set, &attr);
 	if (!r && !p)
 		attr_changed(fs, &attr, ino);
-	reply_attr(req, r, &attr, !vnode_is(ino) || !S_ISDIR(attr.mode), false);
+	if (!r && S_ISDIR(attr.mode))
+		cache = !vnode_is(ino) && !dir_busy(fs, attr.ino);
+	reply_attr(req, r, &attr, cache, false);
 	pending_unref(p);
 }
 

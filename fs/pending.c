@@ -147,6 +147,28 @@ void pending_unref(struct pending *p)
 
 /* ---- beginning ---- */
 
+/* Who begins it; and what that one has closed before lingers no longer. */
+static void note_opener(struct pending_table *t, const struct pending_args *args,
+			struct pending *p)
+{
+	pid_t tid = args->tid;
+	struct producer *pr = NULL;
+
+	if (tid)
+		pr = producer_recognize(t->producers, tid, p->comm, sizeof(p->comm));
+	p->tid = tid;
+	if (!pr) {
+		process_comm(tid, p->comm, sizeof(p->comm));
+		p->tgid = process_of(tid, 0);
+		return;
+	}
+	p->tgid = tid;
+	pthread_mutex_lock(&t->lock);
+	pending_leave(t, args->branch, pr);
+	pthread_mutex_unlock(&t->lock);
+	producer_unref(pr);
+}
+
 static int stage(struct pending_table *t, const struct pending_args *args,
 		 int64_t before_ns, struct pending *p)
 {
@@ -160,7 +182,7 @@ static int stage(struct pending_table *t, const struct pending_args *args,
 	    .writer = {.uid = args->uid, .gid = args->gid, .pid = args->tid},
 	};
 
-	process_comm(args->tid, p->comm, sizeof(p->comm));
+	note_opener(t, args, p);
 	strcpy(sa.writer.comm, p->comm);
 	return store_stage(t->store, &sa, &p->sg);
 }
@@ -168,8 +190,6 @@ static int stage(struct pending_table *t, const struct pending_args *args,
 static void fill(struct pending *p, const struct pending_args *args)
 {
 	p->ino = store_staged_ino(p->sg);
-	p->tid = args->tid;
-	p->tgid = process_of(args->tid, 0);
 	p->uid = args->uid;
 	p->sealed = args->sealed;
 	p->since_ns = time_now_ns();

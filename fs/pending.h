@@ -55,6 +55,9 @@
 #define ASK_RAN_NS (ASK_MAX_NS * 3 / 4)
 /* but after this, counted from the close, it is decided whatever it does. */
 #define STARVE_MAX_NS (2 * NSEC_PER_SEC)
+/* So long, once its closer has begun another value there: a stream of values is published
+ * in passes, beside who writes them. */
+#define LEFT_MAX_NS (NSEC_PER_SEC / 500)
 /* So many at a time; then the oldest is decided. */
 enum { LINGER_COUNT_MAX = 1024 };
 
@@ -188,6 +191,13 @@ int pending_settle_below(struct pending_table *t,
  */
 void pending_wait(struct pending_table *t, uint64_t branch, const char *name, pid_t tid);
 void pending_wait_branch(struct pending_table *t, uint64_t branch, pid_t tid);
+/*
+ * The times of a directory. What was closed in the branch and is not decided yet will
+ * change them to *ret_dir_ns (store_dir_times(); 0: nothing will), which is known
+ * without waiting for it; only releases are waited for. True: nothing else is being
+ * written there, so that they stay like that until the kernel asks for something.
+ */
+bool pending_dir_times(struct pending_table *t, uint64_t branch, int64_t *ret_dir_ns);
 /* Somebody asks for a name and does not wait here: what lingers is decided soon. */
 void pending_ask(struct pending_table *t, uint64_t branch, const char *name, pid_t tid);
 /* False: there is nothing to wait for anywhere. */

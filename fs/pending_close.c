@@ -334,8 +334,8 @@ static void publish(struct pending *p)
 void pending_decide(struct pending *p, bool closer_goes_on)
 {
 	char why[FAILURE_TEXT_MAX];
-	bool failed =
-	    has_failed(p, why) || (!closer_goes_on && closer_has_failed(p, why));
+	bool goes_on = closer_goes_on || atomic_load(&p->left);
+	bool failed = has_failed(p, why) || (!goes_on && closer_has_failed(p, why));
 
 	if (failed && !publishes_always(p))
 		drop(p, why);
@@ -360,6 +360,7 @@ static void close_last(struct pending *p)
 	uint64_t branch = p->branch; /* what lingers may be gone at once */
 	char name[STORE_NAME_MAX + 1];
 	bool lingers = false;
+	int64_t dir_ns;
 
 	strcpy(name, p->name);
 	if (p->detached) {
@@ -372,8 +373,10 @@ static void close_last(struct pending *p)
 		return;
 	}
 	if (may_linger(p)) {
-		store_staged_complete(p->sg);
+		store_staged_complete(p->sg, &dir_ns);
 		pthread_mutex_lock(&t->lock);
+		p->complete = true;
+		p->dir_ns = dir_ns;
 		lingers = pending_linger(p);
 		excess = lingers ? pending_claim_excess(t) : NULL;
 		pthread_cond_broadcast(&t->released); /* they may be in a hurry */

@@ -36,7 +36,9 @@ static bool is_decidable(struct pending *p, pid_t tid, bool *ret_goes_on)
 	pid_t pid = producer_pid(closer);
 	int status;
 
-	*ret_goes_on = false;
+	*ret_goes_on = atomic_load(&p->left);
+	if (*ret_goes_on)
+		return true;
 	if (producer_ended(closer, &status))
 		return true;
 	*ret_goes_on = tid && process_descends(process_of(tid, pid), pid);
@@ -195,6 +197,40 @@ static struct pending *awaited_in_branch(struct pending_table *t, uint64_t branc
 	while (p && !is_awaited(p, upto))
 		p = pending_next_in_branch(p);
 	return p;
+}
+
+/* Under the lock. False: one is being released or decided, and has to be waited for. */
+static bool look_at_branch(struct pending_table *t, uint64_t branch, uint64_t upto,
+			   int64_t *ret_dir_ns, bool *ret_all_complete)
+{
+	*ret_dir_ns = 0;
+	*ret_all_complete = true;
+	for (struct pending *p = pending_first_in_branch(t, branch); p;
+	     p = pending_next_in_branch(p)) {
+		if (!p->complete && is_awaited(p, upto))
+			return false;
+		if (!p->complete)
+			*ret_all_complete = false;
+		else if (p->dir_ns > *ret_dir_ns)
+			*ret_dir_ns = p->dir_ns;
+	}
+	return true;
+}
+
+bool pending_dir_times(struct pending_table *t, uint64_t branch, int64_t *ret_dir_ns)
+{
+	bool all_complete;
+	uint64_t upto;
+
+	*ret_dir_ns = 0;
+	if (!atomic_load(&t->count))
+		return true;
+	pthread_mutex_lock(&t->lock);
+	upto = t->closes;
+	while (!look_at_branch(t, branch, upto, ret_dir_ns, &all_complete))
+		wait_released(t, false);
+	pthread_mutex_unlock(&t->lock);
+	return all_complete;
 }
 
 void pending_wait_branch(struct pending_table *t, uint64_t branch, pid_t tid)

@@ -28,15 +28,18 @@ static void wake(struct pending_table *t)
 		abort(); /* only a full counter refuses, and the thread empties it */
 }
 
-static void decide_by(struct pending *p, int64_t at_ns)
+static void wake_by(struct pending_table *t, int64_t at_ns)
 {
-	struct pending_table *t = p->table;
-
-	p->until_ns = at_ns;
 	if (at_ns < t->wakes_at_ns) {
 		t->wakes_at_ns = at_ns;
 		wake(t);
 	}
+}
+
+static void decide_by(struct pending *p, int64_t at_ns)
+{
+	p->until_ns = at_ns;
+	wake_by(p->table, at_ns);
 }
 
 bool pending_linger(struct pending *p)
@@ -79,6 +82,25 @@ void pending_hurry(struct pending *p, bool now)
 		decide_by(p, at_ns);
 }
 
+void pending_leave(struct pending_table *t, uint64_t branch,
+		   const struct producer *closer)
+{
+	bool any = false;
+
+	if (!t->linger_count)
+		return;
+	for (struct pending *p = pending_first_in_branch(t, branch); p;
+	     p = pending_next_in_branch(p))
+		if (p->lingers && p->made.closer == closer) {
+			atomic_store(&p->left, true);
+			any = true;
+		}
+	if (any && !t->pass_at_ns) {
+		t->pass_at_ns = time_monotonic_ns() + LEFT_MAX_NS;
+		wake_by(t, t->pass_at_ns);
+	}
+}
+
 struct pending *pending_claim_excess(struct pending_table *t)
 {
 	struct pending *p = t->oldest;
@@ -88,6 +110,12 @@ struct pending *pending_claim_excess(struct pending_table *t)
 
 /* ---- the thread ---- */
 
+static bool is_due(const struct pending *p, const struct producer *ended, int64_t now_ns)
+{
+	return p->until_ns <= now_ns || (ended && p->made.closer == ended) ||
+	       atomic_load(&p->left);
+}
+
 /* A reference to the oldest whose time is over or whose closer this is; or NULL. */
 static struct pending *find_due(struct pending_table *t, const struct producer *ended)
 {
@@ -96,7 +124,7 @@ static struct pending *find_due(struct pending_table *t, const struct producer *
 
 	pthread_mutex_lock(&t->lock);
 	p = t->oldest;
-	while (p && p->until_ns > now_ns && !(ended && p->made.closer == ended))
+	while (p && !is_due(p, ended, now_ns))
 		p = p->linger_next;
 	pending_ref(p);
 	pthread_mutex_unlock(&t->lock);
@@ -138,7 +166,7 @@ static void decide_due(struct pending_table *t, const struct producer *ended)
 	struct pending *p;
 
 	while ((p = find_due(t, ended))) {
-		int64_t ran_ns = look_at_closer(p);
+		int64_t ran_ns = atomic_load(&p->left) ? -1 : look_at_closer(p);
 		bool claimed;
 
 		pthread_mutex_lock(&t->lock);
@@ -174,6 +202,8 @@ static int time_to_sleep(struct pending_table *t, bool idle)
 	if (idle)
 		at_ns = now_ns + NSEC_PER_SEC;
 	pthread_mutex_lock(&t->lock);
+	if (t->pass_at_ns && t->pass_at_ns < at_ns)
+		at_ns = t->pass_at_ns;
 	for (const struct pending *p = t->oldest; p; p = p->linger_next)
 		if (p->until_ns < at_ns)
 			at_ns = p->until_ns;
@@ -185,6 +215,15 @@ static int time_to_sleep(struct pending_table *t, bool idle)
 		return -1;
 	/* Rounded up: what is early would be repeated until it is time. */
 	return at_ns <= now_ns ? 0 : (int)((at_ns - now_ns + 999999) / 1000000);
+}
+
+/* What is left from now on is for the next one. */
+static void begin_pass(struct pending_table *t)
+{
+	pthread_mutex_lock(&t->lock);
+	if (t->pass_at_ns <= time_monotonic_ns())
+		t->pass_at_ns = 0;
+	pthread_mutex_unlock(&t->lock);
 }
 
 static bool stopping(struct pending_table *t)
@@ -210,6 +249,7 @@ static void *run(void *arg)
 
 		for (int i = 0; i < n; i++)
 			handle_event(t, events[i].data.u64);
+		begin_pass(t);
 		decide_due(t, NULL);
 	}
 	return NULL;

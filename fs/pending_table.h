@@ -79,8 +79,11 @@ struct pending {
 	struct pending *next_late; /* of those that are being dropped */
 	struct production made;
 
-	bool lingers;		  /* closing, and on the list */
-	int64_t until_ns;	  /* monotonic: then it is decided; 0: now */
+	bool complete;	   /* closing, and dir_ns is known */
+	int64_t dir_ns;	   /* store_staged_complete() */
+	bool lingers;	   /* closing, and on the list */
+	_Atomic bool left; /* its closer has begun another; written while it lingers */
+	int64_t until_ns;  /* monotonic: then it is decided; 0: now */
 	int64_t lingers_since_ns; /* monotonic */
 	int64_t ran_ns;		  /* by its closer, when first looked at; -1: not yet */
 	struct pending *linger_next, *linger_prev;
@@ -104,6 +107,7 @@ struct pending_table {
 	pthread_t thread;
 	bool thread_runs, stopping;
 	int64_t wakes_at_ns;		 /* by itself, at the latest */
+	int64_t pass_at_ns;		 /* to decide what was left; 0: nothing was */
 	struct pending *oldest, *newest; /* what lingers, as it was closed */
 	unsigned int linger_count;
 	unsigned int waiting, waiting_max; /* threads, for what lingers */
@@ -139,6 +143,10 @@ bool pending_linger(struct pending *p);
 bool pending_claim(struct pending *p);
 /* Under the lock: it is decided in ASK_MAX_NS at the latest, or `now`. */
 void pending_hurry(struct pending *p, bool now);
+/* Under the lock: what lingers there of this closer, who begins another value, is
+ * decided soon, and not against it. */
+void pending_leave(struct pending_table *t, uint64_t branch,
+		   const struct producer *closer);
 /* Under the lock: too many linger. The oldest, claimed, or NULL. */
 struct pending *pending_claim_excess(struct pending_table *t);
 

@@ -42,6 +42,27 @@ void process_comm(pid_t tid, char *ret_comm, size_t size)
 	ret_comm[strcspn(ret_comm, "\n")] = '\0';
 }
 
+int process_open_comm(pid_t pid)
+{
+	char path[48];
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/comm", (int)pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
+int process_read_comm(int fd, char *ret_comm, size_t size)
+{
+	ssize_t n = pread(fd, ret_comm, size - 1, 0);
+
+	if (n <= 0)
+		return -ESRCH;
+	ret_comm[n] = '\0';
+	ret_comm[strcspn(ret_comm, "\n")] = '\0';
+	return 0;
+}
+
 /* `field` begins with a newline; `otherwise` when the process is gone. */
 static pid_t number_in_status(pid_t pid, const char *field, pid_t otherwise)
 {

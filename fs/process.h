@@ -45,6 +45,9 @@ pid_t process_of(pid_t tid, pid_t guess);
 bool process_is_runnable(pid_t pid);
 /* For how long that has run, in ns; -1: not known. */
 int64_t process_ran_ns(pid_t pid);
+/* The name of its first thread, by a descriptor as above. -errno; -ESRCH: gone. */
+int process_open_comm(pid_t pid);
+int process_read_comm(int fd, char *ret_comm, size_t size);
 /* Empty when the thread is gone. */
 void process_comm(pid_t tid, char *ret_comm, size_t size);
 /* Is it `ancestor`, or was it started by it or by its children's children? */

@@ -37,6 +37,7 @@ struct producer {
 	int memory_fd; /* see process_open_memory() */
 
 	/* All below: under the table's lock. */
+	int comm_fd; /* -1: not needed so far */
 	char comm[PROCESS_COMM_MAX];
 	unsigned int refs;
 	bool watched; /* in the epoll set */
@@ -114,11 +115,13 @@ static void close_descriptors(struct producer *pr)
 		close(pr->pidfd);
 	if (pr->memory_fd >= 0)
 		close(pr->memory_fd);
+	if (pr->comm_fd >= 0)
+		close(pr->comm_fd);
 }
 
 static int open_descriptors(struct producer *pr)
 {
-	pr->memory_fd = -1;
+	pr->memory_fd = pr->comm_fd = -1;
 	pr->pidfd = (int)syscall(SYS_pidfd_open, pr->pid, 0);
 	if (pr->pidfd < 0)
 		return -errno;
@@ -185,6 +188,43 @@ int producer_get(struct producer_table *t, pid_t pid, struct producer **ret_prod
 	if (!r)
 		*ret_producer = pr;
 	return r;
+}
+
+/* The descriptor is of the process itself, not of its number. Under the lock. */
+static bool read_comm(struct producer *pr, char *ret_comm, size_t size)
+{
+	if (pr->comm_fd < 0) {
+		int fd = process_open_comm(pr->pid);
+
+		if (fd >= 0 && has_ended(pr)) { /* it may be another's */
+			close(fd);
+			fd = -1;
+		}
+		if (fd < 0)
+			return false;
+		pr->comm_fd = fd;
+	}
+	return process_read_comm(pr->comm_fd, ret_comm, size) == 0;
+}
+
+struct producer *producer_recognize(struct producer_table *t, pid_t pid, char *ret_comm,
+				    size_t size)
+{
+	struct producer *found = NULL;
+	struct hlink *l;
+
+	pthread_mutex_lock(&t->lock);
+	l = htab_first(&t->by_pid, hash_u64((uint64_t)pid));
+	for (; l && !found; l = htab_next(l)) {
+		struct producer *pr = CONTAINER_OF(l, struct producer, by_pid);
+
+		if (pr->pid == pid && read_comm(pr, ret_comm, size))
+			found = pr;
+	}
+	if (found)
+		found->refs++;
+	pthread_mutex_unlock(&t->lock);
+	return found;
 }
 
 struct producer *producer_ref(struct producer *pr)

@@ -37,6 +37,13 @@ void producer_unref(struct producer *pr); /* NULL is fine */
 pid_t producer_pid(const struct producer *pr);
 
 /*
+ * A process asks whose first thread has this number: the object, if it has closed a
+ * value before, and its present command. A reference, or NULL.
+ */
+struct producer *producer_recognize(struct producer_table *t, pid_t pid, char *ret_comm,
+				    size_t size);
+
+/*
  * Has it ended? *ret_status is as wait(2) gives it, 0 where that cannot be known.
  * One system call while it is alive.
  */

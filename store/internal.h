@@ -218,18 +218,21 @@ void batch_count(struct batch *b, const struct row_core *core, int sign);
  * written.
  */
 int batch_touch_dir(struct store *st, struct batch *b, uint64_t dir_ino, int64_t now_ns);
+/* What a value that was complete then, and is published later, makes of them. */
+int64_t dir_time_ns(int64_t completed_ns);
 
 /*
  * Give (row->parent_branch, row->name) to a new inode: adds both rows, the
  * counters and the removal of the previous owner to `b`, and commits it. The
  * caller holds `names`, and wakes gc when something was replaced and it has
- * dropped the lock. *ret_replaced_ino is 0 or the inode that lost its name, a sealed
- * tree by its number as a directory.
+ * dropped the lock. `completed_ns`: since when it is complete, 0: now.
+ * *ret_replaced_ino is 0 or the inode that lost its name, a sealed tree by its number
+ * as a directory.
  * -ENOENT: the directory is gone; -EISDIR: a directory has the name and the new
  * one is none; -EEXIST: with `noreplace`, or for a directory: a live one has it.
  */
 int name_publish(struct store *st, struct batch *b, const struct inode_row *row,
-		 bool noreplace, uint64_t *ret_replaced_ino);
+		 bool noreplace, int64_t completed_ns, uint64_t *ret_replaced_ino);
 
 /*
  * Remove the entry `ino`, wherever it is, because its content is bad. A success

@@ -124,6 +124,44 @@ int batch_touch_dir(struct store *st, struct batch *b, uint64_t dir_ino, int64_t
 	return 0;
 }
 
+int64_t dir_time_ns(int64_t completed_ns)
+{
+	return completed_ns - completed_ns % TICK_NS;
+}
+
+/*
+ * What changes it now was complete before, and that time has been told. Of changes in
+ * one tick the first writes the row, as above.
+ */
+static int touch_dir_later(struct store *st, struct batch *b, uint64_t dir_ino,
+			   int64_t completed_ns)
+{
+	CLEANUP_INODE struct inode dir = INODE_INIT;
+	struct row_core *core = &dir.row.core;
+	int64_t at_ns = dir_time_ns(completed_ns);
+	int r;
+
+	if (st->touched_dir == dir_ino && st->touched_ns >= at_ns)
+		return 0;
+	r = inode_load(st, dir_ino, &dir);
+	if (r)
+		return r;
+	store_dir_times(at_ns, &core->mtime_ns, &core->ctime_ns);
+	batch_put_inode(b, &dir.row);
+	st->touched_dir = dir_ino;
+	st->touched_ns = at_ns;
+	return 0;
+}
+
+void store_dir_times(int64_t at_ns, int64_t *mtime_ns, int64_t *ctime_ns)
+{
+	/* An mtime of the future may have been set, before. */
+	if (*ctime_ns < at_ns || *mtime_ns < at_ns)
+		*mtime_ns = at_ns;
+	if (*ctime_ns < at_ns)
+		*ctime_ns = at_ns;
+}
+
 /* ---- looking up ---- */
 
 int store_lookup_expired(struct store *st, uint64_t branch, const char *name,
@@ -179,7 +217,7 @@ static int check_replace(const struct row_core *old, const struct policy *policy
 }
 
 int name_publish(struct store *st, struct batch *b, const struct inode_row *row,
-		 bool noreplace, uint64_t *ret_replaced_ino)
+		 bool noreplace, int64_t completed_ns, uint64_t *ret_replaced_ino)
 {
 	int64_t now_ns = time_now_ns();
 	uint64_t replaced_ino = 0;
@@ -204,7 +242,8 @@ int name_publish(struct store *st, struct batch *b, const struct inode_row *row,
 		batch_count(b, &row->core, 1);
 	}
 	batch_put_inode(b, row);
-	r = batch_touch_dir(st, b, policy.dir_ino, now_ns);
+	r = completed_ns ? touch_dir_later(st, b, policy.dir_ino, completed_ns)
+			 : batch_touch_dir(st, b, policy.dir_ino, now_ns);
 	if (r)
 		return r;
 	r = backend_commit(st->be, b);
@@ -248,7 +287,7 @@ static int make(struct store *st, uint64_t branch, const char *name,
 		row->core.created_ns = time_now_ns();
 		row->core.atime_ns = row->core.mtime_ns = row->core.ctime_ns =
 		    row->core.created_ns;
-		r = name_publish(st, &b, row, true, &replaced_ino);
+		r = name_publish(st, &b, row, true, 0, &replaced_ino);
 	}
 	pthread_mutex_unlock(&st->names);
 	if (r)

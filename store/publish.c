@@ -244,7 +244,8 @@ static int commit_row(struct store_staged *sg, struct batch *b, bool noreplace,
 	if (sg->source)
 		r = seal_drop_source(sg->st, b, sg->source, sg->row.parent_branch);
 	if (!r)
-		r = name_publish(sg->st, b, &sg->row, noreplace, ret_replaced_ino);
+		r = name_publish(sg->st, b, &sg->row, noreplace, sg->completed_ns,
+				 ret_replaced_ino);
 	if (!r && sg->source)
 		policy_changed(sg->st);
 	return r;
@@ -289,12 +290,13 @@ static int publish_content(struct store_staged *sg, uint64_t branch, struct slic
 	return 0;
 }
 
-void store_staged_complete(struct store_staged *sg)
+void store_staged_complete(struct store_staged *sg, int64_t *ret_dir_ns)
 {
 	CLEANUP_UNLOCK pthread_mutex_t *held = mutex_hold(&sg->lock);
 
 	sg->completed_ns = time_now_ns();
 	sg->completed_mono_ns = time_monotonic_ns();
+	*ret_dir_ns = staged_content_changed(sg) ? dir_time_ns(sg->completed_ns) : 0;
 }
 
 int store_publish(struct store_staged *sg, uint64_t branch, const char *name,

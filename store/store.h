@@ -333,9 +333,12 @@ int store_staged_flush(struct store_staged *sg, uint64_t branch, const char *nam
 
 /*
  * It is complete now, and is published later: what is counted from the publish, its
- * ttl and its cost, is counted from here.
+ * ttl and its cost, is counted from here. *ret_dir_ns: what the publish will make of
+ * its directory's times, if they are not later by then; 0: it leaves them.
  */
-void store_staged_complete(struct store_staged *sg);
+void store_staged_complete(struct store_staged *sg, int64_t *ret_dir_ns);
+/* A directory's times, as they are once that has been published. */
+void store_dir_times(int64_t at_ns, int64_t *mtime_ns, int64_t *ctime_ns);
 
 /*
  * Make it the current generation of (branch, name), atomically. The previous

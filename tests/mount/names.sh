@@ -126,4 +126,32 @@ test_dot_names() {
 	rmdir d/
 }
 
+# Its times change with each close, before the value is decided, and what was told stays.
+test_times_of_a_directory() {
+	needs python3
+	mkdir dir
+	python3 - <<-'END'
+		import os, subprocess, time
+		def told():
+		    return os.stat("dir").st_mtime_ns, os.stat("dir").st_ctime_ns
+		first = last = told()
+		for i in range(100):
+		    with open("dir/%d" % i, "w") as f: f.write("x")
+		    time.sleep(0.001)
+		    now = told()
+		    assert now >= last, (i, last, now)
+		    last = now
+		assert last[0] > first[0], "they did not change"
+		assert len(os.listdir("dir")) == 100 # decides them all
+		after = subprocess.check_output(["stat", "--cached=never", "-c", "%.Y %.Z", "dir"])
+		assert after.decode().split() == ["%d.%09d" % divmod(t, 10**9) for t in last], (after, last)
+		# What is set stays, too.
+		with open("dir/last", "w") as f: f.write("x")
+		os.utime("dir", ns=(10**18, 10**18))
+		os.listdir("dir")
+		after = subprocess.check_output(["stat", "--cached=never", "-c", "%Y", "dir"])
+		assert int(after) == 10**9, after
+	END
+}
+
 run_tests "$@"

@@ -158,10 +158,17 @@ static void test_producer_ends(void **state)
 	struct producer *pr, *again;
 	struct epoll_event ev;
 	struct child c = child_new();
+	char comm[PROCESS_COMM_MAX], want[PROCESS_COMM_MAX];
 	int ep = epoll_create1(EPOLL_CLOEXEC), status = -1;
 
 	assert_ok(producer_table_new(ep, &t));
+	assert_null(producer_recognize(t, c.pid, comm, sizeof(comm)));
 	assert_ok(producer_get(t, c.pid, &pr));
+	again = producer_recognize(t, c.pid, comm, sizeof(comm));
+	assert_ptr_equal(again, pr);
+	producer_unref(again);
+	process_comm(c.pid, want, sizeof(want));
+	assert_string_equal(comm, want);
 	assert_ok(producer_get(t, c.pid, &again));
 	assert_ptr_equal(again, pr); /* one object for all its values */
 	producer_unref(again);
@@ -181,6 +188,7 @@ static void test_producer_ends(void **state)
 	assert_true(producer_ended(pr, &status));
 	/* Its number may be another's by now. */
 	assert_int_equal(producer_get(t, c.pid, &again), -ESRCH);
+	assert_null(producer_recognize(t, c.pid, comm, sizeof(comm)));
 	producer_unref(pr);
 	assert_false(producer_reap(t));
 	producer_table_free(t);
@@ -386,6 +394,73 @@ static void test_nobody_asks(void **state)
 	close_by(p, getpid());
 	assert_true(becomes_stored(w, "key"));
 	pending_unref(p);
+}
+
+/*
+ * Who begins another value goes on: what it has closed is stored, and its end, which
+ * is not waited for, does not count against it.
+ */
+static void test_left_by_its_closer(void **state)
+{
+	struct world *w = *state;
+	struct child c = child_new();
+	struct pending *left = open_by(w, "left", c.pid), *last;
+
+	close_by(left, c.pid);
+	last = open_by(w, "last", c.pid);
+	child_exit(&c, 3);
+	child_await(&c);
+	assert_true(becomes_stored(w, "left"));
+	close_by(last, c.pid);
+	ask(w, "last", 0);
+	assert_false(stored(w, "last"));
+	child_wait(&c);
+	pending_unref(left);
+	pending_unref(last);
+}
+
+/* They are told before it is decided, and come true when it is. */
+static void test_times_of_a_directory(void **state)
+{
+	struct world *w = *state;
+	struct child c = child_new();
+	struct pending *p = open_by(w, "key", c.pid);
+	struct store_attr root;
+	int64_t told_ns;
+
+	assert_false(pending_dir_times(w->t, STORE_ROOT_INO, &told_ns));
+	assert_int_equal(told_ns, 0);
+	poll(NULL, 0, 20); /* some ticks after the directory was made */
+	close_by(p, c.pid);
+	assert_true(pending_dir_times(w->t, STORE_ROOT_INO, &told_ns));
+	assert_true(told_ns || stored(w, "key")); /* on a very busy machine */
+	ask(w, "key", c.pid);
+	assert_ok(store_getattr(w->st, STORE_ROOT_INO, &root));
+	if (told_ns) {
+		assert_int_equal(root.mtime_ns, told_ns);
+		assert_int_equal(root.ctime_ns, told_ns);
+	}
+	assert_true(pending_dir_times(w->t, STORE_ROOT_INO, &told_ns));
+	assert_int_equal(told_ns, 0);
+	child_exit(&c, 0);
+	child_wait(&c);
+	pending_unref(p);
+}
+
+static void assert_times(int64_t mtime_ns, int64_t ctime_ns, int64_t want_mtime_ns,
+			 int64_t want_ctime_ns)
+{
+	store_dir_times(1000, &mtime_ns, &ctime_ns);
+	assert_int_equal(mtime_ns, want_mtime_ns);
+	assert_int_equal(ctime_ns, want_ctime_ns);
+}
+
+static void test_times_never_go_back(void **state)
+{
+	assert_times(500, 500, 1000, 1000);
+	assert_times(500, 2000, 1000, 2000);  /* attributes were changed since */
+	assert_times(2000, 2000, 2000, 2000); /* a name was, too */
+	assert_times(9000, 500, 1000, 1000);  /* of the future, set before */
 }
 
 static void test_asked_without_waiting(void **state)
@@ -661,6 +736,9 @@ int main(void)
 	    in_world(test_closer_ends_well),
 	    in_world(test_closer_does_not_wait),
 	    in_world(test_nobody_asks),
+	    in_world(test_left_by_its_closer),
+	    in_world(test_times_of_a_directory),
+	    cmocka_unit_test(test_times_never_go_back),
 	    in_world(test_asked_without_waiting),
 	    in_world(test_closer_waits_for_a_cpu),
 	    in_world(test_settled_at_the_end),
