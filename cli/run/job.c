@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -161,28 +160,20 @@ static struct result_parts parts_of(struct job *j, struct recording *rec,
 	};
 }
 
-/* Not being able to set the cost loses an estimate; a ttl is a promise. */
-static int set_attributes(const struct job *j, const struct ending *end,
-			  struct errmsg *err)
+/* What it has cost is measured by the daemon, from the beginning to the publish. */
+static int set_ttl(const struct job *j, struct errmsg *err)
 {
-	char cost[48];
-	int r = 0;
+	int r = j->o->ttl.text ? attr_set_fd(j->flight.fd, "ttl", j->o->ttl.text) : 0;
 
-	snprintf(cost, sizeof(cost), "%" PRId64 ".%09" PRId64, end->ran_ns / NSEC_PER_SEC,
-		 end->ran_ns % NSEC_PER_SEC);
-	(void)attr_set_fd(j->flight.fd, "cost", cost);
-	if (j->o->ttl.text)
-		r = attr_set_fd(j->flight.fd, "ttl", j->o->ttl.text);
 	return r ? err_set(err, -r, "its ttl cannot be set: %s", strerror(-r)) : 0;
 }
 
-static int publish(struct job *j, const struct result_parts *parts,
-		   const struct ending *end, struct errmsg *err)
+static int publish(struct job *j, const struct result_parts *parts, struct errmsg *err)
 {
 	int r = result_write(j->flight.fd, parts, err);
 
 	if (!r)
-		r = set_attributes(j, end, err);
+		r = set_ttl(j, err);
 	if (r)
 		return r;
 	r = flight_publish(&j->flight);
@@ -249,7 +240,7 @@ void job_keep(struct job *j, struct recording *rec, const struct ending *end)
 		return;
 	}
 	parts = parts_of(j, rec, end, &outputs);
-	r = publish(j, &parts, end, &err);
+	r = publish(j, &parts, &err);
 	flight_give_up(&j->flight);
 	if (r)
 		outcome_not_cached(&j->outcome, OUTCOME_PUT_FAILURE, "%s", err.text);

@@ -248,6 +248,9 @@ test_ttl() {
 	runs 0 --ttl 1h -- ./job
 	told populated
 	is "$(attr ttl "$(echo "$MEMOFS_CACHE"/job/*)")" 1h
+	runs 0 --name costly -- sleep 0.3
+	awk -v cost="$(attr cost "$(echo "$MEMOFS_CACHE"/costly/*)")" 'BEGIN { exit !(cost >= 0.3) }' ||
+		fail 'its cost was not measured'
 }
 
 test_max_age_and_since() {
@@ -531,7 +534,7 @@ test_background_process() {
 	grep -q 'not cached: .*left behind' err || fail "$(cat err)"
 	# It is not disturbed, and what it writes is still shown.
 	touch go
-	eventually 20 test -e done
+	eventually 20 test -e "done"
 	eventually 20 grep -q late out
 	is "$(find "$MEMOFS_CACHE" -type f)" ''
 	# One with an output of its own does not matter.

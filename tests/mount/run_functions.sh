@@ -12,7 +12,7 @@ begin() {
 	DIR=$(mktemp -d "$T/work.XXXXXX")
 	mkdir "$MEMOFS_CACHE"
 	chmod 755 "$DIR"
-	cd "$DIR"
+	cd "$DIR" || return
 }
 
 # A program: its lines come from stdin; $DIR/calls has a line for each time it ran.
