@@ -235,10 +235,10 @@ static int dedup_one(struct store *st, uint64_t ino, const atomic_bool *stop)
 
 /* ---- those that wait ---- */
 
-/* All numbers that have something to be done, as u64. */
-static int todos_load(struct store *st, struct buf *ret_inos)
+/* All numbers before `below` that have something to be done, as u64. */
+static int todos_load(struct store *st, uint64_t below, struct buf *ret_inos)
 {
-	struct key key = key_share_todo(0), end = key_share_todo(UINT64_MAX);
+	struct key key = key_share_todo(0), end = key_share_todo(below);
 	struct backend_iter *it;
 	uint64_t ino;
 	int r;
@@ -259,23 +259,33 @@ static int todos_load(struct store *st, struct buf *ret_inos)
 	return r;
 }
 
-int dedup_noted(struct store *st, const struct notes *notes, const atomic_bool *stop)
+static int dedup_each(struct store *st, const struct buf *inos, const atomic_bool *stop)
 {
-	CLEANUP_BUF struct buf inos = BUF_INIT;
-	int r, failed = 0;
+	int failed = 0;
 
-	r = notes->all ? todos_load(st, &inos)
-		       : buf_set(&inos, notes->inos.data, notes->inos.len);
-	if (r)
-		return r;
-	for (size_t at = 0; at < inos.len && !atomic_load(stop); at += sizeof(uint64_t)) {
+	for (size_t at = 0; at < inos->len && !atomic_load(stop);
+	     at += sizeof(uint64_t)) {
 		uint64_t ino;
+		int r;
 
-		memcpy(&ino, inos.data + at, sizeof(ino));
+		memcpy(&ino, inos->data + at, sizeof(ino));
 		r = dedup_one(st, ino, stop);
 		failed = failed ? failed : r;
 	}
 	return failed;
+}
+
+int dedup_noted(struct store *st, const struct notes *notes, const atomic_bool *stop)
+{
+	return dedup_each(st, &notes->inos, stop);
+}
+
+int dedup_left(struct store *st, uint64_t below, const atomic_bool *stop)
+{
+	CLEANUP_BUF struct buf inos = BUF_INIT;
+	int r = todos_load(st, below, &inos);
+
+	return r ? r : dedup_each(st, &inos, stop);
 }
 
 /* ---- the end of a tree ---- */

@@ -16,12 +16,14 @@
 void dedup_batch_publish(struct batch *b, uint64_t ino);
 
 /*
- * Compare those of the noted trees, or of all, that have not been. One that cannot be
- * compared now, or at all, is left for the next start, and no error. Given up early
- * when `stop` becomes true. One caller at a time, who is also the only one that deletes
- * contents; nobody writes to a noted tree any more.
+ * Compare those of the noted trees that have not been. One that cannot be compared now,
+ * or at all, is left for the next start, and no error; so are all when the notes say
+ * "all". Given up early when `stop` becomes true. One caller at a time, who is also the
+ * only one that deletes contents; nobody has the staged value of a noted tree any more.
  */
 int dedup_noted(struct store *st, const struct notes *notes, const atomic_bool *stop);
+/* The same for all whose numbers are smaller than `below`. */
+int dedup_left(struct store *st, uint64_t below, const atomic_bool *stop);
 
 /*
  * The tree has lost its name, and nobody has it open. It stops reading from others. If

@@ -46,15 +46,17 @@ struct gc {
 	pthread_mutex_t lock; /* of what follows, up to `work` */
 	pthread_cond_t wake;
 	bool asked, urgent;
-	struct notes reap, unsynced, trees;
+	struct notes reap, unsynced;
+	struct notes trees; /* never all: of the others some may still be used */
 	uint64_t unsynced_bytes;
 	atomic_bool stop; /* set under lock; long work looks at it without */
 
 	pthread_mutex_t work;
-	bool seek_orphans;	/* under work */
-	bool deleted;		/* under work: rows, since the last backend_reclaim() */
-	uint64_t orphans_below; /* numbers from here on are of this process */
-	int last_error;		/* under work: what was logged last */
+	bool seek_orphans;   /* under work */
+	bool seek_trees;     /* under work: those that an earlier process left */
+	bool deleted;	     /* under work: rows, since the last backend_reclaim() */
+	uint64_t ours_above; /* numbers from here on are of this process */
+	int last_error;	     /* under work: what was logged last */
 
 	struct heat *heat;
 };
@@ -121,7 +123,6 @@ void gc_unsynced(struct store *st, uint64_t ino, uint64_t size_bytes)
 	pthread_mutex_unlock(&gc->lock);
 }
 
-/* Never all: of the others there may be some that are still being used. */
 void gc_tree(struct store *st, uint64_t ino)
 {
 	struct gc *gc = st->gc;
@@ -223,8 +224,13 @@ static int compare_trees(struct store *st)
 {
 	struct gc *gc = st->gc;
 	CLEANUP_NOTES struct notes notes = notes_take(gc, &gc->trees);
+	int r = 0, r2;
 
-	return dedup_noted(st, &notes, &gc->stop);
+	if (gc->seek_trees)
+		r = dedup_left(st, gc->ours_above, &gc->stop);
+	gc->seek_trees = false;
+	r2 = dedup_noted(st, &notes, &gc->stop);
+	return r ? r : r2;
 }
 
 /* ---- extents nobody names ---- */
@@ -236,7 +242,7 @@ static int drop_orphans(struct store *st)
 
 	if (!gc->seek_orphans)
 		return 0;
-	r = orphans_drop(st, gc->orphans_below, &gc->stop);
+	r = orphans_drop(st, gc->ours_above, &gc->stop);
 	if (!r)
 		gc->seek_orphans = false;
 	return r == -ECANCELED ? 0 : r;
@@ -378,11 +384,11 @@ int gc_start(struct store *st)
 	/* What an earlier process left. */
 	note_all(&gc->reap);
 	note_all(&gc->unsynced);
-	note_all(&gc->trees);
+	gc->seek_trees = true;
 	gc->asked = true;
 	gc->seek_orphans = st->seek_orphans;
 	st->gc = gc;
-	r = ino_alloc(st, &gc->orphans_below);
+	r = ino_alloc(st, &gc->ours_above);
 	if (!r)
 		r = -pthread_create(&gc->thread, NULL, gc_main, st);
 	if (r) {

@@ -511,6 +511,27 @@ static void test_staged_is_left_alone(void **state)
 	buf_deinit(&raw);
 }
 
+/* Also by the first pass, which looks for what an earlier process has left. */
+static void test_staged_is_left_alone_at_first(void **state)
+{
+	struct store *st = store_of(state);
+	struct file files[FILES];
+	struct store_staged *sg;
+	struct buf raw;
+
+	some_files(files, 1);
+	raw = make_pack(files, FILES);
+	put_tree(st, ROOT, "a", files, FILES);
+	sg = stage_pack(st, ROOT, &raw);
+	assert_ok(store_publish(sg, ROOT, "b", false, NULL, NULL));
+	assert_ok(store_settle(st));
+	assert_staged(sg, raw.data, raw.len);
+	store_staged_free(sg);
+	assert_ok(store_settle(st));
+	assert_true(shared_bytes(st) > 0);
+	buf_deinit(&raw);
+}
+
 /* There are holes in it for those who look at the extent, for readers there are none. */
 static void test_no_holes_are_seen(void **state)
 {
@@ -986,6 +1007,7 @@ int main(int argc, char **argv)
 	    STORE_TEST(test_neighbours_over_time),
 	    STORE_TEST(test_open_meanwhile),
 	    STORE_TEST(test_staged_is_left_alone),
+	    STORE_TEST(test_staged_is_left_alone_at_first),
 	    STORE_TEST(test_no_holes_are_seen),
 	    STORE_TEST(test_shared_block_goes_bad),
 	    STORE_TEST(test_holder_is_missing),
