@@ -5,11 +5,13 @@
  *
  * Contents are looked at in the order in which they lie, so that the whole is read
  * once, in long reads. Two of them are the same run of bytes or have none in common:
- * else a pack of a few megabytes could make this read for days.
+ * else a pack of a few megabytes could make this read for days. Nor may more of it be
+ * holes, which cost who writes them nothing, than is read in passing.
  */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 #include <xxhash.h>
 
 #include "store/digest.h"
@@ -17,6 +19,7 @@
 #include "store/staged.h"
 
 #define WINDOW_BYTES ((size_t)1024 * 1024)
+#define HOLES_MAX (4 * DIGEST_HOLES_MAX)
 
 int staged_require_check(const struct store_staged *sg)
 {
@@ -191,6 +194,34 @@ static int check_empty_files(struct checker *c)
 	return r;
 }
 
+/* How many of the first `end` bytes are holes; where the disk does not say, none. */
+static uint64_t count_holes(struct content *content, uint64_t end)
+{
+	uint64_t at = 0, holes = 0, data, hole;
+
+	while (at < end) {
+		int r = content_seek(content, at, SEEK_DATA, &data);
+
+		if (r == -ENXIO || (!r && data > end))
+			data = end;
+		else if (r)
+			break;
+		holes += data - at;
+		if (content_seek(content, data, SEEK_HOLE, &hole) || hole <= data)
+			break;
+		at = hole;
+	}
+	return holes;
+}
+
+static int check_holes(struct content *content, const struct pack *p, struct errmsg *err)
+{
+	if (count_holes(content, p->trailer.index_off) <= HOLES_MAX)
+		return 0;
+	return err_set(err, EBADMSG, "more than %llu GiB of the pack are holes",
+		       (unsigned long long)(HOLES_MAX >> 30));
+}
+
 static int check_contents(struct content *content, const struct pack *p,
 			  struct errmsg *err)
 {
@@ -249,6 +280,8 @@ static int check_locked(struct store_staged *sg, struct errmsg *err)
 
 	r = read_pack(&sg->content, &pack, err);
 	if (!r)
+		r = 0 && check_holes(&sg->content, &pack, err);
+	if (!r)
 		r = check_contents(&sg->content, &pack, err);
 	if (!r) {
 		pack_get(&pack, 0, &root);
@@ -263,10 +296,15 @@ static int check_locked(struct store_staged *sg, struct errmsg *err)
 int store_staged_check(struct store_staged *sg, struct errmsg *err)
 {
 	CLEANUP_UNLOCK pthread_mutex_t *held = mutex_hold(&sg->lock);
+	int r;
 
 	if (sg->content.error)
-		return sg->content.error;
+		return err_set(err, -sg->content.error, "a write failed: %s",
+			       strerror(-sg->content.error));
 	if (!staged_content_changed(sg) || !staged_require_check(sg))
 		return 0;
-	return check_locked(sg, err);
+	r = check_locked(sg, err);
+	if (r && r != -EBADMSG)
+		return err_set(err, -r, "it cannot be checked: %s", strerror(-r));
+	return r;
 }

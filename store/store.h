@@ -414,7 +414,7 @@ static inline uint64_t store_tree_of_stream(uint64_t stream_ino)
  * What was written to a value that was begun with `sealed` is checked: a whole pack,
  * every content as its hash says. To be called before store_staged_flush() where
  * something was written, so that the writer is told. Cheap when nothing was written
- * since. -EBADMSG with a message; or a deferred write error. Two contents may be the
+ * since. -EBADMSG, a deferred write error, …, with a message. Two contents may be the
  * same run of bytes, and otherwise do not overlap. store_publish() and
  * store_staged_flush() refuse what was not checked (-EBADMSG).
  */
