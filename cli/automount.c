@@ -153,6 +153,19 @@ static int make_home(char **ret_dir, struct errmsg *err)
 	return *ret_dir ? 0 : err_set(err, errno, "%s: %s", dir, strerror(errno));
 }
 
+bool automount_is_kept(struct errmsg *err)
+{
+	CLEANUP_FREE char *cache = NULL, *store = NULL;
+
+	if (cache_home(&cache, err))
+		return false;
+	store = path_join(cache, "memofs/store");
+	if (access(store, F_OK) == 0 || errno != ENOENT)
+		return true;
+	err_set(err, ENOENT, "nothing has been kept yet: there is no %s", store);
+	return false;
+}
+
 /* ---- running this program again --------------------------------------------------- */
 
 /*
@@ -262,17 +275,39 @@ static int unmount_dead(const char *point, struct errmsg *err)
 		       *said.text ? ": " : "", said.text);
 }
 
+/*
+ * `rm -rf ~/.cache`: what is stored from now on is lost. It ends before there is another
+ * store of this name, into which its daemon would write.
+ */
+static int unmount_storeless(const struct mount *m, struct errmsg *err)
+{
+	const char *const argv[] = {"memofs", "umount", m->point, NULL};
+	struct errmsg said = {""};
+	int r = run_self(argv, &said);
+
+	if (r == CLI_OK)
+		return 0;
+	return err_set(err, ESTALE, "%s: its store %s was removed%s%s", m->point,
+		       m->source, *said.text ? "; " : "", said.text);
+}
+
 /* 0: it answers; -ENOENT: nothing is mounted there (any more); else with a message. */
 static int check_mount(const struct mount *m, struct errmsg *err)
 {
 	CLEANUP_STATUS struct status st = STATUS_INIT;
 	int r = status_read(m->point, PROBE_TIMEOUT_NS, &st);
 
-	if (r == 0)
+	if (r == 0 && !status_value(&st, "trouble"))
 		return 0;
-	if (r != -ENOTCONN && r != -ECONNABORTED)
+	if (r == 0 && access(m->source, F_OK) && errno == ENOENT)
+		r = unmount_storeless(m, err);
+	else if (r == 0)
+		return err_set(err, EIO, "%s: %s", m->point,
+			       status_value(&st, "trouble"));
+	else if (r == -ENOTCONN || r == -ECONNABORTED)
+		r = unmount_dead(m->point, err);
+	else
 		return err_set(err, -r, "%s: %s", m->point, status_trouble(r));
-	r = unmount_dead(m->point, err);
 	return r ? r : -ENOENT;
 }
 

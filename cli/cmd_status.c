@@ -153,7 +153,7 @@ static int report(const struct mount *m, struct json *js)
 		show_json(js, m, &st, r);
 	else
 		show(m, &st, r);
-	return r ? CLI_MOUNT : CLI_OK;
+	return r || status_value(&st, "trouble") ? CLI_MOUNT : CLI_OK;
 }
 
 /* Every memofs mount; one that another is stacked upon cannot be asked. */
@@ -224,7 +224,8 @@ const struct command cmd_status = {
 	      "whose daemon does not answer within 5 seconds is reported as such.\n",
     .exits = "0  every mount shown answers\n"
 	     "1  nothing is mounted\n"
-	     "4  PATH is not in a memofs mount, or one is dead or does not answer",
+	     "4  PATH is not in a memofs mount, or one is dead, does not answer, or has\n"
+	     "   lost its store",
     .example = "memofs status --json | jq '.[].entries'",
     .options = options,
     .options_size = sizeof(struct status_options),

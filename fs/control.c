@@ -20,21 +20,9 @@
 
 /* ---- the texts ---- */
 
-static int write_status(struct fs *fs, struct buf *out)
+static int write_counts(struct fs *fs, const struct store_stats *s, struct buf *out)
 {
-	struct store_stats s;
-	int r = store_stats(fs->store, &s);
-
-	if (r)
-		return r;
 	return buf_printf(out,
-			  "version: %s\n"
-			  "pid: %d\n"
-			  "store: %s\n"
-			  "mountpoint: %s\n"
-			  "backend: %s\n"
-			  "started: %" PRId64 "\n"
-			  "threads: %u\n"
 			  "entries: %" PRIu64 "\n"
 			  "dirs: %" PRIu64 "\n"
 			  "bytes: %" PRIu64 "\n"
@@ -48,13 +36,36 @@ static int write_status(struct fs *fs, struct buf *out)
 			  "waiting_opens: %" PRIu64 "\n"
 			  "virtual_nodes: %" PRIu64 "\n"
 			  "requests: %" PRIu64 "\n",
-			  MEMOFS_VERSION, (int)getpid(), fs->store_path, fs->mountpoint,
-			  fs->backend_name, fs->started_ns / NSEC_PER_SEC, fs->threads,
-			  s.entries, s.dirs, s.bytes, s.memory_bytes, s.staged_bytes,
-			  s.db_disk_bytes, s.disk_total_bytes, s.disk_avail_bytes,
+			  s->entries, s->dirs, s->bytes, s->memory_bytes, s->staged_bytes,
+			  s->db_disk_bytes, s->disk_total_bytes, s->disk_avail_bytes,
 			  handle_count(fs->handles), pending_count(fs->pending),
 			  waiters_count(fs->waiters), vnode_count(fs->vnodes),
 			  atomic_load(&fs->requests));
+}
+
+/* Whatever the store is like: by its pid the daemon can be waited for. */
+static int write_status(struct fs *fs, struct buf *out)
+{
+	struct store_stats s;
+	int trouble = store_stats(fs->store, &s);
+	int r = buf_printf(out,
+			   "version: %s\n"
+			   "pid: %d\n"
+			   "store: %s\n"
+			   "mountpoint: %s\n"
+			   "backend: %s\n"
+			   "started: %" PRId64 "\n"
+			   "threads: %u\n",
+			   MEMOFS_VERSION, (int)getpid(), fs->store_path, fs->mountpoint,
+			   fs->backend_name, fs->started_ns / NSEC_PER_SEC, fs->threads);
+
+	if (r)
+		return r;
+	if (trouble)
+		return buf_printf(out, "trouble: %s\n",
+				  trouble == -ENOENT ? "the store was removed"
+						     : strerror(-trouble));
+	return write_counts(fs, &s, out);
 }
 
 static int write_version(struct fs *fs, struct buf *out)

@@ -184,6 +184,8 @@ test_full_store() {
 		told put-failure
 		said 'not cached: .*No space left'
 	done
+	grep -q 'is not stored as it is: a write failed: No space left' "$M/.memofs/log" ||
+		fail "the log: $(cat "$M/.memofs/log")"
 	runs 3 --strict -- head -c 100000000 /dev/zero
 	# What fits is stored all the same.
 	runs 0 -- echo small
@@ -301,6 +303,33 @@ test_own_mount_is_made() {
 	cd /
 	umount_at "$DIR/run/memofs"
 	rmdir "/tmp/memofs-$(id -u)/mnt" "/tmp/memofs-$(id -u)" 2>/dev/null || :
+}
+
+# `rm -rf ~/.cache`, while it is mounted.
+test_store_is_removed() {
+	needs_persistence
+	begin
+	job
+	own_user
+	is "$(memofs cache)" "$DIR/run/memofs/default"
+	rm -r "$DIR/xdg"
+	# In use: it stays, and says by whom.
+	exec 9<"$DIR/run/memofs/default"
+	! memofs cache 2>err || fail 'a cache without a store'
+	grep -q "its store $DIR/xdg/memofs/store was removed; .* is busy" err || fail "$(cat err)"
+	memofs status "$DIR/run/memofs" >out && fail 'its status is fine' || is $? 4
+	grep -q 'trouble *.the store was removed' out || fail "$(cat out)"
+	absent "$DIR/xdg/memofs/store"
+	exec 9<&-
+	is "$(memofs cache)" "$DIR/run/memofs/default"
+	runs 0 -- ./job
+	told populated
+	umount_at "$DIR/run/memofs"
+	# What there is now is whole.
+	runs 0 -- ./job
+	told hit
+	ran 1
+	umount_at "$DIR/run/memofs"
 }
 
 # Anybody can make /tmp/memofs-UID first.
