@@ -12,6 +12,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <xxhash.h>
 
 #include "store/digest.h"
@@ -280,7 +281,7 @@ static int check_locked(struct store_staged *sg, struct errmsg *err)
 
 	r = read_pack(&sg->content, &pack, err);
 	if (!r)
-		r = 0 && check_holes(&sg->content, &pack, err);
+		r = check_holes(&sg->content, &pack, err);
 	if (!r)
 		r = check_contents(&sg->content, &pack, err);
 	if (!r) {

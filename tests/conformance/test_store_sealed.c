@@ -11,6 +11,8 @@
 #include "store/sealed.h"
 #include "tests/conformance/tree_fixture.h"
 
+#define GIB (UINT64_C(1) << 30)
+
 static struct store *store_of(void **state)
 {
 	return ((struct fixture *)*state)->st;
@@ -677,6 +679,34 @@ static void test_contents_that_overlap(void **state)
 	packing_deinit(&p);
 }
 
+/* Holes cost nothing to write: a pack of them must not keep others waiting. */
+static void test_holes(void **state)
+{
+	static const uint64_t sizes[] = {3 * GIB, 5 * GIB};
+	struct store_stage_args args = {.branch = ROOT, .mode = 0644, .sealed = true};
+	struct store *st = store_of(state);
+
+	for (size_t i = 0; i < 2; i++) {
+		struct store_staged *sg;
+		struct errmsg err = {0};
+		struct buf end = BUF_INIT;
+		struct packing p;
+
+		packing_begin(&p);
+		pack_text(&p, "text", "text");
+		assert_ok(pack_maker_finish(p.maker, sizes[i], &end));
+		assert_ok(store_stage(st, &args, &sg));
+		assert_ok(store_staged_write(sg, p.raw.data, p.raw.len, 0));
+		assert_ok(store_staged_write(sg, end.data, end.len, sizes[i]));
+		assert_int_equal(store_staged_check(sg, &err), i ? -EBADMSG : 0);
+		if (i && !strstr(err.text, "holes"))
+			fail_msg("\"%s\" is not about holes", err.text);
+		store_staged_free(sg);
+		buf_deinit(&end);
+		packing_deinit(&p);
+	}
+}
+
 /* The check counts for what was written then. */
 static void test_changed_after_the_check(void **state)
 {
@@ -883,6 +913,7 @@ int main(int argc, char **argv)
 	    STORE_TEST(test_listing_of_what_is_gone),
 	    STORE_TEST(test_garbage),
 	    STORE_TEST(test_contents_that_overlap),
+	    STORE_TEST(test_holes),
 	    STORE_TEST(test_changed_after_the_check),
 	    STORE_TEST(test_number_too_large),
 	    STORE_TEST(test_damaged_content),
