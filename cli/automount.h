@@ -14,6 +14,8 @@
 #ifndef MEMOFS_CLI_AUTOMOUNT_H
 #define MEMOFS_CLI_AUTOMOUNT_H
 
+#include <stdbool.h>
+
 #include "store/util/err.h"
 
 /*
@@ -21,6 +23,9 @@
  * caller frees it. -ENOENT: its directory is still to be made; -EACCES: another's.
  */
 int automount_point(char **ret_point, struct errmsg *err);
+
+/* Whether there is a store, mounted or not. If not, *err says where it would be. */
+bool automount_is_kept(struct errmsg *err);
 
 /*
  * Mount it, unless it is mounted and answers. One that is dead is taken away first.

@@ -128,9 +128,13 @@ static int find_own(bool start, char **ret_dir, struct errmsg *err)
 		dir = path_join(point, OWN_NAMESPACE);
 		r = check(dir, true, err);
 	}
-	if (r) /* only a mount makes it one of memofs */
-		return !start && r == -EINVAL ? err_set(err, ENOENT, "nothing is mounted")
-					      : r;
+	if (!start && (r == -EINVAL || r == -ENOENT)) /* an ordinary directory, or none */
+		return err_set(err, ENOENT,
+			       "no cache of your own is mounted%s%s; memofs cache "
+			       "mounts it",
+			       point ? " at " : "", point ? point : "");
+	if (r)
+		return r;
 	*ret_dir = dir;
 	dir = NULL;
 	return 0;
@@ -152,6 +156,17 @@ int cache_find(const char *given, bool start, char **ret_dir, struct errmsg *err
 
 	return name ? find_named(name, start, ret_dir, err)
 		    : find_own(start, ret_dir, err);
+}
+
+int cache_find_kept(const char *given, char **ret_dir, struct errmsg *err)
+{
+	const char *name = named(given);
+
+	if (name)
+		return find_named(name, false, ret_dir, err);
+	if (find_own(false, ret_dir, err) == 0)
+		return 0;
+	return automount_is_kept(err) ? find_own(true, ret_dir, err) : -ENOENT;
 }
 
 /* ---- entries ------------------------------------------------------------------ */

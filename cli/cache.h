@@ -29,6 +29,9 @@ char *cache_guess(const char *given);
  */
 int cache_find(const char *given, bool start, char **ret_dir, struct errmsg *err);
 
+/* As cache_find(), which starts this user's own mount only if it has a store already. */
+int cache_find_kept(const char *given, char **ret_dir, struct errmsg *err);
+
 /*
  * The path of an entry from a KEY operand: an absolute path, and a relative one when
  * the current directory is in a memofs mount, is one as it is; another relative one

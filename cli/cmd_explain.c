@@ -149,7 +149,7 @@ static int find_reason(struct explanation *ex)
 		ex->reason = is_disabled() ? REASON_DISABLED : REASON_NEVER;
 		return CLI_OK;
 	}
-	r = cache_find(ex->o->cache, false, &dir, &ex->trouble);
+	r = cache_find_kept(ex->o->cache, &dir, &ex->trouble);
 	if (r == -ENOENT || r == -ENODEV) {
 		ex->reason = REASON_NO_CACHE;
 		return CLI_OK;

@@ -392,7 +392,7 @@ static int dry_run(struct job *j)
 
 	free(j->flight.dir);
 	j->flight.dir = NULL;
-	if (cache_find(j->o->cache, false, &j->flight.dir, &err)) {
+	if (cache_find_kept(j->o->cache, &j->flight.dir, &err)) {
 		printf("miss %s: %s\n", j->key.path, err.text);
 		return CLI_MISS;
 	}

@@ -257,9 +257,25 @@ test_without_a_cache() {
 	unset MEMOFS_CACHE
 	export XDG_RUNTIME_DIR=$DIR/run
 	mkdir -m 700 run
-	misses '' -- true
+	misses 'nothing has been kept yet: .*memofs/store$' -- true
+	complains 1 'is mounted at .*run/memofs; memofs cache mounts it' cache --no-start
 	absent "$XDG_CACHE_HOME/memofs/store"
 	is "$(find run -mindepth 2)" '' 'what was started'
+}
+
+# After a restart of the machine there is a store, and no mount.
+test_own_mount_that_is_not_mounted() {
+	needs_persistence
+	begin
+	unset MEMOFS_CACHE
+	export XDG_RUNTIME_DIR=$DIR/run XDG_CACHE_HOME=$DIR/xdg
+	mkdir -m 700 run
+	runs 0 -- true
+	umount_at "$DIR/run/memofs"
+	exits 0 explain -- true
+	umount_at "$DIR/run/memofs"
+	exits 0 run --dry-run -- true
+	umount_at "$DIR/run/memofs"
 }
 
 # What explain says of a command is what becomes of it.
