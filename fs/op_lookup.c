@@ -21,6 +21,7 @@
 #include "fs/waiters.h"
 
 struct lookup {
+	fuse_req_t req;
 	struct fs *fs;
 	const struct fuse_ctx *ctx;
 	struct dirref dir;
@@ -47,6 +48,16 @@ static int look_again(struct lookup *l, const struct retry *note, struct store_a
 	return !r && !S_ISREG(attr->mode) ? -ESTALE : r;
 }
 
+/* Who goes on from what is there reads it, too. -ENOENT, -ETIME: it is gone. */
+static int begin_on(struct lookup *l, bool truncate, const struct store_attr *attr,
+		    struct pending_args *args, struct pending **ret_p)
+{
+	int r = truncate ? 0 : sealed_may_go_on(l->req, attr);
+
+	args->base_ino = attr->ino;
+	return r ? r : pending_new(l->fs->pending, args, ret_p);
+}
+
 /* A writer comes back: it gets a value of its own, on top of what is published. */
 static int begin_overwrite(struct lookup *l, const struct retry *note,
 			   struct store_attr *attr, struct fuse_entry_param *ret_e)
@@ -54,7 +65,6 @@ static int begin_overwrite(struct lookup *l, const struct retry *note,
 	struct pending_args args = {
 	    .branch = l->branch,
 	    .name = l->name,
-	    .base_ino = attr->ino,
 	    .truncate = note->truncate,
 	    .uid = l->ctx->uid,
 	    .gid = l->ctx->gid,
@@ -63,14 +73,13 @@ static int begin_overwrite(struct lookup *l, const struct retry *note,
 	    .sealed = l->dir.view.set & VIEW_PACK,
 	};
 	struct pending *p;
-	int r = pending_new(l->fs->pending, &args, &p);
+	int r = begin_on(l, note->truncate, attr, &args, &p);
 
 	while (r == -ENOENT || r == -ETIME) {
 		r = look_again(l, note, attr);
 		if (r)
 			return r;
-		args.base_ino = attr->ino;
-		r = pending_new(l->fs->pending, &args, &p);
+		r = begin_on(l, note->truncate, attr, &args, &p);
 	}
 	if (r)
 		return r;
@@ -297,7 +306,8 @@ static int lookup_below_control(fuse_req_t req, fuse_ino_t parent, const char *n
 
 void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
-	struct lookup l = {.fs = fs_of(req), .ctx = fuse_req_ctx(req), .name = name};
+	struct lookup l = {
+	    .req = req, .fs = fs_of(req), .ctx = fuse_req_ctx(req), .name = name};
 	struct fuse_entry_param e;
 	int r;
 

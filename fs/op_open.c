@@ -187,6 +187,17 @@ static int refuse_read(fuse_req_t req, const struct target *t)
 	return -ESTALE;
 }
 
+/* Nobody goes on from a pack that he may not read; the LOOKUP to come asks again. */
+static int check_base(fuse_req_t req, const struct target *t)
+{
+	struct store_attr attr;
+
+	if (!(t->view.set & VIEW_PACK) ||
+	    store_getattr(fs_of(req)->store, t->ino, &attr))
+		return 0;
+	return sealed_may_go_on(req, &attr) == -EACCES ? -EACCES : 0;
+}
+
 /*
  * Ask for another lookup, at which the writer gets its own value. When the same
  * inode comes again without one (through /proc/PID/fd, where there is no name) it
@@ -206,6 +217,8 @@ static int refuse_write(fuse_req_t req, const struct target *t, int flags)
 		return -EROFS;
 	if (store_ino_in_tree(t->ino))
 		return sealed_refuse(fs, t->ino);
+	if (!note.truncate && check_base(req, t))
+		return -EACCES;
 	if (retry_take(fs->retries, &key, &former)) {
 		retry_unpin(&former);
 		if (former.kind == RETRY_WRITE && former.ino == t->nodeid)

@@ -58,28 +58,35 @@ static bool is_trusted(fuse_req_t req, const struct store_attr *attr)
 	return uid == 0 || uid == attr->uid;
 }
 
-int sealed_may_read(fuse_req_t req, uint64_t ino)
+int sealed_may_go_on(fuse_req_t req, const struct store_attr *attr)
 {
 	struct fs *fs = fs_of(req);
 	char name[STORE_NAME_MAX + 1];
-	struct store_attr attr;
 	uint64_t branch;
 	mode_t mode;
-	int r = store_gen_attr_by_ino(fs->store, ino, &attr);
+	int r;
 
-	if (r || !attr.sealed || is_trusted(req, &attr))
-		return r;
-	r = store_tree_readable(fs->store, ino, &mode);
-	if (!r && (mode & (caller_in_group(req, attr.gid) ? S_IRGRP : S_IROTH)))
+	if (!attr->sealed || is_trusted(req, attr))
+		return 0;
+	r = store_tree_readable(fs->store, attr->ino, &mode);
+	if (!r && (mode & (caller_in_group(req, attr->gid) ? S_IRGRP : S_IROTH)))
 		return 0;
 	if (r)
 		return r;
-	if (name_of_ino(fs, ino, &branch, name) == 0)
+	if (name_of_ino(fs, attr->ino, &branch, name) == 0)
 		log_warning(
 		    "\"%s\" is not read as a pack by uid %u, who may not read all "
 		    "that is in it; read the directory",
 		    name, fuse_req_ctx(req)->uid);
 	return -EACCES;
+}
+
+int sealed_may_read(fuse_req_t req, uint64_t ino)
+{
+	struct store_attr attr;
+	int r = store_gen_attr_by_ino(fs_of(req)->store, ino, &attr);
+
+	return r ? r : sealed_may_go_on(req, &attr);
 }
 
 /* ---- refusing ---- */

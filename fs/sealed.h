@@ -43,6 +43,9 @@ void sealed_stream_mode(struct store_attr *attr);
  * (logged); -ENOENT: it is gone.
  */
 int sealed_may_read(fuse_req_t req, uint64_t ino);
+/* The same of a stream that is published, for who begins a value on top of it: he can
+ * read it there, and the kernel has compared as little. */
+int sealed_may_go_on(fuse_req_t req, const struct store_attr *attr);
 
 /* Has the tree that this is part of lost its name? */
 bool sealed_is_gone(struct fs *fs, uint64_t ino);

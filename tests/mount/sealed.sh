@@ -762,6 +762,11 @@ test_two_users() {
 	# A pack would have that, too.
 	fails 'denied' $as cat "$PACKS/key"
 	fails 'denied' $as cat .memofs/view/pack,wait/key
+	# Nor has who may write it, and goes on from what is there.
+	chmod 777 key
+	fails 'denied' $as sh -c 'cat <>"$1"' sh "$PACKS/key"
+	fails 'denied' $as sh -c ': >>"$1"' sh "$PACKS/key"
+	chmod 755 key
 	chmod 644 "$T/grown/name with 'all'"
 	"$MKPACK" "$T/grown" >"$T/open.pack"
 	cp "$T/open.pack" "$PACKS/open"
