@@ -95,7 +95,7 @@ static int read_exact(int fd, void *data, size_t len, uint64_t off)
 	return !r && n < len ? -EUCLEAN : r;
 }
 
-/* The index is never shared. -EUCLEAN. */
+/* The index is never shared. -EUCLEAN: also when the disk cannot read it. */
 static int load_pack(const struct tree *t, struct pack *ret_pack)
 {
 	CLEANUP_BUF struct buf index = BUF_INIT;
@@ -115,7 +115,7 @@ static int load_pack(const struct tree *t, struct pack *ret_pack)
 		r = read_exact(t->fd, index.data, pack_index_bytes(&trailer),
 			       trailer.index_off);
 	if (r)
-		return r == -EBADMSG ? -EUCLEAN : r;
+		return r == -EBADMSG || r == -EIO ? -EUCLEAN : r;
 	index.len = pack_index_bytes(&trailer);
 	r = pack_init(ret_pack, &trailer, &index, &err);
 	return r == -EBADMSG ? -EUCLEAN : r;

@@ -3,10 +3,12 @@
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -24,6 +26,33 @@ struct file {
 	size_t len;
 	uint64_t seed;
 };
+
+/* ---- a disk that cannot read a file ---- */
+
+static _Atomic ino_t unreadable; /* its number in the file system; 0: none */
+
+/* Instead of the one of libc. */
+ssize_t pread(int fd, void *data, size_t len, off_t off)
+{
+	struct stat sb;
+
+	if (unreadable && !fstat(fd, &sb) && sb.st_ino == unreadable) {
+		errno = EIO;
+		return -1;
+	}
+	return syscall(SYS_pread64, fd, data, len, off);
+}
+
+static void make_unreadable(struct store *st, uint64_t stream)
+{
+	struct stat sb;
+	int fd;
+
+	assert_ok(backend_extent_open(st->be, stream, &fd));
+	assert_ok(fstat(fd, &sb));
+	close(fd);
+	unreadable = sb.st_ino;
+}
 
 /* ---- packs ---- */
 
@@ -625,6 +654,25 @@ static void test_holder_is_missing(void **state)
 	assert_ok(store_settle(st));
 }
 
+/* What the disk cannot read any more is deleted, and so is what comes after it. */
+static void test_removed_unreadable(void **state)
+{
+	struct store *st = store_of(state);
+	struct file files[FILES];
+	uint64_t a;
+
+	some_files(files, 1);
+	a = put_tree(st, ROOT, "a", files, FILES);
+	assert_ok(store_settle(st));
+	put_value(st, "later", MIB, 1);
+	make_unreadable(st, a);
+	remove_tree(st, ROOT, "a");
+	assert_ok(store_unlink(st, ROOT, "later"));
+	assert_ok(store_settle(st));
+	unreadable = 0;
+	assert_left(st, 0, 0);
+}
+
 /* A row that names a place where something else is leads to nothing. */
 static void test_wrong_row(void **state)
 {
@@ -1011,6 +1059,7 @@ int main(int argc, char **argv)
 	    STORE_TEST(test_no_holes_are_seen),
 	    STORE_TEST(test_shared_block_goes_bad),
 	    STORE_TEST(test_holder_is_missing),
+	    STORE_TEST(test_removed_unreadable),
 	    STORE_TEST(test_wrong_row),
 	    STORE_TEST(test_damaged_share_row),
 	    STORE_TEST(test_share_rows),
