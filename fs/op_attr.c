@@ -285,11 +285,15 @@ static void tree_changed(struct fs *fs, uint64_t ino, uint64_t through)
 }
 
 /* What is published has got these attributes by a request about `through`. */
-static void attr_changed(struct fs *fs, struct store_attr *attr, uint64_t through)
+static void attr_changed(struct fs *fs, struct store_attr *attr, int to_set,
+			 uint64_t through)
 {
 	sealed_stream_mode(attr);
 	if (!S_ISDIR(attr->mode) || attr->sealed)
 		recent_put(fs->recent, attr);
+	/* All that is in a tree has its owner, by which the kernel lets people in. */
+	if (attr->sealed && (to_set & (FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID)))
+		kcache_all_changed(fs->kcache);
 	if (attr->sealed)
 		tree_changed(fs, attr->ino, through);
 	else if (S_ISDIR(attr->mode))
@@ -331,7 +335,7 @@ void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int to_set,
 	if (r == -ENOENT && h && h->kind == HANDLE_PENDING)
 		r = set_staged(pending_staged(h->pending), st, to_set, &attr);
 	if (!r && !p)
-		attr_changed(fs, &attr, ino);
+		attr_changed(fs, &attr, to_set, ino);
 	if (!r && S_ISDIR(attr.mode))
 		cache = !vnode_is(ino) && !dir_busy(fs, attr.ino);
 	reply_attr(req, r, &attr, cache, false);

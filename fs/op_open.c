@@ -192,8 +192,7 @@ static int check_base(fuse_req_t req, const struct target *t)
 {
 	struct store_attr attr;
 
-	if (!(t->view.set & VIEW_PACK) ||
-	    store_getattr(fs_of(req)->store, t->ino, &attr))
+	if (!(t->view.set & VIEW_PACK) || store_getattr(fs_of(req)->store, t->ino, &attr))
 		return 0;
 	return sealed_may_go_on(req, &attr) == -EACCES ? -EACCES : 0;
 }

@@ -792,6 +792,17 @@ test_two_users() {
 	is "$(stat -c %u theirs/other theirs/other/f | sort -u)" 1234
 	[[ $(attr writer theirs/other) == 'uid=1234 '* ]] || fail "$(attr writer theirs/other)"
 	$as rmdir theirs/key
+	# What the kernel knows of what is in it is not the former owner's any more.
+	$as sh -c 'umask 077; mkdir -p theirs/.memofs/stage/y/sub; echo x >theirs/.memofs/stage/y/f'
+	$as mv -T theirs/.memofs/stage/y theirs/given
+	chmod 755 theirs/given
+	is "$($as cat theirs/given/f)" x
+	$as ls theirs/given/sub
+	chown 1235 theirs/given
+	sleep 1.1 # for a kernel that cannot make all names stale at once
+	fails 'denied' $as cat theirs/given/f
+	fails 'denied' $as ls theirs/given/sub
+	is "$(stat -c %u theirs/given/f)" 1235
 	# In a common one with the sticky bit, only their own.
 	mkdir common
 	chmod 1777 common
