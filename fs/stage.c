@@ -14,18 +14,19 @@
 
 /* ---- the place ---- */
 
-/* As the kernel would decide it; who has only the capability is taken for nobody. */
-static bool may_write(fuse_req_t req, const struct store_attr *dir)
+/* As the kernel would decide it, for bits of "others"; who has only the capability is
+ * taken for nobody. */
+static bool may(fuse_req_t req, const struct store_attr *attr, mode_t bits)
 {
 	const struct fuse_ctx *ctx = fuse_req_ctx(req);
 
 	if (ctx->uid == 0)
 		return true;
-	if (ctx->uid == dir->uid)
-		return dir->mode & S_IWUSR;
-	if (caller_in_group(req, dir->gid))
-		return dir->mode & S_IWGRP;
-	return dir->mode & S_IWOTH;
+	if (ctx->uid == attr->uid)
+		bits <<= 6;
+	else if (caller_in_group(req, attr->gid))
+		bits <<= 3;
+	return (attr->mode & bits) == bits;
 }
 
 int stage_get(fuse_req_t req, const struct vnode *control, bool make, uint64_t *ret_ino)
@@ -42,7 +43,7 @@ int stage_get(fuse_req_t req, const struct vnode *control, bool make, uint64_t *
 		return -ENOENT;
 	if (!r)
 		r = store_getattr(fs->store, control->dir_ino, &dir);
-	if (!r && !may_write(req, &dir))
+	if (!r && !may(req, &dir, S_IWOTH))
 		r = -ENOENT;
 	if (r)
 		return r;
@@ -134,7 +135,9 @@ static int explain(const char *name, int r)
 {
 	const char *why = NULL;
 
-	if (r == -EUCLEAN)
+	if (r == -EACCES)
+		why = "who moves it may not read all that is in it";
+	else if (r == -EUCLEAN)
 		why = "a file in it was damaged, and is gone; try again without it";
 	else if (r == -E2BIG)
 		why =
@@ -146,19 +149,29 @@ static int explain(const char *name, int r)
 	return r == -EUCLEAN ? -EIO : r;
 }
 
+/* Else a file that somebody else keeps for himself would become his who has the tree. */
+static bool may_read(void *arg, const struct store_attr *attr)
+{
+	return may(arg, attr, S_ISDIR(attr->mode) ? S_IROTH | S_IXOTH : S_IROTH);
+}
+
 int stage_seal(fuse_req_t req, const struct stage_place *from,
 	       const struct stage_place *to, bool noreplace)
 {
 	struct fs *fs = fs_of(req);
 	const struct fuse_ctx *ctx = fuse_req_ctx(req);
-	struct store_writer writer = {.uid = ctx->uid, .gid = ctx->gid, .pid = ctx->pid};
+	struct store_sealer by = {
+	    .writer = {.uid = ctx->uid, .gid = ctx->gid, .pid = ctx->pid},
+	    .may_read = may_read,
+	    .arg = req,
+	};
 	int r = settle(req, from);
 
 	if (r)
 		return r;
-	process_comm(ctx->pid, writer.comm, sizeof(writer.comm));
+	process_comm(ctx->pid, by.writer.comm, sizeof(by.writer.comm));
 	session_pass_token(); /* it takes as long as copying */
 	r = store_seal(fs->store, from->branch, from->name, to->branch, to->name,
-		       noreplace, &writer, NULL, NULL);
+		       noreplace, &by, NULL, NULL);
 	return r ? explain(from->name, r) : 0;
 }

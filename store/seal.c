@@ -31,6 +31,7 @@ struct pending_dir {
 
 struct sealer {
 	struct store *st;
+	const struct store_sealer *by;
 	struct store_staged *sg;
 	struct pack_maker *maker;
 	uint64_t len;	 /* of the contents so far */
@@ -182,12 +183,23 @@ static int add_link(struct sealer *s, const struct store_attr *attr)
 	return r ? r : add_item(s, PACK_LINK, attr, NULL);
 }
 
+static int check_readable(const struct sealer *s, const struct store_attr *attr)
+{
+	const struct store_sealer *by = s->by;
+
+	if (!by->may_read || S_ISLNK(attr->mode) || by->may_read(by->arg, attr))
+		return 0;
+	return -EACCES;
+}
+
 /* What `s->path` names, in the directory `parent`. */
 static int add_entry(struct sealer *s, size_t parent, const struct store_dirent *ent)
 {
 	const struct store_attr *attr = &ent->attr;
-	int r;
+	int r = check_readable(s, attr);
 
+	if (r)
+		return r;
 	if (S_ISDIR(attr->mode)) {
 		r = add_item(s, PACK_DIR, attr, NULL);
 		return r ? r : push_dir(s, attr->ino, parent, ent->name);
@@ -247,7 +259,9 @@ static int write_pack(struct sealer *s, const struct store_attr *root)
 {
 	int r;
 
-	r = push_dir(s, root->ino, 0, "");
+	r = check_readable(s, root);
+	if (!r)
+		r = push_dir(s, root->ino, 0, "");
 	if (!r)
 		r = buf_set(&s->path, "", 1);
 	if (!r)
@@ -281,8 +295,7 @@ static int adopt_dir(struct store_staged *sg, const struct store_attr *root)
 	return 0;
 }
 
-static int begin(struct sealer *s, uint64_t branch, const struct store_attr *root,
-		 const struct store_writer *writer)
+static int begin(struct sealer *s, uint64_t branch, const struct store_attr *root)
 {
 	int64_t age_ns = time_now_ns() - root->created_ns;
 	struct store_stage_args args = {
@@ -291,7 +304,7 @@ static int begin(struct sealer *s, uint64_t branch, const struct store_attr *roo
 	    .mode = root->mode & 0777,
 	    /* It was being made since the directory was. */
 	    .before_ns = age_ns > 0 ? age_ns : 0,
-	    .writer = *writer,
+	    .writer = s->by->writer,
 	};
 	int r = pack_maker_new(&s->maker);
 
@@ -403,8 +416,7 @@ static int publish(struct sealer *s, const struct seal_source *source, uint64_t 
 
 static int seal(struct sealer *s, const struct seal_source *source,
 		const struct store_attr *root, uint64_t branch, const char *name,
-		bool noreplace, const struct store_writer *writer, uint64_t *ret_ino,
-		uint64_t *ret_replaced_ino)
+		bool noreplace, uint64_t *ret_ino, uint64_t *ret_replaced_ino)
 {
 	uint64_t replaced_ino = 0;
 	struct store_attr old;
@@ -414,7 +426,7 @@ static int seal(struct sealer *s, const struct seal_source *source,
 	if (!r) /* again when it is published: here it saves the copy */
 		r = check_outside(s->st, root->ino, branch);
 	if (!r)
-		r = begin(s, branch, root, writer);
+		r = begin(s, branch, root);
 	if (!r)
 		r = write_pack(s, root);
 	if (!r)
@@ -433,11 +445,11 @@ static int seal(struct sealer *s, const struct seal_source *source,
 }
 
 int store_seal(struct store *st, uint64_t from_branch, const char *from, uint64_t branch,
-	       const char *name, bool noreplace, const struct store_writer *writer,
+	       const char *name, bool noreplace, const struct store_sealer *by,
 	       uint64_t *ret_ino, uint64_t *ret_replaced_ino)
 {
 	struct seal_source source = {.branch = from_branch, .name = slice_str(from)};
-	struct sealer s = {.st = st};
+	struct sealer s = {.st = st, .by = by};
 	struct store_attr root;
 	int r;
 
@@ -459,8 +471,7 @@ int store_seal(struct store *st, uint64_t from_branch, const char *from, uint64_
 		return r;
 	}
 	source.ino = root.ino;
-	r = seal(&s, &source, &root, branch, name, noreplace, writer, ret_ino,
-		 ret_replaced_ino);
+	r = seal(&s, &source, &root, branch, name, noreplace, ret_ino, ret_replaced_ino);
 	sealer_deinit(&s);
 	return r;
 }

@@ -437,6 +437,15 @@ int store_stage_dir(struct store *st, uint64_t dir_ino, bool create, uint64_t *r
 /* Is a branch below such a place? *ret_staged is false for one that is gone. */
 int store_branch_staged(struct store *st, uint64_t branch, bool *ret_staged);
 
+/* Who seals. */
+struct store_sealer {
+	struct store_writer writer;
+	/* May he read this file or directory? What is in a tree is its owner's, whoever's
+	 * it was. NULL: everything. */
+	bool (*may_read)(void *arg, const struct store_attr *attr);
+	void *arg;
+};
+
 /*
  * Publish a copy of the directory (from_branch, from) as the sealed tree
  * (branch, name), which replaces an entry as store_publish() does, then remove the
@@ -447,10 +456,10 @@ int store_branch_staged(struct store *st, uint64_t branch, bool *ret_staged);
  * directory with something in it has the name; -EINVAL: the branch is in the directory;
  * -EPERM: or in a sealed tree; -EUCLEAN: a file in it is damaged (the next attempt is
  * without it); -E2BIG: more entries than a pack has; -EFBIG: too many bytes, or a file
- * that has no hash. The directory is then as it was.
+ * that has no hash; -EACCES: what `by` may not read. The directory is then as it was.
  */
 int store_seal(struct store *st, uint64_t from_branch, const char *from, uint64_t branch,
-	       const char *name, bool noreplace, const struct store_writer *writer,
+	       const char *name, bool noreplace, const struct store_sealer *by,
 	       uint64_t *ret_ino, uint64_t *ret_replaced_ino);
 
 /* ---- attributes ------------------------------------------------------------ */

@@ -13,7 +13,8 @@
 #include "store/staged.h"
 #include "tests/conformance/store_check.h"
 
-static const struct store_writer writer = {.uid = 5, .gid = 6, .pid = 7, .comm = "mv"};
+static const struct store_sealer sealer = {
+    .writer = {.uid = 5, .gid = 6, .pid = 7, .comm = "mv"}};
 
 static struct store *store_of(void **state)
 {
@@ -33,7 +34,7 @@ static uint64_t seal(struct store *st, const char *from, const char *name)
 {
 	uint64_t ino = 0;
 
-	assert_ok(store_seal(st, stage_of(st, ROOT), from, ROOT, name, false, &writer,
+	assert_ok(store_seal(st, stage_of(st, ROOT), from, ROOT, name, false, &sealer,
 			     &ino, NULL));
 	return ino;
 }
@@ -172,20 +173,20 @@ static void test_not_a_directory(void **state)
 	make_file(st, stage, "file", "text");
 	make_link(st, stage, "link");
 	assert_int_equal(
-	    store_seal(st, stage, "file", ROOT, "key", false, &writer, &ino, &replaced),
+	    store_seal(st, stage, "file", ROOT, "key", false, &sealer, &ino, &replaced),
 	    -ENOTDIR);
 	assert_int_equal(
-	    store_seal(st, stage, "link", ROOT, "key", false, &writer, &ino, &replaced),
+	    store_seal(st, stage, "link", ROOT, "key", false, &sealer, &ino, &replaced),
 	    -ENOTDIR);
 	assert_int_equal(
-	    store_seal(st, stage, "none", ROOT, "key", false, &writer, &ino, &replaced),
+	    store_seal(st, stage, "none", ROOT, "key", false, &sealer, &ino, &replaced),
 	    -ENOENT);
 	make_dir(st, stage, "x");
 	assert_int_equal(
-	    store_seal(st, stage, "x", ROOT, "a/b", false, &writer, &ino, &replaced),
+	    store_seal(st, stage, "x", ROOT, "a/b", false, &sealer, &ino, &replaced),
 	    -EINVAL);
 	assert_int_equal(
-	    store_seal(st, stage, "x", 999999999, "key", false, &writer, &ino, &replaced),
+	    store_seal(st, stage, "x", 999999999, "key", false, &sealer, &ino, &replaced),
 	    -ENOENT);
 	assert_int_equal(ino, 7);
 	assert_int_equal(replaced, 7);
@@ -203,34 +204,61 @@ static void test_targets(void **state)
 	old = make_dir(st, ROOT, "full");
 	make_file(st, old, "child", "text");
 	assert_int_equal(
-	    store_seal(st, stage, "x", ROOT, "full", false, &writer, &ino, NULL),
+	    store_seal(st, stage, "x", ROOT, "full", false, &sealer, &ino, NULL),
 	    -ENOTEMPTY);
 	make_file(st, ROOT, "key", "text");
 	assert_int_equal(
-	    store_seal(st, stage, "x", ROOT, "key", true, &writer, &ino, NULL), -EEXIST);
+	    store_seal(st, stage, "x", ROOT, "key", true, &sealer, &ino, NULL), -EEXIST);
 	assert_int_equal(ino, 7);
 	assert_int_equal(lookup(st, stage, "x"), dir);
 
 	/* A file, a tree, an expired entry, an empty directory. */
 	old = lookup(st, ROOT, "key");
-	assert_ok(store_seal(st, stage, "x", ROOT, "key", false, &writer, &tree, &ino));
+	assert_ok(store_seal(st, stage, "x", ROOT, "key", false, &sealer, &tree, &ino));
 	assert_int_equal(ino, old);
 	build(st, "x");
 	assert_int_equal(
-	    store_seal(st, stage, "x", ROOT, "key", true, &writer, &ino, NULL), -EEXIST);
+	    store_seal(st, stage, "x", ROOT, "key", true, &sealer, &ino, NULL), -EEXIST);
 	old = tree;
-	assert_ok(store_seal(st, stage, "x", ROOT, "key", false, &writer, &tree, &ino));
+	assert_ok(store_seal(st, stage, "x", ROOT, "key", false, &sealer, &tree, &ino));
 	assert_int_equal(ino, old);
 	check_built(st, tree);
 	build(st, "x");
 	set_ttl_ms(st, tree, 0);
-	assert_ok(store_seal(st, stage, "x", ROOT, "key", true, &writer, &tree, NULL));
+	assert_ok(store_seal(st, stage, "x", ROOT, "key", true, &sealer, &tree, NULL));
 	check_built(st, tree);
 	build(st, "x");
 	old = make_dir(st, ROOT, "void");
-	assert_ok(store_seal(st, stage, "x", ROOT, "void", false, &writer, &tree, &ino));
+	assert_ok(store_seal(st, stage, "x", ROOT, "void", false, &sealer, &tree, &ino));
 	assert_int_equal(ino, old);
 	check_built(st, tree);
+	check_settled(st);
+}
+
+static bool is_another(void *arg, const struct store_attr *attr)
+{
+	return attr->ino != *(uint64_t *)arg;
+}
+
+static void test_what_may_not_be_read(void **state)
+{
+	struct store *st = store_of(state);
+	uint64_t stage = stage_of(st, ROOT), dir = build(st, "x"), unread, ino;
+	uint64_t sub = lookup(st, dir, "sub");
+	uint64_t secrets[] = {dir, lookup(st, dir, "a"), sub, lookup(st, sub, "run")};
+	struct store_sealer by = {.may_read = is_another, .arg = &unread};
+
+	for (size_t i = 0; i < sizeof(secrets) / sizeof(*secrets); i++) {
+		unread = secrets[i];
+		assert_int_equal(
+		    store_seal(st, stage, "x", ROOT, "key", false, &by, &ino, NULL),
+		    -EACCES);
+		assert_int_equal(lookup(st, stage, "x"), dir);
+	}
+	/* A symlink has no permissions. */
+	unread = lookup(st, dir, "link");
+	assert_ok(store_seal(st, stage, "x", ROOT, "key", false, &by, &ino, NULL));
+	check_built(st, ino);
 	check_settled(st);
 }
 
@@ -241,9 +269,9 @@ static void test_into_itself(void **state)
 	uint64_t sub = lookup(st, dir, "sub");
 
 	assert_int_equal(
-	    store_seal(st, stage, "x", sub, "key", false, &writer, NULL, NULL), -EINVAL);
+	    store_seal(st, stage, "x", sub, "key", false, &sealer, NULL, NULL), -EINVAL);
 	assert_int_equal(
-	    store_seal(st, stage, "x", dir, "key", false, &writer, NULL, NULL), -EINVAL);
+	    store_seal(st, stage, "x", dir, "key", false, &sealer, NULL, NULL), -EINVAL);
 	assert_int_equal(lookup(st, stage, "x"), dir);
 	assert_names(st, dir, "a empty link none sub ");
 	check_settled(st);
@@ -277,7 +305,7 @@ static void test_tree_in_a_tree(void **state)
 
 	build(st, "x");
 	dir = make_dir(st, stage_of(st, ROOT), "y");
-	assert_ok(store_seal(st, stage_of(st, ROOT), "x", dir, "inner", false, &writer,
+	assert_ok(store_seal(st, stage_of(st, ROOT), "x", dir, "inner", false, &sealer,
 			     NULL, NULL));
 	tree = seal(st, "y", "key");
 	assert_names(st, tree, "inner ");
@@ -288,9 +316,9 @@ static void test_tree_in_a_tree(void **state)
 	/* A tree that is staged is only moved. */
 	build(st, "x");
 	assert_ok(store_seal(st, stage_of(st, ROOT), "x", stage_of(st, ROOT), "ready",
-			     false, &writer, &dir, NULL));
+			     false, &sealer, &dir, NULL));
 	assert_int_equal(store_seal(st, stage_of(st, ROOT), "ready", ROOT, "key", true,
-				    &writer, NULL, NULL),
+				    &sealer, NULL, NULL),
 			 -EEXIST);
 	assert_int_equal(seal(st, "ready", "key"), dir);
 	assert_int_equal(lookup(st, ROOT, "key"), dir);
@@ -465,7 +493,7 @@ static void test_damage(void **state)
 	assert_ok(backend_commit(st->be, &b));
 	batch_deinit(&b);
 	assert_int_equal(store_seal(st, stage_of(st, ROOT), "x", ROOT, "key", false,
-				    &writer, &ino, NULL),
+				    &sealer, &ino, NULL),
 			 -EUCLEAN);
 	assert_int_equal(ino, 7);
 	assert_int_equal(lookup(st, ROOT, "key"), 0);
@@ -542,6 +570,7 @@ int main(int argc, char **argv)
 	    STORE_TEST(test_empty),
 	    STORE_TEST(test_not_a_directory),
 	    STORE_TEST(test_targets),
+	    STORE_TEST(test_what_may_not_be_read),
 	    STORE_TEST(test_into_itself),
 	    STORE_TEST(test_what_is_left_out),
 	    STORE_TEST(test_tree_in_a_tree),

@@ -803,6 +803,25 @@ test_two_users() {
 	fails 'denied' $as cat theirs/given/f
 	fails 'denied' $as ls theirs/given/sub
 	is "$(stat -c %u theirs/given/f)" 1235
+	# Who may move a file and not read it cannot do so by a tree of his own.
+	local others='setpriv --reuid 1235 --regid 1235 --clear-groups'
+	mkdir shared
+	chmod 777 shared
+	$as sh -c 'umask 077; echo secret >shared/s; mkdir -p shared/dir/sub; echo x >shared/dir/f'
+	$others mkdir shared/.memofs/stage/x shared/.memofs/stage/y
+	$others mv shared/s shared/.memofs/stage/x/s
+	fails 'denied' $others mv -T shared/.memofs/stage/x shared/key
+	absent shared/key
+	present shared/.memofs/stage/x/s
+	$as chmod 644 shared/.memofs/stage/x/s
+	$others mv -T shared/.memofs/stage/x shared/key
+	is "$($others cat shared/key/s)" secret
+	$as sh -c 'chmod 777 shared/dir; chmod 711 shared/dir/sub; chmod 644 shared/dir/f'
+	$others mv shared/dir shared/.memofs/stage/y/dir
+	fails 'denied' $others mv -T shared/.memofs/stage/y shared/key
+	$as chmod 755 shared/.memofs/stage/y/dir/sub
+	$others mv -T shared/.memofs/stage/y shared/key
+	is "$(stat -c %u shared/key/dir/sub)" 1235
 	# In a common one with the sticky bit, only their own.
 	mkdir common
 	chmod 1777 common
