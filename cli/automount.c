@@ -140,8 +140,11 @@ static int make_home(char **ret_dir, struct errmsg *err)
 	CLEANUP_FREE char *cache = NULL, *dir = NULL;
 	int r = cache_home(&cache, err);
 
-	if (!r)
-		r = make_dir(cache, err);
+	if (!r && mkdir(cache, 0700) && errno != EEXIST)
+		r = err_set(err, errno,
+			    "%s: %s; set XDG_CACHE_HOME to a directory for the store, "
+			    "or use --cache",
+			    cache, strerror(errno));
 	if (r)
 		return r;
 	dir = path_join(cache, "memofs");
@@ -239,7 +242,9 @@ static int check_fuse(struct errmsg *err)
 {
 	if (access("/dev/fuse", R_OK | W_OK) == 0)
 		return 0;
-	return err_set(err, ENODEV, "/dev/fuse: %s; this machine mounts no FUSE for you",
+	return err_set(err, ENODEV,
+		       "/dev/fuse: %s; this machine mounts no FUSE for you: it "
+		       "takes access to that, in a container --device /dev/fuse",
 		       strerror(errno));
 }
 

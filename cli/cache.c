@@ -94,20 +94,32 @@ static int check(const char *dir, bool make, struct errmsg *err)
 	return no_cache(dir, errno, err);
 }
 
-static int find_named(const char *name, bool start, char **ret_dir, struct errmsg *err)
+static int find_named(const char *name, const char *source, bool start, char **ret_dir,
+		      struct errmsg *err)
 {
+	struct errmsg why;
 	CLEANUP_FREE char *dir = *name ? path_absolute(name) : NULL;
 	int r;
 
 	if (!dir)
 		return err_set(err, EINVAL,
 			       "--cache: the name of the directory is empty");
-	r = check(dir, start, err);
+	r = check(dir, start, &why);
+	if (r == -EINVAL)
+		return err_set(err, EINVAL,
+			       "%s; mount one there, or leave %s out for one of your own",
+			       why.text, source);
 	if (r)
-		return r;
+		return err_set(err, -r, "%s", why.text);
 	*ret_dir = dir;
 	dir = NULL;
 	return 0;
+}
+
+/* What said where it is. */
+static const char *source_of(const char *given)
+{
+	return given ? "--cache" : "MEMOFS_CACHE";
 }
 
 static int find_own(bool start, char **ret_dir, struct errmsg *err)
@@ -154,7 +166,7 @@ int cache_find(const char *given, bool start, char **ret_dir, struct errmsg *err
 {
 	const char *name = named(given);
 
-	return name ? find_named(name, start, ret_dir, err)
+	return name ? find_named(name, source_of(given), start, ret_dir, err)
 		    : find_own(start, ret_dir, err);
 }
 
@@ -163,7 +175,7 @@ int cache_find_kept(const char *given, char **ret_dir, struct errmsg *err)
 	const char *name = named(given);
 
 	if (name)
-		return find_named(name, false, ret_dir, err);
+		return find_named(name, source_of(given), false, ret_dir, err);
 	if (find_own(false, ret_dir, err) == 0)
 		return 0;
 	return automount_is_kept(err) ? find_own(true, ret_dir, err) : -ENOENT;
@@ -176,7 +188,7 @@ static bool is_part(const char *part, size_t len, const char *text)
 	return len == strlen(text) && memcmp(part, text, len) == 0;
 }
 
-static int check_key(const char *key, struct errmsg *err)
+int cache_check_key(const char *key, struct errmsg *err)
 {
 	const char *last = path_base(key);
 
@@ -223,7 +235,7 @@ int cache_entry(const char *given, const char *key, bool start, char **ret_path,
 		struct errmsg *err)
 {
 	CLEANUP_FREE char *dir = NULL;
-	int r = check_key(key, err);
+	int r = cache_check_key(key, err);
 
 	if (r)
 		return r;

@@ -41,6 +41,9 @@ int cache_find_kept(const char *given, char **ret_dir, struct errmsg *err);
 int cache_entry(const char *given, const char *key, bool start, char **ret_path,
 		struct errmsg *err);
 
+/* -EINVAL, with a message: the key is not one. */
+int cache_check_key(const char *key, struct errmsg *err);
+
 /* Make the directories above an entry, as mkdir -p does. -errno, with a message. */
 int cache_make_parents(const char *entry, struct errmsg *err);
 

@@ -41,7 +41,7 @@ const struct command cmd_cache = {
     .summary = "print the directory that results are kept in",
     .detail = "That is the one which run, save, restore and explain use: --cache, else\n"
 	      "MEMOFS_CACHE, else `default` in this user's own mount, which is mounted\n"
-	      "when it is not. Look into it with ls, or unmount it with memofs umount.\n",
+	      "when it is not. Look into it with ls; the mount is one level above it.\n",
     .exits = "0  printed\n"
 	     "1  --no-start: there is none\n"
 	     "2  the command line is wrong\n"

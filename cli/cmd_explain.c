@@ -435,9 +435,9 @@ const struct command cmd_explain = {
     .summary = "say whether `memofs run` would hit, and why not",
     .detail =
 	"Give it the options that make the key, as to `memofs run`. The command is\n"
-	"not run. When nothing is stored for it, its parts are compared with those of "
-	"the results beside it,\n"
-	"the newest 1,000, and it is shown how they differ from the nearest.\n",
+	"not run. When nothing is stored for it, its parts are compared with those of\n"
+	"the results beside it, the newest 1,000, and it is shown how they differ from\n"
+	"the nearest.\n",
     .exits = "0  it would hit\n"
 	     "1  it would run\n"
 	     "2  the command line is wrong\n"

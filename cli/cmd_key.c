@@ -97,7 +97,7 @@ const struct command cmd_key = {
     .summary = "show what a result of `memofs run` is known by",
     .detail =
 	"Give it the options that make the key, as to `memofs run`; the command is not\n"
-	"run. A line is a part: kind, name, value. A line without a value is a variable "
+	"run. A line is a part: kind, name, value. A line without a value is a variable\n"
 	"that is not set.\n"
 	"\n"
 	"--version-from file:PATH, the content of a file, directory or pattern; exe,\n"

@@ -382,9 +382,10 @@ static int restore(struct restoring *rs)
 static int check(const struct restore_options *o, char **operands, size_t n)
 {
 	int64_t since_ns;
+	struct errmsg err;
 
-	if (!*path_base(operands[0]))
-		cli_error("restore: \"%s\" does not name an entry", operands[0]);
+	if (cache_check_key(operands[0], &err))
+		cli_error("restore: %s", err.text);
 	else if (o->link && n > 1)
 		cli_error(
 		    "restore: --link makes symlinks to the whole tree; leave \"%s\" "

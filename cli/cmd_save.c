@@ -385,8 +385,10 @@ static int take_patterns(struct saving *sv, char *const *texts, size_t n)
 
 static int check(struct saving *sv, char **operands, size_t n)
 {
-	if (!*path_base(sv->key)) {
-		cli_error("save: \"%s\" does not name an entry", sv->key);
+	struct errmsg err;
+
+	if (cache_check_key(sv->key, &err)) {
+		cli_error("save: %s", err.text);
 		return CLI_USAGE;
 	}
 	if (sv->opt->force && sv->opt->if_missing) {

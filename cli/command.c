@@ -79,9 +79,9 @@ static int check_operands(const struct command *cmd, size_t n, char **operands)
 			  cmd->name, operands[0], wait->name, operands[0]);
 	else if (n > cmd->operands_max)
 		cli_error("%s%s%s: \"%s\" is one argument too many; usage: memofs "
-			  "%s%s%s %s",
+			  "%s%s%s%s%s",
 			  group, space, cmd->name, operands[cmd->operands_max], group,
-			  space, cmd->name, cmd->args);
+			  space, cmd->name, *cmd->args ? " " : "", cmd->args);
 	else if (n < cmd->operands_min)
 		cli_error("%s%s%s: an argument is missing; usage: memofs %s%s%s %s",
 			  group, space, cmd->name, group, space, cmd->name, cmd->args);

@@ -7,6 +7,7 @@
 
 #include "cli/command.h"
 #include "cli/message.h"
+#include "store/util/buf.h"
 #include "store/util/duration.h"
 #include "store/util/suggest.h"
 
@@ -165,6 +166,7 @@ static int store_mode(const struct cli_option *o, const char *arg, struct cli_mo
 static int store_choice(const struct cli_option *o, const char *arg, int *ret)
 {
 	struct suggest near = suggest_for(arg, strlen(arg));
+	CLEANUP_BUF struct buf values = BUF_INIT;
 
 	for (int i = 0; o->choices[i]; i++) {
 		if (strcmp(arg, o->choices[i]) == 0) {
@@ -173,12 +175,15 @@ static int store_choice(const struct cli_option *o, const char *arg, int *ret)
 		}
 		suggest_offer(&near, o->choices[i]);
 	}
-	if (near.best)
+	if (near.best) {
 		cli_error("--%s: \"%s\" is not one of its values; did you mean \"%s\"?",
 			  o->name, arg, near.best);
-	else
-		cli_error("--%s: \"%s\" is not one of its values; see --help", o->name,
-			  arg);
+		return -EINVAL;
+	}
+	for (int i = 0; o->choices[i]; i++)
+		must(buf_printf(&values, " %s", o->choices[i]));
+	cli_error("--%s: \"%s\" is not one of its values:%.*s", o->name, arg,
+		  (int)values.len, (const char *)values.data);
 	return -EINVAL;
 }
 

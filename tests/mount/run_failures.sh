@@ -48,7 +48,7 @@ test_no_such_directory() {
 	MEMOFS_CACHE=/nonexistent/cache
 	uncached 'nonexistent'
 	MEMOFS_CACHE=$DIR
-	uncached 'not a directory in a memofs mount'
+	uncached 'not a directory in a memofs mount; .* leave MEMOFS_CACHE out'
 	MEMOFS_CACHE=$DIR/job
 	uncached 'not a directory in a memofs mount'
 	absent "$DIR/.memofs"

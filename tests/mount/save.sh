@@ -169,6 +169,7 @@ test_keys() {
 	(cd "$KEYS" && exits 0 save -C "$LOCAL" here f)
 	has "$KEYS/here/f" $'1\n'
 	complains 2 'does not name an entry' save "$KEYS/" f
+	complains 2 'cannot be a part of one' save ../k f
 	complains 4 'is not a directory in a memofs mount' save "$LOCAL/k" f
 }
 
