@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "cli/tree/pattern.h"
 #include "store/util/text.h"
 
 const char *const key_validate_names[] = {
@@ -96,6 +97,22 @@ static int check_policies(const struct cli_list *list, struct errmsg *err)
 	return 0;
 }
 
+/* Before the command has taken its time. */
+static int check_outputs(const struct cli_list *outputs, struct errmsg *err)
+{
+	struct patterns *ps;
+	struct errmsg why;
+	int r;
+
+	if (!outputs->len)
+		return 0;
+	r = patterns_new(outputs->item, outputs->len, &ps, &why);
+	if (r)
+		return err_set(err, -r, "--output: %s", why.text);
+	patterns_free(ps);
+	return 0;
+}
+
 static int check_validation(const struct key_options *o, struct errmsg *err)
 {
 	bool partial = o->validate == KEY_PARTIAL_INPUTS_ONLY ||
@@ -124,5 +141,7 @@ int key_options_check(const struct key_options *o, struct errmsg *err)
 				&o->input_hash, err);
 	if (!r)
 		r = check_policies(&o->version_from, err);
+	if (!r)
+		r = check_outputs(&o->outputs, err);
 	return r ? r : check_validation(o, err);
 }

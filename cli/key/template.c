@@ -380,7 +380,7 @@ int template_expand(const char *template, const struct template_values *values,
 		return r;
 	fault = path_fault(&path);
 	if (fault)
-		return err_set(err, EINVAL, "--key %s: the path %s %s", template,
+		return err_set(err, EINVAL, "--key: the path %s %s",
 			       text_quote(quoted, (const char *)path.data, path.len),
 			       fault);
 	must(buf_append(ret_path, path.data, path.len));

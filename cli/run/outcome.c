@@ -81,6 +81,7 @@ void outcome_not_cached(struct outcome *o, enum outcome_status status, const cha
 		return;
 	cli_error("not cached: %s", o->why.text);
 	setenv(WARNED, "1", 1);
+	o->told = true;
 }
 
 /* One line, so that several in a row can be told apart. */
@@ -140,7 +141,7 @@ static void say(const struct outcome *o)
 		cli_error("%s %s (saved %s)%s", name, path, span,
 			  o->stale ? ", and made anew" : "");
 	else
-		cli_error("%s %s (took %s)", name, path, span);
+		cli_error("%s%s%s (took %s)", name, *path ? " " : "", path, span);
 }
 
 void outcome_tell(const struct outcome *o, int exit_code)

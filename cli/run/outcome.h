@@ -24,6 +24,7 @@ enum outcome_status {
 struct outcome {
 	enum outcome_status status;
 	bool quiet, verbose;
+	bool told;	   /* that it was not cached, and why */
 	bool stale;	   /* OUTCOME_HIT: it had expired, and is made anew */
 	const char *path;  /* of the result in the cache; NULL: not known */
 	const char *id;	   /* of the key; NULL */

@@ -53,6 +53,12 @@ static int not_shown(int errnum, int code)
 	return code ? code : CLI_FAILED;
 }
 
+/* The reason is not said twice. */
+static void complain_strict(const struct job *j, const char *outcome)
+{
+	cli_error("--strict: %s", j->outcome.told ? outcome : j->outcome.why.text);
+}
+
 /* The command has run. */
 static int finish_run(struct job *j, const struct ending *end)
 {
@@ -66,7 +72,7 @@ static int finish_run(struct job *j, const struct ending *end)
 		return not_shown(end->show_errno, code);
 	if (!code && j->o->strict && *j->outcome.why.text &&
 	    j->outcome.status != OUTCOME_DISABLED) {
-		cli_error("--strict: %s", j->outcome.why.text);
+		complain_strict(j, "so this is a failure");
 		return CLI_FAILED;
 	}
 	return code;
@@ -103,7 +109,7 @@ static int run_uncached(struct job *j, int strict_code)
 	flight_give_up(&j->flight);
 	if (!j->o->strict || !*j->outcome.why.text)
 		return run_plainly(j);
-	cli_error("--strict: %s", j->outcome.why.text);
+	complain_strict(j, "so the command is not run");
 	outcome_tell(&j->outcome, strict_code);
 	return strict_code;
 }
@@ -392,6 +398,10 @@ static int dry_run(struct job *j)
 
 	free(j->flight.dir);
 	j->flight.dir = NULL;
+	if (is_disabled()) {
+		printf("miss %s: MEMOFS_DISABLE is set\n", j->key.path);
+		return CLI_MISS;
+	}
 	if (cache_find_kept(j->o->cache, &j->flight.dir, &err)) {
 		printf("miss %s: %s\n", j->key.path, err.text);
 		return CLI_MISS;

@@ -224,6 +224,17 @@ test_usage() {
 	said nonsense
 	runs 2 --outptu x -- true
 	said 'did you mean --output'
+	# Patterns of outputs are looked at before the command is run.
+	local pattern
+	for pattern in /abs/x ../x '[a' '!x'; do
+		runs 2 --output "$pattern" -- touch ran
+		said '--output: pattern'
+	done
+	absent ran
+	runs 2 --key '' -- true
+	said '--key: the path "" is empty'
+	runs 2 --on-leader-failure give-up -- true
+	said 'values: takeover share$'
 	local status=0
 	memofs run --status-fd 77 -- true 2>err || status=$?
 	is $status 2
@@ -447,6 +458,10 @@ test_input_that_is_missing() {
 	said 'not cached: .*nowhere'
 	has "$T/out" $'ran\n'
 	runs 3 --strict --input nowhere -- ./job
+	is "$(grep -c nowhere "$T/err")" 1 'how often it says why'
+	grep -q -- '--strict: so the command is not run' "$T/err" || fail "$(cat "$T/err")"
+	runs 3 --quiet --strict --input nowhere -- ./job
+	said '--strict: .*nowhere'
 	runs 0 --input '*.none' -- ./job
 	said '\*\.none'
 	ln -s loop loop
