@@ -85,3 +85,8 @@ int room_take(struct store *st, uint64_t bytes)
 	gc_make_room(st);
 	return look(st, bytes, true) ? 0 : -ENOSPC;
 }
+
+bool room_is_there(struct store *st, uint64_t bytes)
+{
+	return !st->lock || look(st, bytes, false);
+}

@@ -40,6 +40,8 @@ struct room {
  * value being written. -ENOSPC. A store in memory has always room.
  */
 int room_take(struct store *st, uint64_t bytes);
+/* The same for the background thread, which deletes nothing for it. */
+bool room_is_there(struct store *st, uint64_t bytes);
 
 /* How much of a disk of `total_bytes` is kept free. */
 uint64_t room_reserve(const struct room *room, uint64_t total_bytes);

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "store/content.h"
+#include "store/room.h"
 #include "store/share.h"
 #include "store/util/pack.h"
 
@@ -30,6 +31,7 @@
 #define COMPARE_BYTES (256 * 1024)
 #define STEP_BYTES (16 * 1024)
 #define BATCH_ROWS 1024
+#define ROW_DISK_BYTES 256 /* generously: in the database's log, a table, another */
 
 /* A tree whose bytes are wanted, or that has them. */
 struct tree {
@@ -573,6 +575,12 @@ static int commit_some(struct search *s, struct batch *b)
 	return r;
 }
 
+/* Not in what is kept free; what is not offered is stored twice, and that is all. */
+static bool has_room(struct search *s, const struct batch *b)
+{
+	return room_is_there(s->st, (uint64_t)b->count * ROW_DISK_BYTES);
+}
+
 int same_offer(struct store *st, uint64_t ino, const struct share_row *row,
 	       const atomic_bool *stop)
 {
@@ -589,12 +597,16 @@ int same_offer(struct store *st, uint64_t ino, const struct share_row *row,
 			r = is_wanted(&s, &entry, &wanted);
 		if (!r && wanted)
 			r = put_same(&s, &b, &entry);
+		if (!r && b.count >= BATCH_ROWS && !has_room(&s, &b))
+			return 0;
 		if (!r)
 			r = commit_some(&s, &b);
 		if (!r && is_stopped(&s))
 			r = -ECANCELED;
 	}
-	return r ? r : backend_commit(st->be, &b);
+	if (r || !has_room(&s, &b))
+		return r;
+	return backend_commit(st->be, &b);
 }
 
 int same_withdraw(struct store *st, uint64_t ino, uint64_t ns)

@@ -16,8 +16,10 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "store/digest.h"
 #include "store/lease.h"
 #include "store/util/log.h"
+#include "store/util/pack.h"
 #include "tests/conformance/value_fixture.h"
 
 #define DISK_MIB 48
@@ -362,6 +364,59 @@ static void test_log_line(void **state)
 	log_close();
 }
 
+/* A file of 256 bytes that trees are searched for: one in eight is, by its hash. */
+static void add_searched(struct pack_maker *maker, struct buf *raw, uint64_t number)
+{
+	uint8_t hash[PACK_HASH_BYTES];
+	struct pack_item item = {
+	    .type = PACK_FILE, .off = raw->len, .size_bytes = 256, .hash = hash};
+	uint64_t data[32] = {number};
+	char path[16];
+
+	do {
+		data[1]++;
+		digest_of(slice(data, sizeof(data)), hash);
+	} while (hash[0] % 8);
+	snprintf(path, sizeof(path), "%llu", (unsigned long long)number);
+	item.path = path;
+	assert_ok(buf_append(raw, data, sizeof(data)));
+	assert_ok(pack_maker_add(maker, &item));
+}
+
+/* Where the contents of a tree are is not written down when the disk is nearly full. */
+static void test_what_trees_hold(void **state)
+{
+	struct store_stage_args args = {.branch = ROOT, .mode = 0644, .sealed = true};
+	struct fixture *fx = *state;
+	struct store *st = fx->st;
+
+	for (unsigned int round = 0; round < 2; round++) {
+		struct store_staged *sg;
+		struct pack_maker *maker;
+		struct buf raw = BUF_INIT;
+
+		assert_ok(pack_maker_new(&maker));
+		for (uint64_t i = 0; i < 2000; i++)
+			add_searched(maker, &raw, i);
+		assert_ok(pack_maker_finish(maker, raw.len, &raw));
+		pack_maker_free(maker);
+		assert_ok(store_stage(st, &args, &sg));
+		assert_ok(store_staged_write(sg, raw.data, raw.len, 0));
+		assert_ok(store_staged_check(sg, NULL));
+		assert_ok(store_publish(sg, ROOT, "tree", false, NULL, NULL));
+		buf_deinit(&raw);
+		if (!round)
+			fill_from_outside(fx, RESERVE / 2);
+		store_staged_free(sg);
+		assert_ok(store_settle(st));
+		assert_int_equal(count_rows(st, TABLE_SAME), round ? 2000 : 0);
+		if (!round)
+			remove_filler(fx);
+		assert_ok(store_rmdir(st, ROOT, "tree"));
+		assert_left(st, 0, 0);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	struct CMUnitTest tests[] = {
@@ -375,6 +430,7 @@ int main(int argc, char **argv)
 	    DISK_TEST(test_allocate),
 	    DISK_TEST(test_reservations),
 	    DISK_TEST(test_log_line),
+	    DISK_TEST(test_what_trees_hold),
 	};
 
 	/* Before any thread is started: they would keep the old namespace. */
