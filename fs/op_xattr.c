@@ -547,6 +547,31 @@ static const struct attribute *attribute_find(const struct subject *s, const cha
 	return NULL;
 }
 
+static bool attribute_is_set(const struct attribute *a)
+{
+	/* What extends is for the commands. */
+	return (a->set || a->is_setting) && !strchr(a->name, '.');
+}
+
+/* A mistyped one is only a number to who sets it. */
+static int attribute_refuse(const struct subject *s, const char *name, int r)
+{
+	CLEANUP_BUF struct buf others = BUF_INIT;
+	char quoted[TEXT_QUOTE_MAX];
+
+	for (size_t i = 0; i < ATTRIBUTE_COUNT; i++) {
+		if (attribute_is_set(&attributes[i]) &&
+		    attribute_is_of(&attributes[i], s) &&
+		    buf_printf(&others, " %s", attributes[i].name))
+			return r;
+	}
+	log_warning("attribute %s %s; of " PREFIX " these can be set:%.*s",
+		    text_quote(quoted, name, strlen(name)),
+		    r == -EPERM ? "is only read" : "is not known here", (int)others.len,
+		    (const char *)others.data);
+	return r;
+}
+
 static int attribute_get(const struct attribute *a, struct subject *s, struct buf *out)
 {
 	struct store_facts facts;
@@ -646,9 +671,9 @@ static int xattr_set(struct subject *s, const char *name, const char *value, siz
 		return -ENOTSUP;
 	a = attribute_find(s, name + PREFIX_LEN);
 	if (!a)
-		return -ENOTSUP;
+		return attribute_refuse(s, name, -ENOTSUP);
 	if (!a->set && !a->is_setting)
-		return -EPERM;
+		return attribute_refuse(s, name, -EPERM);
 	r = check_flags(a, s, flags);
 	if (!r && a->is_setting)
 		return set_setting(s, a->setting, value, size);

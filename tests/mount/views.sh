@@ -487,6 +487,18 @@ test_the_log_is_bounded() {
 	END
 }
 
+test_bad_attributes_are_named_in_the_log() {
+	mkdir d
+	echo 1 >d/k
+	fails 'not supported' setfattr -n user.cache.tll -v 1h d
+	is "$(logged 'attribute "user.cache.tll" is not known here; of user.cache. these can be set: ttl version')" 1
+	fails 'not permitted' setfattr -n user.cache.age -v 1 d/k
+	is "$(logged 'attribute "user.cache.age" is only read;')" 1
+	fails 'not supported' setfattr -n $'user.cache.a\nforged: yes' -v 1 d
+	! grep '^forged' "$MNT/.memofs/log" || fail 'a line was forged'
+	setfattr -n user.cachet -v 1 d
+}
+
 test_bad_options_are_named_in_the_log() {
 	local bad before want
 	mkdir d
