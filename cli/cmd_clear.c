@@ -139,7 +139,8 @@ static void visit(struct clearing *c, FTS *fts, FTSENT *e)
 static void clear_below(struct clearing *c, const char *path)
 {
 	char *const paths[] = {(char *)path, NULL};
-	FTS *fts = fts_open(paths, FTS_PHYSICAL | FTS_XDEV, NULL);
+	/* A symlink that was named stands for its directory; others are entries. */
+	FTS *fts = fts_open(paths, FTS_PHYSICAL | FTS_COMFOLLOW | FTS_XDEV, NULL);
 	FTSENT *e;
 
 	if (!fts) {
