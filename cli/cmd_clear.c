@@ -110,16 +110,23 @@ static void remove_entry(struct clearing *c, const FTSENT *e, bool tree)
 	c->bytes += size_bytes;
 }
 
+/* FTSENT.fts_number of a sealed tree. */
+enum { IS_TREE = 1 };
+
 static void visit(struct clearing *c, FTS *fts, FTSENT *e)
 {
 	switch (e->fts_info) {
 	case FTS_D:
 		if (e->fts_level > 0 && entry_is_tree(e->fts_accpath, S_IFDIR)) {
 			fts_set(fts, e, FTS_SKIP);
+			e->fts_number = IS_TREE;
 			remove_entry(c, e, true);
 		}
 		break;
 	case FTS_DP:
+		/* A tree that stays would go as a whole: what is skipped is left, too. */
+		if (e->fts_number == IS_TREE)
+			break;
 		/* Not the one that was named, and not what has others' entries. */
 		if (e->fts_level > 0 && !c->opt->dry_run && !has_policy(e->fts_accpath) &&
 		    rmdir(e->fts_accpath) && errno != ENOTEMPTY && errno != ENOENT)

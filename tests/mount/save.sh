@@ -173,6 +173,20 @@ test_keys() {
 	complains 4 'is not a directory in a memofs mount' save "$LOCAL/k" f
 }
 
+test_clear_keeps_what_is_younger() {
+	outside
+	echo 1 >f
+	exits 0 save "$KEYS/c/a" f
+	exits 0 clear --older-than 1h "$KEYS/c"
+	is "$OUT" 'removed 0 entries, 0B'
+	has "$KEYS/c/a/f" $'1\n'
+	exits 0 clear -n "$KEYS/c"
+	has "$KEYS/c/a/f" $'1\n'
+	exits 0 clear "$KEYS/c"
+	[[ $OUT =~ ^removed\ 1\ entry ]] || fail "$OUT"
+	absent "$KEYS/c/a"
+}
+
 test_what_is_in_the_way() {
 	outside
 	echo 1 >f
