@@ -244,9 +244,10 @@ int key_make(const struct key_options *o, char *const *command, struct filehash 
 /* ---- again
  * ------------------------------------------------------------------------------- */
 
-static bool is_input(const void *arg, const struct part *p)
+/* What was read of files, or asked of commands. */
+static bool may_change(const void *arg, const struct part *p)
 {
-	return p->kind == PART_INPUT;
+	return p->kind == PART_INPUT || p->kind == PART_VERSION;
 }
 
 static int complain_changed(const struct buf *then, const struct buf *now,
@@ -273,11 +274,13 @@ int key_check_again(const struct key_options *o, char *const *command,
 
 	if (r)
 		return err_set(err, -r, "the text of the key is none");
-	r = inputs_add(o, fh, &now, err);
+	r = version_add(o, command[0], fh, &now, err);
+	if (!r)
+		r = inputs_add(o, fh, &now, err);
 	if (r)
 		return r;
 	parts_sort(&now);
-	parts_text_of(&then, is_input, NULL, &then_text);
+	parts_text_of(&then, may_change, NULL, &then_text);
 	parts_text(&now, &now_text);
 	if (then_text.len == now_text.len &&
 	    memcmp(then_text.data, now_text.data, now_text.len) == 0)

@@ -86,8 +86,8 @@ int key_make(const struct key_options *o, char *const *command, struct filehash 
 	     struct key *ret_key, struct errmsg *err);
 
 /*
- * Look at the inputs again, after the command. -ESTALE with a message that names the
- * first input that is not what it was; else as key_make().
+ * Look at inputs and versions again, after the command. -ESTALE with a message that
+ * names the first that is not what it was; else as key_make().
  */
 int key_check_again(const struct key_options *o, char *const *command,
 		    struct filehash *fh, const struct key *k, struct errmsg *err);

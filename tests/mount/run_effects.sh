@@ -9,6 +9,38 @@ setup
 # shellcheck source=run_functions.sh
 . "$(dirname "$0")/run_functions.sh"
 
+# A program that says when it has begun, and waits to be told to go on.
+waiting_program() { # NAME
+	{
+		echo 'touch started; for _ in {1..3000}; do [ -e go ] || sleep 0.02; done'
+		cat
+	} | program "$1"
+}
+
+# --- what may be stored, and answer ---------------------------------------------------
+
+# A version that has changed since is not that of the result.
+test_version_changes_meanwhile() {
+	begin
+	echo one >prog
+	waiting_program job <<-'END'
+		cat prog
+	END
+	memofs run --version-from file:prog -- ./job >out 2>err &
+	local pid=$!
+	eventually 20 test -e started
+	echo two >prog
+	touch go
+	wait $pid
+	has out $'two\n'
+	grep -q 'not cached: while the command ran: version file:prog changed' err ||
+		fail "said: $(cat err)"
+	echo one >prog
+	runs 0 --version-from file:prog -- ./job
+	told populated
+	has "$T/out" $'one\n'
+}
+
 # --- clear ----------------------------------------------------------------------------
 
 # A symlink to a directory stands for it, and stays.

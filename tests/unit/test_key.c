@@ -675,6 +675,19 @@ static void inputs_are_looked_at_again(void **state)
 	key_deinit(&k);
 }
 
+static void versions_are_looked_at_again(void **state)
+{
+	struct key_options o = {.version = "1", .version_from = list("file:job")};
+	struct key k = make(&o);
+	struct errmsg err = {""};
+
+	assert_int_equal(key_check_again(&o, command, NULL, &k, &err), 0);
+	put("job", "another");
+	assert_int_equal(key_check_again(&o, command, NULL, &k, &err), -ESTALE);
+	assert_non_null(strstr(err.text, "version file:job changed: "));
+	key_deinit(&k);
+}
+
 /* P2: with a path of its own, what is there answers, if ... */
 static void validators(void **state)
 {
@@ -885,6 +898,7 @@ int main(void)
 	    TEST(versions_from_git_have_submodules),
 	    TEST(standard_input_is_kept_for_the_command),
 	    TEST(inputs_are_looked_at_again),
+	    TEST(versions_are_looked_at_again),
 	    TEST(validators),
 	    TEST(the_id_is_of_what_counts),
 	    TEST(validators_need_names),
