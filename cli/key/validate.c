@@ -44,6 +44,9 @@ static bool counts(const void *arg, const struct part *p)
 {
 	const struct key_options *o = arg;
 
+	/* They are made by an answer: no others, and not fewer. */
+	if (p->kind == PART_OUTPUT)
+		return true;
 	switch (effective(o)) {
 	case KEY_DURATION_ONLY:
 		return false;

@@ -41,6 +41,24 @@ test_version_changes_meanwhile() {
 	has "$T/out" $'one\n'
 }
 
+# Whatever is validated: a hit makes the outputs that are asked for, and no others.
+test_other_outputs_are_no_answer() {
+	begin
+	program job <<-'END'
+		echo "$1" >"$1"
+	END
+	runs 0 --key k --output a -- ./job a
+	echo mine >a
+	runs 0 --key k --output b -- ./job b
+	told populated
+	has a $'mine\n'
+	has b $'b\n'
+	rm b
+	runs 0 --key k --output b -- ./job b
+	told hit
+	has b $'b\n'
+}
+
 # --- clear ----------------------------------------------------------------------------
 
 # A symlink to a directory stands for it, and stays.

@@ -695,7 +695,7 @@ static void validators(void **state)
 				.params = list2("p=1", "q=1"),
 				.envs = list("MEMOFS_T_X"),
 				.inputs = list("a")};
-	struct key_options env, param, input;
+	struct key_options env, param, input, output;
 	static const struct {
 		int validate;
 		const char *on;
@@ -713,11 +713,13 @@ static void validators(void **state)
 	    {KEY_ALL_PARTS, NULL, true, false, false, false},
 	    {KEY_NEVER_USE, NULL, false, false, false, false},
 	};
-	struct key base, e, p, i;
+	struct key base, e, p, i, out;
 
 	setenv("MEMOFS_T_X", "1", 1);
 	base = make(&o);
-	env = param = input = o;
+	env = param = input = output = o;
+	output.outputs = list("made");
+	out = make(&output);
 	param.params = list2("p=2", "q=1");
 	p = make(&param);
 	setenv("MEMOFS_T_X", "2", 1);
@@ -736,6 +738,7 @@ static void validators(void **state)
 				 cases[n].param);
 		assert_int_equal(key_answers(&o, &base, buf_slice(&i.text)),
 				 cases[n].input);
+		assert_false(key_answers(&o, &base, buf_slice(&out.text)));
 		assert_false(key_answers(&o, &base, slice("x", 1)) &&
 			     cases[n].validate != KEY_NEVER_USE &&
 			     cases[n].validate != KEY_VALIDATE_DEFAULT &&
@@ -745,6 +748,7 @@ static void validators(void **state)
 	key_deinit(&e);
 	key_deinit(&p);
 	key_deinit(&i);
+	key_deinit(&out);
 }
 
 /* Without a template, calls that may answer each other have one path. */
