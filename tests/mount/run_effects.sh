@@ -17,6 +17,50 @@ waiting_program() { # NAME
 	} | program "$1"
 }
 
+# --- standard input -------------------------------------------------------------------
+
+# What was read and cannot be kept is the command's all the same.
+test_stdin_that_cannot_be_kept() {
+	begin
+	head -c 3000000 /dev/urandom >in
+	limited() {
+		trap '' XFSZ
+		ulimit -f 1000
+		exec memofs run --stdin -- cat
+	}
+	# shellcheck disable=SC2002 # a pipe is what it is about
+	cat in | (limited) 2>err | cat >out
+	grep -q 'not cached: --stdin' err || fail "said: $(cat err)"
+	same in out
+	# A file is read again. Without `trap`, the limit ends nobody but who is meant.
+	(ulimit -f 1000 && exec memofs run --stdin -- cat) <in 2>err | cat >out
+	same in out
+	# The rest of it comes when it is written.
+	mkfifo fifo
+	(limited) <fifo 2>err | cat >out &
+	local pid=$!
+	{
+		cat in
+		sleep 0.3
+		cat in
+	} >fifo
+	wait $pid
+	cat in in | cmp - out
+	# Who does not read is not waited for, nor is who still writes.
+	rm fifo
+	mkfifo fifo
+	sleep 100 >fifo &
+	local writer=$!
+	cat in >fifo &
+	(
+		trap '' XFSZ
+		ulimit -f 1000
+		exec timeout 20 memofs run --stdin -- head -c 5
+	) <fifo 2>err | timeout 20 wc -c >out
+	has out $'5\n'
+	kill $writer
+}
+
 # --- what may be stored, and answer ---------------------------------------------------
 
 # A version that has changed since is not that of the result.
