@@ -12,16 +12,35 @@
 #include "cli/message.h"
 #include "cli/run/running.h"
 
+static int compare_fds(const void *a, const void *b)
+{
+	return *(const int *)a - *(const int *)b;
+}
+
+/* All that was inherited: a pipe that somebody reads to its end, a lock of a script. */
+static void close_others(const struct job *j)
+{
+	int ours[] = {j->flight.fd, j->key.stdin_fd, j->dirfd}, from = STDERR_FILENO + 1;
+
+	qsort(ours, sizeof(ours) / sizeof(*ours), sizeof(*ours), compare_fds);
+	for (size_t i = 0; i < sizeof(ours) / sizeof(*ours); i++) {
+		if (ours[i] > from)
+			close_range((unsigned int)from, (unsigned int)ours[i] - 1, 0);
+		if (ours[i] >= from)
+			from = ours[i] + 1;
+	}
+	close_range((unsigned int)from, ~0U, 0);
+}
+
 /* Whoever reads our output must not wait for this one. */
-static void detach(void)
+static void detach(const struct job *j)
 {
 	int null = open("/dev/null", O_RDWR);
 
 	setsid();
 	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
 		dup2(null, fd);
-	if (null > STDERR_FILENO)
-		close(null);
+	close_others(j);
 }
 
 /* As the leader does, but nobody is told. */
@@ -50,7 +69,8 @@ static _Noreturn void refresh(struct job *j, int parent)
 	if (write(parent, &r, sizeof(r)) != sizeof(r) || r || read(parent, &go, 1) != 1)
 		_exit(0);
 	close(parent);
-	detach();
+	j->refresh_fd = -1;
+	detach(j);
 	compute(j);
 	job_deinit(j);
 	_exit(0);

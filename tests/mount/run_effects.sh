@@ -61,6 +61,28 @@ test_stdin_that_cannot_be_kept() {
 	kill $writer
 }
 
+# --- limits, signals, descriptors -----------------------------------------------------
+
+# Who refreshes in the background keeps nothing of the caller's open.
+test_refresh_keeps_nothing_open() {
+	begin
+	program job <<-'END'
+		[ ! -e refresh ] || { touch started; for _ in {1..3000}; do [ -e go ] || sleep 0.02; done; }
+		echo result
+	END
+	runs 0 --ttl 1s -- ./job
+	touch refresh
+	eventually 20 eval '! memofs run --ttl 1s --dry-run -- ./job >dry'
+	mkfifo fifo
+	# shellcheck disable=SC2094 # a pipe
+	memofs run --stale-while-refresh --ttl 1s -- ./job 7>fifo >out &
+	timeout 20 cat <fifo || fail 'the pipe is held open'
+	wait $!
+	eventually 20 test -e started
+	has out $'result\n'
+	touch go
+}
+
 # --- what may be stored, and answer ---------------------------------------------------
 
 # A version that has changed since is not that of the result.
