@@ -44,14 +44,16 @@ struct listening {
 
 static void handled_signals(sigset_t *ret_set)
 {
-	static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGCHLD};
+	static const int signals[] = {SIGINT,  SIGTERM, SIGHUP, SIGQUIT,
+				      SIGUSR1, SIGUSR2, SIGCHLD};
 
 	sigemptyset(ret_set);
 	for (size_t i = 0; i < sizeof(signals) / sizeof(*signals); i++)
 		sigaddset(ret_set, signals[i]);
 }
 
-/* A pipe without a reader is to be an error here; the child gets its own mask. */
+/* A pipe without a reader, and a file as large as may be, are to be errors here; the
+ * child gets its own mask. */
 static int signals_begin(struct listening *l)
 {
 	sigset_t handled, blocked;
@@ -59,6 +61,7 @@ static int signals_begin(struct listening *l)
 	handled_signals(&handled);
 	blocked = handled;
 	sigaddset(&blocked, SIGPIPE);
+	sigaddset(&blocked, SIGXFSZ);
 	sigprocmask(SIG_BLOCK, &blocked, &l->old_mask);
 	/* Ignored, the end of a child would not be told. */
 	sigaction(SIGCHLD, &(struct sigaction){.sa_handler = SIG_DFL}, &l->old_chld);
@@ -66,14 +69,15 @@ static int signals_begin(struct listening *l)
 	return l->signal_fd < 0 ? -errno : 0;
 }
 
-/* A SIGPIPE that is pending was for what is noted in show_errno. */
+/* A pending one was for what is noted in show_errno, or in the recording. */
 static void signals_end(struct listening *l)
 {
-	sigset_t pipe_only;
+	sigset_t ours;
 
-	sigemptyset(&pipe_only);
-	sigaddset(&pipe_only, SIGPIPE);
-	while (sigtimedwait(&pipe_only, NULL, &(struct timespec){0}) > 0)
+	sigemptyset(&ours);
+	sigaddset(&ours, SIGPIPE);
+	sigaddset(&ours, SIGXFSZ);
+	while (sigtimedwait(&ours, NULL, &(struct timespec){0}) > 0)
 		;
 	sigaction(SIGCHLD, &l->old_chld, NULL);
 	sigprocmask(SIG_SETMASK, &l->old_mask, NULL);
@@ -251,6 +255,18 @@ static int open_stream(struct listening *l, enum stream s)
 	return watch(l, fds[0], EPOLLIN | EPOLLET, s);
 }
 
+/* The command is to find it closed as well; so what it tries to write is not known. */
+static bool is_closed(const struct listening *l, enum stream s)
+{
+	int flags = fcntl(s == STREAM_OUT ? STDOUT_FILENO : STDERR_FILENO, F_GETFL);
+
+	if (flags >= 0 && (flags & O_ACCMODE) != O_RDONLY)
+		return false;
+	if (!l->ex->rec->failed)
+		l->ex->rec->failed = -EBADF;
+	return true;
+}
+
 static int open_streams(struct listening *l)
 {
 	int r;
@@ -259,8 +275,10 @@ static int open_streams(struct listening *l)
 	if (l->epoll_fd < 0)
 		return -errno;
 	r = watch(l, l->signal_fd, EPOLLIN, SIGNALS);
-	for (int s = 0; s < STREAMS && l->ex->rec && !r; s++)
-		r = open_stream(l, (enum stream)s);
+	for (int s = 0; s < STREAMS && l->ex->rec && !r; s++) {
+		if (!is_closed(l, (enum stream)s))
+			r = open_stream(l, (enum stream)s);
+	}
 	return r;
 }
 
@@ -352,10 +370,10 @@ static _Noreturn void exec_command(const struct listening *l, int failure_fd)
 
 	if (ex->stdin_fd >= 0)
 		dup2(ex->stdin_fd, STDIN_FILENO);
-	if (ex->rec) {
+	if (l->out[STREAM_OUT] >= 0)
 		dup2(l->out[STREAM_OUT], STDOUT_FILENO);
+	if (l->out[STREAM_ERR] >= 0)
 		dup2(l->out[STREAM_ERR], STDERR_FILENO);
-	}
 	sigaction(SIGCHLD, &l->old_chld, NULL);
 	sigprocmask(SIG_SETMASK, &l->old_mask, NULL);
 	execvp(ex->argv[0], ex->argv);

@@ -10,10 +10,11 @@
  * write of 4 KiB or less, and keeps the order of one who writes to both.
  *
  * Whoever reads our stdout may go away: we close the pipe then, and the command is told
- * as it would have been (SIGPIPE). A signal for us is passed on. When the command has
- * ended, and another process still has its output open, we listen until that has been
- * silent for a moment; then a child stays behind to show what may come, so that the
- * other is not disturbed.
+ * as it would have been (SIGPIPE). What we find closed is closed for the command, too,
+ * and nothing is kept. A signal for us is passed on. When the command has ended, and
+ * another process still has its output open, we listen until that has been silent for a
+ * moment; then a child stays behind to show what may come, so that the other is not
+ * disturbed.
  */
 #ifndef MEMOFS_CLI_RUN_EXECUTOR_H
 #define MEMOFS_CLI_RUN_EXECUTOR_H

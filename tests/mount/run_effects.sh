@@ -63,6 +63,58 @@ test_stdin_that_cannot_be_kept() {
 
 # --- limits, signals, descriptors -----------------------------------------------------
 
+# What is larger than a file of the command's may be is not kept; the command is fine.
+test_limit_of_file_sizes() {
+	begin
+	(ulimit -f 100 && exec memofs run -- head -c 9000000 /dev/zero) 2>err | wc -c >out
+	has out $'9000000\n'
+	(ulimit -f 100 && exec memofs run -- head -c 900000 /dev/zero) 2>>err | wc -c >out
+	has out $'900000\n'
+	is "$(grep -c 'not cached' err)" 2
+}
+
+test_signals_of_the_users() {
+	begin
+	local sig pid
+	for sig in USR1 USR2; do
+		rm -f started go
+		waiting_program job <<-END
+			[ -e got ] && echo $sig
+		END
+		sed -i "2i trap 'touch got' $sig" job
+		memofs run --param s=$sig -- ./job >out &
+		pid=$!
+		eventually 20 test -e started
+		kill -$sig $pid
+		eventually 20 test -e got
+		touch go
+		wait $pid
+		has out "$sig"$'\n'
+		rm got
+	done
+}
+
+# A closed one is closed for the command, too, which then goes on or not.
+test_closed_output() {
+	begin
+	program job <<-'END'
+		echo a; echo b; echo c >&2; touch made
+	END
+	memofs run -- ./job >&- 2>err
+	present made
+	rm made
+	memofs run -- ./job >out 2>&-
+	present made
+	has out $'a\nb\n'
+	rm made
+	# What it wrote was not seen, so nothing was kept.
+	runs 0 -- ./job
+	told populated
+	has "$T/out" $'a\nb\n'
+	has "$T/err" $'c\n'
+	present made
+}
+
 # Who refreshes in the background keeps nothing of the caller's open.
 test_refresh_keeps_nothing_open() {
 	begin
