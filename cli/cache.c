@@ -11,10 +11,12 @@
 #include <unistd.h>
 
 #include "cli/automount.h"
+#include "cli/entry.h"
 #include "cli/message.h"
 #include "cli/paths.h"
 
 #define OWN_NAMESPACE "default"
+#define IN_TREE "%s is a tree, in which nothing can be stored; use another key"
 
 /* What --cache or the environment name; NULL: this user's own mount. */
 static const char *named(const char *given)
@@ -52,6 +54,8 @@ static int no_cache(const char *dir, int errnum, struct errmsg *err)
 			       "umount, and mount it again",
 			       dir);
 	case EINVAL:
+		if (entry_is_tree(dir, S_IFDIR))
+			return err_set(err, EPERM, IN_TREE, dir);
 		return err_set(err, EINVAL, "%s is not a directory in a memofs mount",
 			       dir);
 	default:
@@ -248,10 +252,27 @@ int cache_entry(const char *given, const char *key, bool start, char **ret_path,
 	return 0;
 }
 
+/* What is the nearest that is there, and all above: a tree never changes. */
+static int check_no_tree(const char *dir, struct errmsg *err)
+{
+	CLEANUP_FREE char *path = xstrdup(dir);
+	char *slash;
+
+	do {
+		if (entry_is_tree(path, S_IFDIR))
+			return err_set(err, EPERM, IN_TREE, path);
+		slash = strrchr(path, '/');
+		if (slash)
+			*slash = '\0';
+	} while (slash && slash != path);
+	return 0;
+}
+
 int cache_make_parents(const char *entry, struct errmsg *err)
 {
 	CLEANUP_FREE char *path = xstrdup(entry);
 	char *last = path + (path_base(path) - path), *at = last;
+	int r;
 
 	/* What is there already is most of it: look upwards first. */
 	while (at > path + 1) {
@@ -260,6 +281,9 @@ int cache_make_parents(const char *entry, struct errmsg *err)
 			break;
 		at = path + (path_base(path) - path);
 	}
+	r = check_no_tree(path, err);
+	if (r)
+		return r;
 	for (; at < last; at += strlen(at) + 1) {
 		at[-1] = '/';
 		if (mkdir(path, 0777) && errno != EEXIST)

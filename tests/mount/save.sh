@@ -192,6 +192,12 @@ test_what_is_in_the_way() {
 	echo 1 >f
 	mkdir "$KEYS/dir"
 	complains 3 'a directory that is no tree' save "$KEYS/dir" f
+	# Nothing can be added to a tree.
+	exits 0 save "$KEYS/tree" f
+	complains 3 '/tree is a tree, in which nothing' save "$KEYS/tree/k" f
+	complains 3 '/tree is a tree, in which nothing' save "$KEYS/tree/a/k" f
+	complains 3 '/tree is a tree, in which nothing' save --cache "$KEYS" tree/k f
+	complains 3 '/tree is a tree, in which nothing' save --cache "$KEYS" tree/a/k f
 	# A file is an entry like another.
 	echo plain >"$KEYS/file"
 	exits 0 save "$KEYS/file" f
