@@ -7,6 +7,15 @@
 # Environment:
 #   MEMOFS_BUILD   take memofs from this build; else from PATH, or from build*/
 #   MEMOFS_CACHE   keep results in this directory of a mount instead
+#
+# $takes is the one argument that the example can be given; without it, it takes none.
+case $* in
+'' | "${takes:-}") ;;
+*)
+	echo "usage: $(basename "$0")${takes:+ [$takes]}" >&2
+	exit 2
+	;;
+esac
 source=$(cd "$(dirname "$0")/.." && pwd)
 
 find_memofs() {

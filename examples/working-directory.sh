@@ -14,6 +14,7 @@
 #
 # shows K1 K2 K3 K4 K5 K6 of docs/parity.md
 set -eu
+takes=--offline
 # shellcheck source=examples/own-cache.sh
 . "$(dirname "$0")/own-cache.sh"
 offline=${1:-}
