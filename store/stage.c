@@ -7,6 +7,9 @@
  * version. Inheritance, renaming and removal of its directory, and recovery need
  * not know of it. Listings and the question whether a directory is empty leave the
  * name out.
+ *
+ * It has the ttl `none`: what is built for longer than results are good there would be
+ * sealed without what was made first.
  */
 #include "store/stage.h"
 
@@ -53,9 +56,10 @@ static int stage_make(struct store *st, uint64_t dir_ino, uint64_t fresh,
 					 .mtime_ns = now_ns,
 					 .ctime_ns = now_ns,
 					 .created_ns = now_ns,
-					 .ttl_ns = DURATION_UNSET},
+					 .ttl_ns = DURATION_NONE},
 				.parent_branch = dir_ino,
 				.name = slice_str(STAGE_NAME),
+				.ttl_text = slice_str("none"),
 				.branch = fresh,
 				.cost_s = -1};
 	struct row_core core;

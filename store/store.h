@@ -430,6 +430,7 @@ int store_tree_readable(struct store *st, uint64_t stream_ino, mode_t *ret_mode)
 /*
  * The place in a directory where trees are built, a hidden directory with the
  * sticky bit and otherwise the owner and permissions of `dir_ino` when it was made.
+ * Its ttl is `none` at first: what is being built does not expire.
  * It is no child for listings and store_rmdir(), and goes with the directory.
  * Without `create` -ENOENT when there is none.
  */

@@ -190,7 +190,7 @@ static void test_branches_below(void **state)
 	assert_true(is_staged(st, branch_of(st, stage_of(st, ROOT), "")));
 }
 
-/* The directory's at every version; what is in it inherits from the directory. */
+/* The directory's at every version; what is in it lives on, unless it is told. */
 static void test_versions_and_ttl(void **state)
 {
 	struct store *st = store_of(state);
@@ -207,8 +207,11 @@ static void test_versions_and_ttl(void **state)
 
 	assert_ok(store_ttl_set(st, dir, 3600 * NSEC_PER_SEC, "1h"));
 	assert_ok(store_lookup(st, stage, "built", &attr));
-	assert_int_equal(attr.expires_ns, attr.created_ns + 3600 * NSEC_PER_SEC);
+	assert_int_equal(attr.expires_ns, DURATION_NONE);
 	assert_int_equal(attr_of(st, stage).expires_ns, DURATION_NONE);
+	assert_ok(store_ttl_set(st, stage, 7200 * NSEC_PER_SEC, "2h"));
+	assert_ok(store_lookup(st, stage, "built", &attr));
+	assert_int_equal(attr.expires_ns, attr.created_ns + 7200 * NSEC_PER_SEC);
 
 	/* It is in the unnamed branch, whose names are not seen at this version. */
 	assert_ok(store_rmdir(st, ROOT, "dir"));

@@ -688,6 +688,20 @@ test_stage() {
 	fails 'not permitted' touch deep/x
 }
 
+# Building takes as long as it takes: nothing of it goes before it is a result.
+test_stage_outlives_the_ttl() {
+	setfattr -n user.cache.ttl -v 1 .
+	mkdir .memofs/stage/x
+	echo one >.memofs/stage/x/first
+	sleep 1.2
+	echo two >.memofs/stage/x/last
+	is "$(names .memofs/stage/x)" $'first\nlast'
+	setfattr -n user.cache.ttl -v 1h .
+	mv -T .memofs/stage/x key
+	is "$(names key)" $'first\nlast'
+	[ "$(attr expires key)" != never ] || fail 'the ttl of the directory is that of the tree'
+}
+
 test_stage_flags() {
 	store key one
 	mkdir .memofs/stage/x dir
