@@ -258,6 +258,7 @@ static int set_attributes(const struct saving *sv, int fd)
 
 static int write_items(struct saving *sv, struct packwrite *w, struct errmsg *err)
 {
+	uint8_t hash[PACK_HASH_BYTES];
 	struct progress progress;
 	uint64_t files = 0;
 	int r = 0;
@@ -272,7 +273,9 @@ static int write_items(struct saving *sv, struct packwrite *w, struct errmsg *er
 		progress_show(&progress, files, packwrite_done_bytes(w));
 	}
 	if (!r)
-		r = packwrite_finish(w, buf_slice(&sv->meta), NULL, err);
+		r = packwrite_finish(w, buf_slice(&sv->meta), hash, err);
+	if (!r)
+		packwrite_remember(&sv->items, "", sv->fh, hash);
 	progress_end(&progress);
 	return r;
 }

@@ -15,6 +15,7 @@
 #include "cli/tree/hashfile.h"
 
 #define SECOND_NS INT64_C(1000000000)
+#define DAY_S (24 * 60 * 60)
 #define SAFE_AGE_NS (2 * SECOND_NS)
 /* Longer than a tick of any kernel's clock. */
 #define TICK_NS (20 * 1000 * 1000)
@@ -22,9 +23,10 @@
 
 struct filehash {
 	int64_t opened_ns;
-	struct hashfile file; /* what was known; only `used` of it changes */
-	pthread_mutex_t lock; /* the rest, and file.used */
-	struct hashtable learnt;
+	/* What was known; only `used` and `aging` of them change. */
+	struct hashfile file, tree_file;
+	pthread_mutex_t lock; /* the rest, and those */
+	struct hashtable learnt, learnt_trees;
 	int64_t written_ns; /* the newest time of what was written; 0: nothing */
 	dev_t fine_dev;	    /* the device asked about last, and what it said */
 	bool fine_asked, fine;
@@ -65,7 +67,8 @@ int filehash_open(int dirfd, struct filehash **ret_memory)
 		return -ENOMEM;
 	}
 	fh->opened_ns = now_ns();
-	hashfile_open(dirfd, fh->opened_ns / SECOND_NS, &fh->file);
+	hashfile_open(dirfd, "", fh->opened_ns / SECOND_NS, &fh->file);
+	hashfile_open(dirfd, ".trees", fh->opened_ns / SECOND_NS, &fh->tree_file);
 	*ret_memory = fh;
 	return 0;
 }
@@ -87,7 +90,9 @@ void filehash_close(struct filehash *fh)
 		return;
 	let_pass(fh->written_ns);
 	hashfile_close(&fh->file, &fh->learnt);
+	hashfile_close(&fh->tree_file, &fh->learnt_trees);
 	hashtable_deinit(&fh->learnt);
+	hashtable_deinit(&fh->learnt_trees);
 	pthread_mutex_destroy(&fh->lock);
 	free(fh);
 }
@@ -173,6 +178,50 @@ void filehash_wrote(struct filehash *fh, int fd, const struct stat *st,
 	pthread_mutex_unlock(&fh->lock);
 	if (fine)
 		remember(fh, &r);
+}
+
+/* ---- trees ------------------------------------------------------------------------- */
+
+/* A record's place and size are the two halves of the digest. */
+static struct hashrecord tree_record_of(const uint8_t digest[FILEHASH_BYTES])
+{
+	struct hashrecord r = {0};
+
+	memcpy(&r.ino, digest, sizeof(r.ino));
+	memcpy(&r.size_bytes, digest + sizeof(r.ino), sizeof(r.size_bytes));
+	return r;
+}
+
+bool filehash_tree_known(struct filehash *fh, const uint8_t digest[FILEHASH_BYTES],
+			 uint8_t ret_hash[FILEHASH_BYTES])
+{
+	struct hashrecord want = tree_record_of(digest);
+	const struct hashrecord *r;
+	bool known;
+
+	pthread_mutex_lock(&fh->lock);
+	r = hashtable_find(&fh->learnt_trees, &want);
+	if (!r)
+		r = hashfile_find(&fh->tree_file, &want);
+	known =
+	    r && r->size_bytes == want.size_bytes && !hashfile_is_old(&fh->tree_file, r);
+	if (known)
+		memcpy(ret_hash, r->hash, FILEHASH_BYTES);
+	pthread_mutex_unlock(&fh->lock);
+	return known;
+}
+
+void filehash_tree_learn(struct filehash *fh, const uint8_t digest[FILEHASH_BYTES],
+			 const uint8_t hash[FILEHASH_BYTES])
+{
+	struct hashrecord r = tree_record_of(digest);
+
+	memcpy(r.hash, hash, FILEHASH_BYTES);
+	r.day = (uint32_t)(fh->opened_ns / SECOND_NS / DAY_S);
+	pthread_mutex_lock(&fh->lock);
+	/* Without memory each file is asked for the next time. */
+	hashtable_put(&fh->learnt_trees, &r);
+	pthread_mutex_unlock(&fh->lock);
 }
 
 /* ---- reading --------------------------------------------------------------------- */

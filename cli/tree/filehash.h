@@ -8,6 +8,9 @@
  * within one tick of its file system's clock. What this process has written itself is
  * (filehash_wrote).
  *
+ * Of whole trees, too, it is remembered what their hash was, by a digest of all that
+ * stat(2) says of what is in them: one look-up stands for one a file.
+ *
  * The memory is a file for each base directory, below ~/.cache/memofs/hashes (see
  * XDG_CACHE_HOME), readable by its owner only, mapped as it is, so that one lookup
  * costs no parsing. It is a cache: where it is missing, damaged, of another version,
@@ -54,6 +57,16 @@ void filehash_learn(struct filehash *fh, const struct stat *st,
  */
 void filehash_wrote(struct filehash *fh, int fd, const struct stat *st,
 		    const uint8_t hash[FILEHASH_BYTES]);
+/*
+ * The hash of a whole tree, by a digest of the names in it, with types, permissions,
+ * targets of symlinks, and what filehash_known() compares of each file. Not known when
+ * it was learnt more than a few days ago, so that its files are asked for and not
+ * forgotten. To be learnt only where each file is known.
+ */
+bool filehash_tree_known(struct filehash *fh, const uint8_t digest[FILEHASH_BYTES],
+			 uint8_t ret_hash[FILEHASH_BYTES]);
+void filehash_tree_learn(struct filehash *fh, const uint8_t digest[FILEHASH_BYTES],
+			 const uint8_t hash[FILEHASH_BYTES]);
 /*
  * Of the open file `fd`, from the memory or by reading it (and then learnt). `st` is
  * its fstat(2). -EAGAIN: it changed while it was read; else -errno of read(2).

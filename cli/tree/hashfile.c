@@ -123,14 +123,14 @@ static char *folder(void)
 	return r < 0 ? NULL : path;
 }
 
-static char *path_for(int dirfd)
+static char *path_for(int dirfd, const char *suffix)
 {
 	char *dir = folder(), *path = NULL;
 	struct stat st;
 
 	if (dir && fstat(dirfd, &st) == 0 &&
-	    asprintf(&path, "%s/%" PRIx64 "-%" PRIx64, dir, (uint64_t)st.st_dev,
-		     (uint64_t)st.st_ino) < 0)
+	    asprintf(&path, "%s/%" PRIx64 "-%" PRIx64 "%s", dir, (uint64_t)st.st_dev,
+		     (uint64_t)st.st_ino, suffix) < 0)
 		path = NULL;
 	free(dir);
 	return path;
@@ -176,11 +176,12 @@ static void map_file(struct hashfile *f, int fd)
 	f->slots = (const struct hashrecord *)map + 1;
 }
 
-void hashfile_open(int dirfd, int64_t now_s, struct hashfile *ret_file)
+void hashfile_open(int dirfd, const char *suffix, int64_t now_s,
+		   struct hashfile *ret_file)
 {
 	int fd;
 
-	*ret_file = (struct hashfile){.path = path_for(dirfd), .now_s = now_s};
+	*ret_file = (struct hashfile){.path = path_for(dirfd, suffix), .now_s = now_s};
 	if (!ret_file->path)
 		return;
 	fd = open(ret_file->path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
@@ -196,6 +197,11 @@ static bool good(const struct hashrecord *r)
 	return r->check && r->check == check_of(r);
 }
 
+bool hashfile_is_old(const struct hashfile *f, const struct hashrecord *r)
+{
+	return r->day + LAG_DAYS < f->now_s / DAY_S;
+}
+
 const struct hashrecord *hashfile_find(struct hashfile *f, const struct hashrecord *want)
 {
 	size_t i = f->cap ? place_of(want) & (f->cap - 1) : 0;
@@ -208,7 +214,7 @@ const struct hashrecord *hashfile_find(struct hashfile *f, const struct hashreco
 			if (!good(r))
 				return NULL;
 			f->used[i] = 1;
-			f->aging = f->aging || r->day + LAG_DAYS < f->now_s / DAY_S;
+			f->aging = f->aging || hashfile_is_old(f, r);
 			return r;
 		}
 		i = (i + 1) & (f->cap - 1);

@@ -47,9 +47,13 @@ struct hashfile {
 	bool aging;    /* one of those has an old day */
 };
 
-/* That of a directory. Where there is none, or no good one, it has no records. */
-void hashfile_open(int dirfd, int64_t now_s, struct hashfile *ret_file);
+/* That of a directory; `suffix` ends its name. Where there is none, or no good one, it
+ * has no records. */
+void hashfile_open(int dirfd, const char *suffix, int64_t now_s,
+		   struct hashfile *ret_file);
 const struct hashrecord *hashfile_find(struct hashfile *f, const struct hashrecord *want);
+/* Is its day so long ago that it is renewed? */
+bool hashfile_is_old(const struct hashfile *f, const struct hashrecord *r);
 /* Replace it by what is left of it and `learnt`, where that makes a difference. */
 void hashfile_close(struct hashfile *f, const struct hashtable *learnt);
 

@@ -16,6 +16,8 @@
 /* A file up to this size is read into the block as a whole, then looked for. */
 #define SMALL_BYTES (PACKSTREAM_BLOCK_BYTES / 2)
 #define PART_BYTES ((size_t)256 * 1024)
+/* Another one when the digest, or what the tree hash is of, changes. */
+#define DIGEST_KIND "memofs tree 1"
 
 /* A content that is in the pack. */
 struct content {
@@ -672,6 +674,67 @@ static int hash_of(const struct outlook *o, const struct tree_item *item,
 	return r ? fail(err, item->path, -r, strerror(-r)) : 0;
 }
 
+/* All that the tree hash depends on, where contents are known by what stat(2) says. */
+static void add_to_digest(XXH3_state_t *state, const struct tree_item *item)
+{
+	const struct stat *st = &item->st;
+	const uint64_t facts[] = {
+	    st->st_mode,
+	    st->st_dev,
+	    st->st_ino,
+	    (uint64_t)st->st_size,
+	    (uint64_t)st->st_mtim.tv_sec,
+	    (uint64_t)st->st_mtim.tv_nsec,
+	    (uint64_t)st->st_ctim.tv_sec,
+	    (uint64_t)st->st_ctim.tv_nsec,
+	};
+
+	XXH3_128bits_update(state, item->path, strlen(item->path) + 1);
+	XXH3_128bits_update(state, facts, sizeof(facts));
+	if (item->target)
+		XXH3_128bits_update(state, item->target, strlen(item->target) + 1);
+}
+
+static int digest_of(const struct tree_items *items, const char *prefix,
+		     uint8_t ret_digest[FILEHASH_BYTES])
+{
+	XXH3_state_t *state = XXH3_createState();
+
+	if (!state)
+		return -ENOMEM;
+	XXH3_128bits_reset(state);
+	XXH3_128bits_update(state, DIGEST_KIND, sizeof(DIGEST_KIND));
+	XXH3_128bits_update(state, prefix, strlen(prefix) + 1);
+	for (size_t i = 0; i < items->n; i++)
+		add_to_digest(state, &items->list[i]);
+	digest(XXH3_128bits_digest(state), ret_digest);
+	XXH3_freeState(state);
+	return 0;
+}
+
+/* Are all contents known without reading? */
+static bool all_known(const struct tree_items *items, struct filehash *fh)
+{
+	uint8_t hash[FILEHASH_BYTES];
+
+	for (size_t i = 0; i < items->n; i++) {
+		const struct stat *st = &items->list[i].st;
+
+		if (S_ISREG(st->st_mode) && !filehash_known(fh, st, hash))
+			return false;
+	}
+	return true;
+}
+
+void packwrite_remember(const struct tree_items *items, const char *prefix,
+			struct filehash *fh, const uint8_t tree_hash[PACK_HASH_BYTES])
+{
+	uint8_t digest[FILEHASH_BYTES];
+
+	if (all_known(items, fh) && digest_of(items, prefix, digest) == 0)
+		filehash_tree_learn(fh, digest, tree_hash);
+}
+
 /* All but the hash. Borrows o->path. */
 static int describe(struct outlook *o, const char *prefix, const struct tree_item *item,
 		    struct pack_item *ret_item)
@@ -752,8 +815,17 @@ int packwrite_foresee(const struct tree_items *items, const char *prefix,
 		      struct filehash *fh, uint8_t ret_tree_hash[PACK_HASH_BYTES])
 {
 	struct outlook o = {.dirfd = -1, .fh = fh};
+	uint8_t digest[FILEHASH_BYTES];
+	int r;
 
-	return look(&o, items, prefix, ret_tree_hash, NULL);
+	if (digest_of(items, prefix, digest))
+		return -ENOMEM;
+	if (filehash_tree_known(fh, digest, ret_tree_hash))
+		return 0;
+	r = look(&o, items, prefix, ret_tree_hash, NULL);
+	if (!r)
+		filehash_tree_learn(fh, digest, ret_tree_hash);
+	return r;
 }
 
 int packwrite_look(const struct tree_items *items, int dirfd, const char *prefix,
@@ -761,6 +833,9 @@ int packwrite_look(const struct tree_items *items, int dirfd, const char *prefix
 		   uint8_t ret_tree_hash[PACK_HASH_BYTES], struct errmsg *err)
 {
 	struct outlook o = {.dirfd = dirfd, .fh = fh, .stored = stored};
+	int r = look(&o, items, prefix, ret_tree_hash, err);
 
-	return look(&o, items, prefix, ret_tree_hash, err);
+	if (!r)
+		packwrite_remember(items, prefix, fh, ret_tree_hash);
+	return r;
 }

@@ -50,6 +50,12 @@ int packwrite_finish(struct packwrite *w, struct slice meta,
 		     uint8_t ret_tree_hash[PACK_HASH_BYTES], struct errmsg *err);
 
 /*
+ * These items have this tree hash: have packwrite_foresee() know that at once. Nothing
+ * is remembered where a file among them is not known, since it was changed just now.
+ */
+void packwrite_remember(const struct tree_items *items, const char *prefix,
+			struct filehash *fh, const uint8_t tree_hash[PACK_HASH_BYTES]);
+/*
  * The tree hash these items would get, where all their contents are known without
  * reading; -ENODATA: some are not.
  */

@@ -212,19 +212,68 @@ static void test_month(void **state)
 
 	assert_int_equal(hashtable_put(&learnt, &a), 0);
 	assert_int_equal(hashtable_put(&learnt, &b), 0);
-	hashfile_open(s->fd, now_s, &f);
+	hashfile_open(s->fd, "", now_s, &f);
 	hashfile_close(&f, &learnt);
 	/* `a` is asked for from time to time, which is written down. */
-	hashfile_open(s->fd, now_s + 20 * DAY_S, &f);
+	hashfile_open(s->fd, "", now_s + 20 * DAY_S, &f);
 	assert_non_null(hashfile_find(&f, &a));
 	hashfile_close(&f, &none);
-	hashfile_open(s->fd, now_s + 40 * DAY_S, &f);
+	hashfile_open(s->fd, "", now_s + 40 * DAY_S, &f);
 	assert_non_null(hashfile_find(&f, &a));
 	hashfile_close(&f, &none);
-	hashfile_open(s->fd, now_s + 40 * DAY_S, &f);
+	hashfile_open(s->fd, "", now_s + 40 * DAY_S, &f);
 	assert_non_null(hashfile_find(&f, &a));
 	assert_null(hashfile_find(&f, &b));
 	hashfile_close(&f, &none);
+	hashtable_deinit(&learnt);
+}
+
+/* Trees are known for some days, so that their files are asked for again. */
+static void test_trees(void **state)
+{
+	struct scene *s = *state;
+	uint8_t digest[FILEHASH_BYTES] = "the first digest", other[FILEHASH_BYTES],
+		hash[FILEHASH_BYTES];
+	const uint8_t want[FILEHASH_BYTES] = {3, 4};
+	struct filehash *fh = opened(s);
+
+	memcpy(other, digest, sizeof(other));
+	other[FILEHASH_BYTES - 1] ^= 1;
+	assert_false(filehash_tree_known(fh, digest, hash));
+	filehash_tree_learn(fh, digest, want);
+	assert_true(filehash_tree_known(fh, digest, hash));
+	filehash_close(fh);
+	fh = opened(s);
+	assert_true(filehash_tree_known(fh, digest, hash));
+	assert_memory_equal(hash, want, sizeof(want));
+	assert_false(filehash_tree_known(fh, other, hash));
+	filehash_close(fh);
+}
+
+static void test_old_trees(void **state)
+{
+	struct scene *s = *state;
+	uint8_t digest[FILEHASH_BYTES] = "the first digest", hash[FILEHASH_BYTES];
+	struct hashrecord r = {0};
+	struct hashtable learnt = {0};
+	struct hashfile f;
+	struct filehash *fh;
+
+	memcpy(&r.ino, digest, 8);
+	memcpy(&r.size_bytes, digest + 8, 8);
+	assert_int_equal(hashtable_put(&learnt, &r), 0);
+	hashfile_open(s->fd, ".trees", time(NULL) - 3 * (int64_t)DAY_S, &f);
+	hashfile_close(&f, &learnt);
+	fh = opened(s);
+	assert_true(filehash_tree_known(fh, digest, hash));
+	filehash_close(fh);
+	hashfile_open(s->fd, ".trees", time(NULL) - 10 * (int64_t)DAY_S, &f);
+	hashfile_close(&f, &learnt);
+	fh = opened(s);
+	assert_false(filehash_tree_known(fh, digest, hash));
+	filehash_tree_learn(fh, digest, hash);
+	assert_true(filehash_tree_known(fh, digest, hash));
+	filehash_close(fh);
 	hashtable_deinit(&learnt);
 }
 
@@ -489,6 +538,8 @@ int main(void)
 	    SCENE(test_what_is_new_replaces),
 	    SCENE(test_many),
 	    SCENE(test_month),
+	    SCENE(test_trees),
+	    SCENE(test_old_trees),
 	    SCENE(test_of_others),
 	    SCENE(test_damage),
 	    SCENE(test_full_of_others),

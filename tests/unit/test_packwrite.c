@@ -494,6 +494,165 @@ static void test_look_at_stored(void **state)
 	written_deinit(&p);
 }
 
+/* ---- trees that are known at once ---- */
+
+static const uint8_t REMEMBERED[PACK_HASH_BYTES] = {7};
+
+static void know(struct scene *s, const struct tree_item *item)
+{
+	const uint8_t hash[FILEHASH_BYTES] = {1};
+	int fd = openat(s->tree, item->path, O_RDONLY);
+
+	assert_true(fd >= 0);
+	filehash_wrote(s->fh, fd, &item->st, hash);
+	close(fd);
+}
+
+static void reopen(struct scene *s)
+{
+	filehash_close(s->fh);
+	assert_int_equal(filehash_open(s->tree, &s->fh), 0);
+}
+
+/* A tree that is remembered, with a hash that it cannot really have. */
+static void make_known_tree(struct scene *s)
+{
+	make_text(s, "a", "hello");
+	make_text(s, "b", "other");
+	assert_int_equal(mkdirat(s->tree, "d", 0755), 0);
+	assert_int_equal(mkdirat(s->tree, "d/empty", 0755), 0);
+	assert_int_equal(symlinkat("a", s->tree, "l"), 0);
+	struct tree_items items = walked(s);
+
+	for (size_t i = 0; i < items.n; i++) {
+		if (S_ISREG(items.list[i].st.st_mode))
+			know(s, &items.list[i]);
+	}
+	packwrite_remember(&items, "", s->fh, REMEMBERED);
+	tree_items_deinit(&items);
+	/* The clock goes on, and what was learnt is in the file. */
+	reopen(s);
+}
+
+/* Is what is there now taken for what was remembered? */
+static bool is_remembered(struct scene *s, const char *prefix)
+{
+	uint8_t hash[PACK_HASH_BYTES] = {0};
+	struct tree_items items = walked(s);
+	int r = packwrite_foresee(&items, prefix, s->fh, hash);
+
+	tree_items_deinit(&items);
+	assert_true(r == 0 || r == -ENODATA);
+	return r == 0 && memcmp(hash, REMEMBERED, sizeof(hash)) == 0;
+}
+
+static void same_size_and_mtime(struct scene *s)
+{
+	struct stat st;
+
+	assert_int_equal(fstatat(s->tree, "a", &st, 0), 0);
+	make_text(s, "a", "HELLO");
+	assert_int_equal(
+	    utimensat(s->tree, "a", (struct timespec[]){st.st_mtim, st.st_mtim}, 0), 0);
+}
+
+static void replaced_by_rename(struct scene *s)
+{
+	struct stat st;
+
+	assert_int_equal(fstatat(s->tree, "a", &st, 0), 0);
+	make_text(s, "new", "HELLO");
+	assert_int_equal(
+	    utimensat(s->tree, "new", (struct timespec[]){st.st_mtim, st.st_mtim}, 0), 0);
+	assert_int_equal(renameat(s->tree, "new", s->tree, "a"), 0);
+}
+
+static void names_exchanged(struct scene *s)
+{
+	assert_int_equal(renameat(s->tree, "a", s->tree, "c"), 0);
+	assert_int_equal(renameat(s->tree, "b", s->tree, "a"), 0);
+	assert_int_equal(renameat(s->tree, "c", s->tree, "b"), 0);
+}
+
+static void mode_changed(struct scene *s)
+{
+	assert_int_equal(fchmodat(s->tree, "a", 0755, 0), 0);
+}
+
+static void directory_mode_changed(struct scene *s)
+{
+	assert_int_equal(fchmodat(s->tree, "d/empty", 0700, 0), 0);
+}
+
+static void directory_added(struct scene *s)
+{
+	assert_int_equal(mkdirat(s->tree, "d/more", 0755), 0);
+}
+
+static void directory_removed(struct scene *s)
+{
+	assert_int_equal(unlinkat(s->tree, "d/empty", AT_REMOVEDIR), 0);
+}
+
+static void symlink_retargeted(struct scene *s)
+{
+	assert_int_equal(unlinkat(s->tree, "l", 0), 0);
+	assert_int_equal(symlinkat("b", s->tree, "l"), 0);
+}
+
+static void file_removed(struct scene *s)
+{
+	assert_int_equal(unlinkat(s->tree, "b", 0), 0);
+}
+
+static void empty_tree(struct scene *s)
+{
+	int r = 0;
+
+	for (const char *const *p = (const char *[]){"a", "b", "l", NULL}; *p; p++)
+		r |= unlinkat(s->tree, *p, 0) && errno != ENOENT;
+	for (const char *const *p = (const char *[]){"d/more", "d/empty", "d", NULL}; *p;
+	     p++)
+		r |= unlinkat(s->tree, *p, AT_REMOVEDIR) && errno != ENOENT;
+	assert_int_equal(r, 0);
+}
+
+static void test_a_known_tree_is_known_while_nothing_changes(void **state)
+{
+	static void (*const changes[])(struct scene *) = {
+	    same_size_and_mtime,    replaced_by_rename, names_exchanged,
+	    mode_changed,	    directory_added,	directory_removed,
+	    directory_mode_changed, symlink_retargeted, file_removed,
+	};
+	struct scene *s = *state;
+
+	for (size_t i = 0; i < sizeof(changes) / sizeof(*changes); i++) {
+		make_known_tree(s);
+		assert_true(is_remembered(s, ""));
+		assert_false(is_remembered(s, "elsewhere"));
+		changes[i](s);
+		if (is_remembered(s, ""))
+			fail_msg("change %zu is not seen", i);
+		empty_tree(s);
+	}
+}
+
+/* The next change of a file that was changed just now might not show. */
+static void test_a_tree_with_an_unknown_file_is_not_remembered(void **state)
+{
+	struct scene *s = *state;
+
+	make_text(s, "a", "hello");
+	struct tree_items items = walked(s);
+
+	packwrite_remember(&items, "", s->fh, REMEMBERED);
+	assert_false(is_remembered(s, ""));
+	know(s, &items.list[0]);
+	packwrite_remember(&items, "", s->fh, REMEMBERED);
+	assert_true(is_remembered(s, ""));
+	tree_items_deinit(&items);
+}
+
 #define SCENE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
@@ -510,6 +669,8 @@ int main(void)
 	    SCENE(test_a_full_disk),
 	    SCENE(test_foresee),
 	    SCENE(test_look_at_stored),
+	    SCENE(test_a_known_tree_is_known_while_nothing_changes),
+	    SCENE(test_a_tree_with_an_unknown_file_is_not_remembered),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
