@@ -134,23 +134,60 @@ static int cache_home(char **ret_dir, struct errmsg *err)
 	return 0;
 }
 
-/* ~/.cache/memofs, made if it is missing. */
+/* Nobody else can put another directory in the place of what is in it. */
+static bool is_safe(const char *dir)
+{
+	struct stat st;
+
+	return stat(dir, &st) == 0 && (st.st_uid == geteuid() || !st.st_uid) &&
+	       (!(st.st_mode & S_IWOTH) || st.st_mode & S_ISVTX);
+}
+
+static int not_ours(const char *dir, struct errmsg *err)
+{
+	return err_set(err, EACCES,
+		       "%s is not a directory of yours alone, so no store is kept in it; "
+		       "set XDG_CACHE_HOME or HOME to one of yours",
+		       dir);
+}
+
+/* Made if it is missing, unless that is the affair of another user. */
+static int make_cache(const char *cache, struct errmsg *err)
+{
+	CLEANUP_FREE char *up = path_parent(cache);
+
+	if (access(up, F_OK) == 0 && !is_safe(up))
+		return not_ours(up, err);
+	if (mkdir(cache, 0700) && errno != EEXIST)
+		return err_set(err, errno,
+			       "%s: %s; set XDG_CACHE_HOME to a directory for the store, "
+			       "or use --cache",
+			       cache, strerror(errno));
+	return is_safe(cache) ? 0 : not_ours(cache, err);
+}
+
+/*
+ * ~/.cache/memofs, made if it is missing. In the home of somebody else, as some kinds of
+ * sudo keep it, the results would be his, and the daemon would write where he says.
+ */
 static int make_home(char **ret_dir, struct errmsg *err)
 {
 	CLEANUP_FREE char *cache = NULL, *dir = NULL;
+	struct stat link, st;
 	int r = cache_home(&cache, err);
 
-	if (!r && mkdir(cache, 0700) && errno != EEXIST)
-		r = err_set(err, errno,
-			    "%s: %s; set XDG_CACHE_HOME to a directory for the store, "
-			    "or use --cache",
-			    cache, strerror(errno));
+	if (!r)
+		r = make_cache(cache, err);
 	if (r)
 		return r;
 	dir = path_join(cache, "memofs");
 	r = make_dir(dir, err);
 	if (r)
 		return r;
+	if (lstat(dir, &link) || stat(dir, &st))
+		return err_set(err, errno, "%s: %s", dir, strerror(errno));
+	if (!is_mine(&st, S_IWOTH) || (link.st_uid != geteuid() && link.st_uid))
+		return not_ours(dir, err);
 	/* As the daemon names the store, without symlinks. */
 	*ret_dir = realpath(dir, NULL);
 	return *ret_dir ? 0 : err_set(err, errno, "%s: %s", dir, strerror(errno));

@@ -177,6 +177,40 @@ test_other_outputs_are_no_answer() {
 	has b $'b\n'
 }
 
+# --- whose results ---------------------------------------------------------------------
+
+# A store that another user can write is none of ours, nor is anything made in his home.
+test_home_of_another() {
+	needs_root
+	begin
+	unset MEMOFS_CACHE XDG_CACHE_HOME
+	mkdir -m 700 run
+	export HOME=$DIR/home XDG_RUNTIME_DIR=$DIR/run
+	local made
+	for made in '' .cache .cache/memofs/store; do
+		mkdir -p "home/$made"
+		chown -R 65534:65534 home
+		runs 0 -- echo x
+		said 'home[a-z/.]* is not a directory of yours'
+		absent run/memofs
+		is "$(find home -user root)" ''
+	done
+	# Writable by everybody.
+	chown -R root:root home
+	chmod 777 home/.cache
+	runs 0 -- echo x
+	said 'is not a directory of yours'
+	chmod 1777 home/.cache
+	chmod 777 home/.cache/memofs
+	runs 0 -- echo x
+	said 'is not a directory of yours'
+	absent run/memofs
+	chmod 700 home/.cache/memofs
+	runs 0 -- echo x
+	told populated
+	"$MEMOFS" umount run/memofs
+}
+
 # --- clear ----------------------------------------------------------------------------
 
 # A symlink to a directory stands for it, and stays.
