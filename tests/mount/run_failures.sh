@@ -341,7 +341,7 @@ test_mount_point_of_another() {
 	unset XDG_RUNTIME_DIR
 	local hostile=/tmp/memofs-65534 status=0
 	[ ! -e $hostile ] || skip "$hostile is there"
-	chmod 777 .
+	chmod 1777 .
 	mkdir "$T/bin2"
 	cp "$MEMOFS" "$MEMOFS_BUILD/memofsd" "$T/bin2"
 	PATH=$T/bin2:$PATH
