@@ -284,6 +284,10 @@ int cache_make_parents(const char *entry, struct errmsg *err)
 	r = check_no_tree(path, err);
 	if (r)
 		return r;
+	/* It may have been unmounted meanwhile. */
+	r = at < last ? ask_memofs(path) : 0;
+	if (r)
+		return no_cache(path, -r, err);
 	for (; at < last; at += strlen(at) + 1) {
 		at[-1] = '/';
 		if (mkdir(path, 0777) && errno != EEXIST)

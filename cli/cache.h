@@ -44,7 +44,10 @@ int cache_entry(const char *given, const char *key, bool start, char **ret_path,
 /* -EINVAL, with a message: the key is not one. */
 int cache_check_key(const char *key, struct errmsg *err);
 
-/* Make the directories above an entry, as mkdir -p does. -errno, with a message. */
+/*
+ * Make the directories above an entry, as mkdir -p does, in a mount only. -errno, with a
+ * message.
+ */
 int cache_make_parents(const char *entry, struct errmsg *err);
 
 #endif

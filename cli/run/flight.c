@@ -90,20 +90,6 @@ int flight_begin(struct flight *f)
 	return f->fd < 0 ? -errno : 0;
 }
 
-int flight_make_parents(const struct flight *f)
-{
-	CLEANUP_FREE char *path = path_join(f->dir, f->path);
-	char *at = path + strlen(f->dir) + 1;
-
-	while ((at = strchr(at, '/'))) {
-		*at = '\0';
-		if (mkdir(path, 0777) && errno != EEXIST)
-			return -errno;
-		*at++ = '/';
-	}
-	return 0;
-}
-
 /*
  * Nothing lingers in the sight of who closed it: when this asks for the name, the daemon
  * decides at once, whatever we exit with afterwards. False: it is not there.

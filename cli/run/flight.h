@@ -51,8 +51,6 @@ int flight_open(const struct flight *f, enum flight_how how);
  * -errno of open(2).
  */
 int flight_begin(struct flight *f);
-/* Make the directories of PATH in `dir`, which exists. -errno of mkdir(2). */
-int flight_make_parents(const struct flight *f);
 /*
  * Publish what was written to f->fd. It is seen by others when this has returned. The
  * name is free afterwards, also on failure. -errno of close(2); -EIO: the daemon did

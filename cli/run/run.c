@@ -13,6 +13,7 @@
 
 #include "cli/cache.h"
 #include "cli/message.h"
+#include "cli/paths.h"
 #include "cli/reservation.h"
 #include "cli/run/job.h"
 #include "cli/run/refresh.h"
@@ -156,9 +157,11 @@ static enum beginning begin_found(struct job *j, struct errmsg *err)
 	int r = flight_begin(&j->flight);
 
 	if (r == -ENOENT) {
-		r = flight_make_parents(&j->flight);
-		if (!r)
-			r = flight_begin(&j->flight);
+		CLEANUP_FREE char *entry = path_join(j->flight.dir, j->flight.path);
+
+		if (cache_make_parents(entry, err))
+			return REFUSED;
+		r = flight_begin(&j->flight);
 	}
 	if (r && r != -EEXIST) {
 		err_set(err, -r, "%s/%s: %s", j->flight.dir, j->flight.path,
