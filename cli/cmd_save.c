@@ -302,13 +302,14 @@ static int write_pack(struct saving *sv, int fd)
 
 /*
  * This publishes, if all is there. A close is not told how that went, but who closed it
- * and asks for it has it decided. One with a ttl of its own may have expired by then.
+ * and asks for it has it decided. One with a short ttl may have expired by then.
  */
 static int publish(struct saving *sv, int fd)
 {
 	if (close(fd) && errno != EINTR)
 		return cannot_store(sv, -errno);
-	if (!sv->opt->ttl.text && access(sv->view, F_OK))
+	if (!(sv->opt->ttl.text && sv->opt->ttl.ns < NSEC_PER_SEC) &&
+	    access(sv->view, F_OK))
 		return failed(sv, "the mount could not store it; its log says why");
 	return say(sv, "saved");
 }

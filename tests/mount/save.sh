@@ -481,5 +481,23 @@ test_large_tree() {
 	[[ $OUT =~ ^unchanged ]] || fail "said $OUT"
 }
 
+# What the mount could not store in the end is no success, whatever ttl it was to have.
+test_ttl_of_what_is_not_stored() {
+	outside
+	truncate -s 400M f
+	mkdir "$KEYS/d"
+	local pid status=0
+	"$MEMOFS" save --ttl 1h "$KEYS/d/k" f >out 2>err &
+	pid=$!
+	eventually 20 eval '[ -n "$(ls "$KEYS/d/.memofs/reservations")" ]'
+	kill -STOP $pid
+	rmdir "$KEYS/d"
+	kill -CONT $pid
+	wait $pid || status=$?
+	is $status 3
+	has out ''
+	grep -q 'could not store it' err || fail "said: $(cat err)"
+}
+
 setup
 run_tests "$@"
