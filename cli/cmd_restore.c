@@ -76,6 +76,7 @@ struct restoring {
 	int dirfd;
 	int64_t begun_ns;
 	uint64_t removed;
+	struct exact_found found; /* --exact */
 };
 
 /* ---- signals ------------------------------------------------------------------------
@@ -318,6 +319,7 @@ static int extract(struct restoring *rs, struct filehash *fh)
 	    .fh = fh,
 	    .only = rs->only,
 	    .chosen = rs->saved,
+	    .seen = rs->found.by_entry,
 	    .progress = progress_show,
 	    .arg = &progress,
 	    .stop = &stopped,
@@ -349,7 +351,7 @@ static int write_files(struct restoring *rs)
 		return failed(rs, &err);
 	if (rs->opt->exact && rs->saved &&
 	    exact_remove(rs->dirfd, &rs->pack.pack, rs->saved, rs->only, &rs->removed,
-			 &err))
+			 &rs->found, &err))
 		return failed(rs, &err);
 	must(filehash_open(rs->dirfd, &fh));
 	status = extract(rs, fh);
@@ -424,6 +426,7 @@ static int run(const void *opt, char **operands, size_t n)
 	    .fd = -1,
 	    .pack = PACKREAD_INIT,
 	    .dirfd = -1,
+	    .found = EXACT_FOUND_INIT,
 	    .begun_ns = time_monotonic_ns(),
 	};
 	struct errmsg err;
@@ -440,6 +443,7 @@ static int run(const void *opt, char **operands, size_t n)
 		catch_signals();
 		status = restore(&rs);
 	}
+	exact_found_deinit(&rs.found);
 	packread_deinit(&rs.pack);
 	patterns_free(rs.only);
 	patterns_free(rs.saved);

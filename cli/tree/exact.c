@@ -101,8 +101,16 @@ struct removing {
 	uint64_t removed;
 };
 
-/* The tree has it, and as a directory where this is one. */
-static bool belongs(const struct pack *p, const struct tree_item *item)
+void exact_found_deinit(struct exact_found *found)
+{
+	tree_items_deinit(&found->items);
+	free(found->by_entry);
+	*found = EXACT_FOUND_INIT;
+}
+
+/* The tree has it, and as a directory where this is one. Notes it in `found`. */
+static bool belongs(const struct pack *p, const struct tree_item *item,
+		    const struct exact_found *found)
 {
 	struct pack_entry e;
 	uint32_t i;
@@ -110,7 +118,12 @@ static bool belongs(const struct pack *p, const struct tree_item *item)
 	if (!p || pack_find(p, item->path, &i))
 		return false;
 	pack_get(p, i, &e);
-	return (e.type == PACK_DIR) == !!S_ISDIR(item->st.st_mode);
+	if ((e.type == PACK_DIR) != !!S_ISDIR(item->st.st_mode))
+		return false;
+	/* The time of a directory may be another one soon: something is removed. */
+	if (found->by_entry && e.type != PACK_DIR)
+		found->by_entry[i] = &item->st;
+	return true;
 }
 
 /* Most have the same parent as the one before. */
@@ -148,18 +161,21 @@ static int remove_item(struct removing *rm, const struct tree_item *item,
 }
 
 int exact_remove(int dirfd, const struct pack *p, struct patterns *saved,
-		 struct patterns *only, uint64_t *ret_removed, struct errmsg *err)
+		 struct patterns *only, uint64_t *ret_removed,
+		 struct exact_found *ret_found, struct errmsg *err)
 {
-	CLEANUP_ITEMS struct tree_items items = TREE_ITEMS_INIT;
+	struct exact_found found = EXACT_FOUND_INIT;
 	struct removing rm = {.dirfd = dirfd, .parent_fd = -1};
 	CLEANUP_FREE char *skipped = NULL;
-	int r = tree_walk_skipping(dirfd, saved, &items, &skipped, err);
+	int r = tree_walk_skipping(dirfd, saved, &found.items, &skipped, err);
 
+	if (ret_found)
+		found.by_entry = xcalloc(pack_entries(p), sizeof(*found.by_entry));
 	/* Backwards: what is in a directory goes before it. */
-	for (size_t i = items.n; !r && i--;) {
-		const struct tree_item *item = &items.list[i];
+	for (size_t i = found.items.n; !r && i--;) {
+		const struct tree_item *item = &found.items.list[i];
 
-		if (belongs(p, item))
+		if (belongs(p, item, &found))
 			continue;
 		if (!only || patterns_match(only, item->path, S_ISDIR(item->st.st_mode)))
 			r = remove_item(&rm, item, err);
@@ -167,5 +183,9 @@ int exact_remove(int dirfd, const struct pack *p, struct patterns *saved,
 	close_fdp(&rm.parent_fd);
 	free(rm.parent);
 	*ret_removed = rm.removed;
+	if (ret_found && !r)
+		*ret_found = found;
+	else
+		exact_found_deinit(&found);
 	return r;
 }

@@ -59,7 +59,7 @@ static int remove_tree(const struct linking *l, const char *name)
 
 	if (r)
 		return r;
-	r = exact_remove(l->dirfd, NULL, ps, NULL, &removed, l->err);
+	r = exact_remove(l->dirfd, NULL, ps, NULL, &removed, NULL, l->err);
 	patterns_free(ps);
 	if (!r && faccessat(l->dirfd, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
 		return err_set(l->err, ENOTEMPTY,

@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 
 #include "cli/tree/filehash.h"
@@ -57,6 +58,11 @@ struct extract {
 	 * the user's own.
 	 */
 	struct patterns *chosen;
+	/*
+	 * lstat(2) of what was there a moment ago, by entry: a file or symlink that is
+	 * not looked at again. NULL, there or for all: it is looked for.
+	 */
+	const struct stat *const *seen;
 	/* Called now and then with what is done so far, skipped files included, by
 	 * the thread that called. */
 	void (*progress)(void *arg, uint64_t files, uint64_t bytes);

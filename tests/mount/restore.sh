@@ -159,6 +159,40 @@ test_exact() {
 		'./keep.o ./main.o main.c main.o mods mods/a mods/a/f mods/g.o mods/pipe other other/y.o'
 }
 
+# What --exact has seen on its way is mended as well: nothing is taken for unchanged.
+test_exact_mends() {
+	local before change
+	outside
+	mkdir -p t/d/e
+	echo hello >t/a
+	echo other >t/d/b
+	ln -s a t/l
+	find t -depth -exec touch -h -d '2001-02-03 04:05:06.789' {} +
+	before=$(describe .)
+	exits 0 save "$KEYS/k" t
+	exits 0 restore --exact "$KEYS/k"
+	[[ $OUT == *' (all there already) in '* ]] || fail "said $OUT"
+	for change in \
+		'echo HELLO >t/a; touch -d "2001-02-03 04:05:06.789" t/a' \
+		'echo HELLO >n; touch -r t/a n; mv n t/a' \
+		'mv t/a n; mv t/d/b t/a; mv n t/d/b' \
+		'chmod 600 t/d/b; chmod 700 t/d/e' \
+		'touch t/a t/d' \
+		'touch -h t/l' \
+		'ln -sfn b t/l' \
+		'rm t/a; ln -s d/b t/a' \
+		'rm t/l; echo hello >t/l' \
+		'rmdir t/d/e; mkdir t/d/f' \
+		'touch t/d/new' \
+		'ln t/a t/d/new' \
+		'rm -r t/d; ln -s . t/d'; do
+		eval "$change"
+		[ "$(describe .)" != "$before" ] || fail "$change: changes nothing"
+		exits 0 restore --exact "$KEYS/k"
+		is "$(describe .)" "$before" "$change"
+	done
+}
+
 # A tree that was not saved by patterns is about its names at the top.
 test_exact_without_patterns() {
 	local stage name
