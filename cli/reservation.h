@@ -30,8 +30,8 @@ void reservation_deinit(struct reservation *rv);
 
 /*
  * `free` or `held owner=ID since=S expires=S|none token=N`, and after it the lines
- * that the file has: `writing WHO`, `expired TIME` and `failed TIME WHY`. Words that are not known
- * are left out. -EINVAL: it is none.
+ * that the file has: `writing WHO`, `expired TIME` and `failed TIME WHY`. Words that are
+ * not known are left out. -EINVAL: it is none.
  */
 int reservation_parse(const char *text, struct reservation *ret_rv);
 
