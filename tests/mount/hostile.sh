@@ -80,6 +80,7 @@ test_dead_mount() {
 	own_store
 	mount_at "$S" "$M"
 	echo more >"$M/more"
+	has "$M/more" $'more\n' # what nobody has asked for may linger yet
 	kill_daemon "$M"
 	fails 'not connected|Software caused' ls "$M"
 	# Either it is cleared away, or the line says how to.

@@ -195,13 +195,13 @@ test_F4_the_next_takes_over_from_one_that_died() {
 	cat >job <<-END
 		#!/bin/sh
 		echo x >>$directory/calls
-		[ \$(wc -l <$directory/calls) -gt 1 ] || sleep 60
+		[ \$(wc -l <$directory/calls) -gt 1 ] || { echo \$\$ >$directory/pid; exec sleep 60; }
 		echo done
 	END
 	chmod +x job
 	memofs run -- ./job >first 2>/dev/null &
 	local leader=$!
-	eventually 20 test -s calls
+	eventually 20 test -s pid
 	memofs run -- ./job >second &
 	local follower=$!
 	sleep 0.3
@@ -209,7 +209,7 @@ test_F4_the_next_takes_over_from_one_that_died() {
 	wait "$follower"
 	has second $'done\n'
 	ran 2
-	pkill -KILL -f "sleep 60" -P 1 2>/dev/null || :
+	kill -KILL "$(cat pid)" 2>/dev/null || :
 }
 
 test_F5_ignored_inputs() {
