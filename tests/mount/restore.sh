@@ -7,9 +7,6 @@ source "$(dirname "$0")/functions.sh"
 # shellcheck source=tests/mount/cli_functions.sh
 source "$(dirname "$0")/cli_functions.sh"
 
-# Hashes of files are remembered here, and not where the user has his.
-export XDG_CACHE_HOME=''
-
 # A directory of the test's own outside of the mount, in which it goes on; $KEYS is
 # its directory in the mount.
 outside() {
@@ -605,4 +602,6 @@ test_terminal() {
 }
 
 setup
+# Hashes of files are remembered here, and not where the user has his.
+export XDG_CACHE_HOME=$T/cache
 run_tests "$@"
