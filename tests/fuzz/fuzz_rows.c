@@ -178,8 +178,8 @@ static void fuzz_share(struct slice raw)
 	FUZZ_CHECK(share_parts(&row) <= SHARE_PARTS_MAX);
 	FUZZ_CHECK(share_holders(&row, holders) <= SHARE_HOLDERS_MAX);
 	for (size_t i = 0; i < share_parts(&row); i++)
-		FUZZ_CHECK(share_part_after(&row.parts,
-					    share_part_at(&row.parts, i).off) == i);
+		FUZZ_CHECK(
+		    share_part_after(&row.parts, share_part_at(&row.parts, i).off) == i);
 	FUZZ_CHECK(share_encode(&row, &again) == 0);
 	check_same(raw, &again);
 }
@@ -212,9 +212,8 @@ static void fuzz_todo(struct slice raw)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
 	static void (*const targets[])(struct slice raw) = {
-	    fuzz_keys,	   fuzz_dirent, fuzz_inode, fuzz_owner, fuzz_gcq,
-	    fuzz_unsynced, fuzz_heat,	fuzz_u64,   fuzz_lease,
-	    fuzz_share,	   fuzz_same,	fuzz_todo};
+	    fuzz_keys, fuzz_dirent, fuzz_inode, fuzz_owner, fuzz_gcq,  fuzz_unsynced,
+	    fuzz_heat, fuzz_u64,    fuzz_lease, fuzz_share, fuzz_same, fuzz_todo};
 
 	if (len == 0 || data[0] >= sizeof(targets) / sizeof(*targets))
 		return 0;
