@@ -185,7 +185,7 @@ static int start_feeder(const struct spooled *s, int *ret_fd)
 /* Without a process, reading is to fail, rather than to begin in the midst. */
 static int give_back(const struct spooled *s, off_t begin)
 {
-	int fd;
+	int fd = -1;
 
 	if (!s->bytes && !s->len)
 		return -1;

@@ -43,6 +43,9 @@ fill() {
 	set_attr ttl 1s soon
 	set_attr version v1 versioned
 	echo one >versioned/key
+	# Once read, it is published, and a crash does not take it; until then it may
+	# wait for its producer to end, which here is this shell (docs/internals.md).
+	has versioned/key $'one\n'
 	set_attr version v2 versioned
 	echo two >versioned/key
 	seq 1 300 | while read -r i; do echo "$i" >"dir/sub/$i"; done
