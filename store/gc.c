@@ -110,7 +110,7 @@ void gc_reap(struct store *st, uint64_t ino)
 	pthread_mutex_unlock(&gc->lock);
 }
 
-void gc_unsynced(struct store *st, uint64_t ino, uint64_t size_bytes)
+void gc_unsynced(struct store *st, uint64_t ino, uint64_t disk_bytes)
 {
 	struct gc *gc = st->gc;
 
@@ -118,7 +118,7 @@ void gc_unsynced(struct store *st, uint64_t ino, uint64_t size_bytes)
 		return;
 	pthread_mutex_lock(&gc->lock);
 	note(&gc->unsynced, ino);
-	gc->unsynced_bytes += size_bytes;
+	gc->unsynced_bytes += disk_bytes;
 	ask(gc, gc->unsynced_bytes >= UNSYNCED_URGENT_BYTES);
 	pthread_mutex_unlock(&gc->lock);
 }

@@ -5,8 +5,8 @@
 
 #include "store/internal.h"
 
-/* `ino` is in UNSYNCED. */
-void gc_unsynced(struct store *st, uint64_t ino, uint64_t size_bytes);
+/* `ino` is in UNSYNCED, and so much of it may have to be written; holes have not. */
+void gc_unsynced(struct store *st, uint64_t ino, uint64_t disk_bytes);
 
 /* A tree was published, and nobody writes it any more: compare it with others. */
 void gc_tree(struct store *st, uint64_t ino);

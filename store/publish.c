@@ -286,7 +286,7 @@ static int publish_content(struct store_staged *sg, uint64_t branch, struct slic
 	sg->published = true;
 	sg->intent.recorded = sg->intent.durable = false;
 	if (unsynced)
-		gc_unsynced(sg->st, sg->ino, sg->row.core.size_bytes);
+		gc_unsynced(sg->st, sg->ino, sg->row.core.disk_bytes);
 	return 0;
 }
 
