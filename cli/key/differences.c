@@ -71,7 +71,7 @@ static size_t common_mark(struct slice a, struct slice b)
 	const char *at = a.len ? memmem(text, a.len, mark, sizeof(mark) - 1) : NULL;
 	size_t len = at ? (size_t)(at - text) + sizeof(mark) - 1 : 0;
 
-	return len < b.len && memcmp(text, b.data, len) == 0 ? len : 0;
+	return len && len < b.len && memcmp(text, b.data, len) == 0 ? len : 0;
 }
 
 static void put_hash(struct buf *out, struct slice value, size_t from)
