@@ -82,7 +82,7 @@ struct restoring {
 /* ---- signals ------------------------------------------------------------------------
  */
 
-static volatile sig_atomic_t stopped; /* by which signal; 0: by none */
+static atomic_int stopped; /* by which signal; 0: by none */
 
 static void stop(int sig)
 {

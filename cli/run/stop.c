@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/run/stop.h"
 
+#include <stdatomic.h>
 #include <stddef.h>
 
 static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
 #define N_SIGNALS (sizeof(signals) / sizeof(*signals))
 
 /* For the handler, which can be given nothing: the signal that came, or 0. */
-static volatile sig_atomic_t stopped;
+static atomic_int stopped;
 static struct sigaction former[N_SIGNALS];
 
 static void note(int sig)
@@ -15,7 +16,7 @@ static void note(int sig)
 	stopped = sig;
 }
 
-const volatile sig_atomic_t *stop_begin(void)
+const atomic_int *stop_begin(void)
 {
 	struct sigaction sa = {.sa_handler = note, .sa_flags = SA_RESTART};
 

@@ -4,9 +4,10 @@
 #define MEMOFS_CLI_RUN_STOP_H
 
 #include <signal.h>
+#include <stdatomic.h>
 
 /* SIGINT, SIGTERM, SIGHUP and SIGQUIT set what is returned, unless they are ignored. */
-const volatile sig_atomic_t *stop_begin(void);
+const atomic_int *stop_begin(void);
 /* As before; if one came, this process ends by it. */
 void stop_end(void);
 

@@ -48,7 +48,7 @@ int extract_fail(struct extraction *x, uint32_t entry, int r, const char *why)
 
 bool extract_ends(struct extraction *x)
 {
-	if (x->how->stop && *x->how->stop)
+	if (x->how->stop && atomic_load(x->how->stop))
 		fail_with(x, -EINTR, "", "interrupted");
 	return atomic_load(&x->failed);
 }

@@ -5,7 +5,7 @@
 #ifndef MEMOFS_CLI_TREE_PACKREAD_H
 #define MEMOFS_CLI_TREE_PACKREAD_H
 
-#include <signal.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/stat.h>
@@ -67,8 +67,9 @@ struct extract {
 	 * the thread that called. */
 	void (*progress)(void *arg, uint64_t files, uint64_t bytes);
 	void *arg;
-	/* Becomes other than 0, by a signal: end with -EINTR. NULL: never. */
-	const volatile sig_atomic_t *stop;
+	/* Becomes other than 0, by a signal, while threads look: end with -EINTR. NULL:
+	 * never. */
+	const atomic_int *stop;
 };
 
 /* Symlinks count as files. */

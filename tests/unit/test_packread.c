@@ -763,7 +763,7 @@ static void deep_trees_need_few_descriptors(void **state)
 
 static void it_stops_when_told_to(void **state)
 {
-	volatile sig_atomic_t stop = 1;
+	atomic_int stop = 1;
 	const struct extract how = {.stop = &stop};
 	struct extract_report report;
 	struct errmsg err = {""};
