@@ -31,7 +31,8 @@ struct notice {
 	struct notice *next;
 	fuse_req_t req; /* to be answered with `r`; NULL: about the node */
 	int r;
-	uint64_t tick; /* of kcache.ticks, when `req` came */
+	uint64_t tick;	 /* of kcache.ticks, when `req` came */
+	uint64_t ticket; /* of kcache.tickets */
 	uint64_t nodeid;
 	size_t name_len; /* 0: the node's attributes */
 	char name[];
@@ -43,10 +44,13 @@ struct kcache {
 	pthread_t thread;
 	pthread_mutex_t lock;
 	pthread_cond_t wake;
+	pthread_cond_t told;	      /* `delivered` has grown; CLOCK_MONOTONIC */
 	struct notice *first, **last; /* under lock */
-	bool stop;		      /* under lock */
-	uint64_t ticks;		      /* under lock */
-	bool held_up;		      /* somebody holds a directory's lock; under lock */
+	uint64_t tickets;   /* given out, in the order of the queue; under lock */
+	uint64_t delivered; /* the last ticket of which it is true; under lock */
+	bool stop;	    /* under lock */
+	uint64_t ticks;	    /* under lock */
+	bool held_up;	    /* somebody holds a directory's lock; under lock */
 };
 
 /* ---- time ---- */
@@ -104,28 +108,33 @@ void kcache_all_changed(struct kcache *kc)
 
 /* ---- one name or node, by the thread ---- */
 
-static void append(struct kcache *kc, struct notice *n)
+static uint64_t append(struct kcache *kc, struct notice *n)
 {
+	uint64_t ticket;
+
 	pthread_mutex_lock(&kc->lock);
+	ticket = n->ticket = ++kc->tickets;
 	*kc->last = n;
 	kc->last = &n->next;
 	pthread_cond_signal(&kc->wake);
 	pthread_mutex_unlock(&kc->lock);
+	return ticket;
 }
 
-static void enqueue(struct kcache *kc, uint64_t nodeid, const char *name)
+/* Returns the ticket, or 0 when it is done already. */
+static uint64_t enqueue(struct kcache *kc, uint64_t nodeid, const char *name)
 {
 	size_t len = name ? strlen(name) : 0;
 	struct notice *n = calloc(1, sizeof(*n) + len + 1);
 
 	if (!n) { /* dearer, but needs no memory */
 		kcache_all_changed(kc);
-		return;
+		return 0;
 	}
 	n->nodeid = nodeid;
 	n->name_len = len;
 	memcpy(n->name, name ? name : "", len);
-	append(kc, n);
+	return append(kc, n);
 }
 
 /* Answer when all that is in the queue has been delivered. -ENOMEM. */
@@ -196,9 +205,11 @@ static void *run(void *arg)
 				kc->last = &kc->first;
 			pthread_mutex_unlock(&kc->lock);
 			deliver(kc, n);
-			free(n);
 			pthread_mutex_lock(&kc->lock);
+			kc->delivered = n->ticket;
 			kc->held_up = false;
+			pthread_cond_broadcast(&kc->told);
+			free(n);
 		} else if (kc->stop) {
 			break;
 		} else {
@@ -207,6 +218,30 @@ static void *run(void *arg)
 	}
 	pthread_mutex_unlock(&kc->lock);
 	return NULL;
+}
+
+/* It takes a tenth of that, unless two wait for each other. */
+enum { TELLING_MAX_MS = 1 };
+
+void kcache_wait(struct kcache *kc, uint64_t ticket)
+{
+	struct timespec until;
+	bool late;
+	int r = 0;
+
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_nsec += TELLING_MAX_MS * NSEC_PER_SEC / 1000;
+	if (until.tv_nsec >= NSEC_PER_SEC) {
+		until.tv_sec++;
+		until.tv_nsec -= NSEC_PER_SEC;
+	}
+	pthread_mutex_lock(&kc->lock);
+	while (kc->delivered < ticket && r == 0)
+		r = pthread_cond_timedwait(&kc->told, &kc->lock, &until);
+	late = kc->delivered < ticket;
+	pthread_mutex_unlock(&kc->lock);
+	if (late)
+		kcache_all_changed(kc);
 }
 
 /* Under the lock: take the requests that came before the tick before this one. */
@@ -263,6 +298,7 @@ static bool is_held_up(struct kcache *kc)
 int kcache_new(struct fs *fs, struct kcache **ret_kc)
 {
 	struct kcache *kc = calloc(1, sizeof(*kc));
+	pthread_condattr_t attr;
 	int r;
 
 	if (!kc)
@@ -271,6 +307,10 @@ int kcache_new(struct fs *fs, struct kcache **ret_kc)
 	kc->last = &kc->first;
 	pthread_mutex_init(&kc->lock, NULL);
 	pthread_cond_init(&kc->wake, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&kc->told, &attr);
+	pthread_condattr_destroy(&attr);
 	r = pthread_create(&kc->thread, NULL, run, kc);
 	if (r) {
 		free(kc);
@@ -289,6 +329,7 @@ void kcache_free(struct kcache *kc)
 	pthread_cond_signal(&kc->wake);
 	pthread_mutex_unlock(&kc->lock);
 	pthread_join(kc->thread, NULL);
+	pthread_cond_destroy(&kc->told);
 	pthread_cond_destroy(&kc->wake);
 	pthread_mutex_destroy(&kc->lock);
 	free(kc);
@@ -343,25 +384,30 @@ static size_t showing(struct kcache *kc, uint64_t branch, uint64_t through,
 	return kept;
 }
 
-/* True: the thread has been told of something. */
-static bool tell(struct kcache *kc, uint64_t branch, const char *name, uint64_t through)
+/* Returns the ticket of the last notice; 0: there is none. */
+static uint64_t tell(struct kcache *kc, uint64_t branch, const char *name,
+		     uint64_t through)
 {
 	uint64_t ids[NAMES_MAX + 1];
 	size_t n = showing(kc, branch, through, ids);
+	uint64_t last = 0;
 
 	if (n > NAMES_MAX || (n && is_held_up(kc))) {
 		kcache_all_changed(kc);
-		return false;
+		return 0;
 	}
-	for (size_t i = 0; i < n; i++)
-		enqueue(kc, ids[i], name);
-	return n > 0;
+	for (size_t i = 0; i < n; i++) {
+		uint64_t ticket = enqueue(kc, ids[i], name);
+
+		last = ticket ? ticket : last;
+	}
+	return last;
 }
 
-void kcache_name_changed(struct kcache *kc, uint64_t branch, const char *name,
-			 uint64_t through)
+uint64_t kcache_name_changed(struct kcache *kc, uint64_t branch, const char *name,
+			     uint64_t through)
 {
-	tell(kc, branch, name, through);
+	return tell(kc, branch, name, through);
 }
 
 void kcache_name_changing(struct kcache *kc, uint64_t branch, const char *name,

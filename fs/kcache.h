@@ -47,10 +47,18 @@ void kcache_all_changed(struct kcache *kc);
 /*
  * (branch, name) changed through the directory node `through`: tell every other
  * node that shows the branch. `through` is 0 for a publish, which happens after
- * the last request through any node.
+ * the last request through any node. Returns what to kcache_wait() for; 0: nothing.
  */
-void kcache_name_changed(struct kcache *kc, uint64_t branch, const char *name,
-			 uint64_t through);
+uint64_t kcache_name_changed(struct kcache *kc, uint64_t branch, const char *name,
+			     uint64_t through);
+/*
+ * Before a request that made, moved or removed a name is answered: until the other
+ * paths were told, so that whoever acts after it sees it by any path. The request
+ * holds the lock of its directory, and to tell another its lock is taken, which may be
+ * held by a request that waits here too: so a millisecond at most, and then all
+ * names are made stale. (Without the means for it, the others see it a moment later.)
+ */
+void kcache_wait(struct kcache *kc, uint64_t ticket);
 /*
  * A close is about to publish (branch, name): answer the request, a FLUSH, with `r`
  * (0 or -errno) when no node that shows the branch has what is cached of the name

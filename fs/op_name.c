@@ -62,10 +62,14 @@ static int place_enter(fuse_req_t req, fuse_ino_t parent, const char *name, bool
 			       ret_fence);
 }
 
-static void place_changed(struct fs *fs, const struct place *at)
+/* Returns what to kcache_wait() for before the answer. */
+static uint64_t place_changed(struct fs *fs, const struct place *at)
 {
-	kcache_name_changed(fs->kcache, at->branch, at->name, at->dir.nodeid);
+	uint64_t ticket =
+	    kcache_name_changed(fs->kcache, at->branch, at->name, at->dir.nodeid);
+
 	kcache_dir_changed(fs->kcache, at->dir.ino, at->dir.nodeid);
+	return ticket;
 }
 
 static void reply_new(fuse_req_t req, const struct place *at, int r,
@@ -82,7 +86,7 @@ static void reply_new(fuse_req_t req, const struct place *at, int r,
 		reply_err(req, r);
 		return;
 	}
-	place_changed(fs, at);
+	kcache_wait(fs->kcache, place_changed(fs, at));
 	fs_name_settled(fs, at->branch, at->name);
 	if (fuse_reply_entry(req, &e) == -ENOENT && vnode_is(e.ino))
 		vnode_forget(fs->vnodes, e.ino, 1);
@@ -214,7 +218,7 @@ void op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
 		r = unlink_own(fs, ctx->pid, ctx->uid, &at);
 	fence_leave(&fence, false);
 	if (!r)
-		place_changed(fs, &at);
+		kcache_wait(fs->kcache, place_changed(fs, &at));
 	reply_err(req, r);
 }
 
@@ -247,7 +251,7 @@ void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
 		r = store_rmdir(fs->store, at.branch, name);
 	fence_leave(&fence, false);
 	if (!r)
-		place_changed(fs, &at);
+		kcache_wait(fs->kcache, place_changed(fs, &at));
 	reply_err(req, r);
 }
 
@@ -420,8 +424,10 @@ static int rename_place(fuse_req_t req, const struct place *from, const struct p
 static void renamed(struct fs *fs, const struct place *from, const struct place *to,
 		    unsigned int flags)
 {
-	place_changed(fs, from);
-	place_changed(fs, to);
+	uint64_t of_from = place_changed(fs, from);
+	uint64_t of_to = place_changed(fs, to);
+
+	kcache_wait(fs->kcache, of_to ? of_to : of_from);
 	if (from->branch != to->branch)
 		life_after_rename(fs, to);
 	if (from->branch != to->branch && (flags & RENAME_EXCHANGE))

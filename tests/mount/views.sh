@@ -803,6 +803,40 @@ test_writing_through_a_view() {
 	absent a key
 }
 
+# What one path makes, moves or removes is so for the other when the call has returned,
+# also while others do the same the other way round: each call holds the lock of the
+# directory that the other wants to be told.
+test_names_change_for_every_path() {
+	cat >"$T/names.py" <<-'END'
+		import os, sys
+		from os.path import lexists
+		here, there, name, rounds = *sys.argv[1:4], int(sys.argv[4])
+		def both(make, remove, first, second):
+		    a, b = f'{first}/{name}', f'{second}/{name}'
+		    assert not lexists(b)
+		    make(a)
+		    assert lexists(b), 'made'
+		    os.rename(a, a + '2')
+		    assert not lexists(b) and lexists(b + '2'), 'moved'
+		    remove(a + '2')
+		    assert not lexists(b + '2'), 'removed'
+		for i in range(rounds):
+		    for first, second in (here, there), (there, here):
+		        both(os.mkdir, os.rmdir, first, second)
+		        both(lambda p: os.symlink('x', p), os.unlink, first, second)
+		        both(os.mknod, os.unlink, first, second)
+	END
+	mkdir d
+	python3 "$T/names.py" d d/.memofs/view/max-age=1h alone 100
+	local pids=() i
+	for i in 1 2 3 4; do
+		python3 "$T/names.py" d d/.memofs/view/max-age=1h "n$i" 50 &
+		pids+=($!)
+	done
+	for i in "${pids[@]}"; do wait "$i" || fail 'it is not seen by the other path'; done
+	is "$(names d)" ''
+}
+
 # A value that is too old for the view is missing, and can be made anew there.
 test_too_old_is_missing() {
 	local view=.memofs/view/max-age=0
