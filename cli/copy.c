@@ -18,12 +18,12 @@ int copy_bytes(int out, const void *bytes, size_t len)
 	while (len) {
 		ssize_t n = write(out, data, len);
 
-		if (n < 0 && errno != EINTR)
-			return -errno;
-		if (n > 0) {
-			data += n;
-			len -= (size_t)n;
-		}
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n ? -errno : -EIO;
+		data += n;
+		len -= (size_t)n;
 	}
 	return 0;
 }

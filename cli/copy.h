@@ -11,7 +11,7 @@
  * failure, whether it was reading that failed.
  */
 int copy_all(int in, int out, bool *ret_reading);
-/* All of these bytes, whatever interrupts. -errno of write(2). */
+/* All of these bytes, whatever interrupts. -errno of write(2); -EIO: it takes none. */
 int copy_bytes(int out, const void *bytes, size_t len);
 
 #endif

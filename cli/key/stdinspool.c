@@ -17,6 +17,7 @@
 #include <unistd.h>
 #include <xxhash.h>
 
+#include "cli/copy.h"
 #include "cli/key/hashtext.h"
 #include "cli/message.h"
 
@@ -28,21 +29,6 @@ static int open_nameless(void)
 	int fd = open(dir && *dir ? dir : "/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
 
 	return fd < 0 ? memfd_create("memofs-stdin", MFD_CLOEXEC) : fd;
-}
-
-static int write_all(int fd, const char *data, size_t len)
-{
-	while (len) {
-		ssize_t n = write(fd, data, len);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		data += n;
-		len -= (size_t)n;
-	}
-	return 0;
 }
 
 /* What was read, and where it is. */
@@ -82,7 +68,7 @@ static int spool(struct spooled *s)
 			return -errno;
 		XXH3_128bits_update(s->state, s->chunk, (size_t)n);
 		s->len = (size_t)n;
-		r = write_all(s->fd, s->chunk, s->len);
+		r = copy_bytes(s->fd, s->chunk, s->len);
 		if (r)
 			return r;
 		s->bytes += s->len;
@@ -121,14 +107,14 @@ static _Noreturn void hand_over(const struct spooled *s, int out)
 		size_t left = s->bytes - off < CHUNK ? (size_t)(s->bytes - off) : CHUNK;
 
 		n = pread(s->fd, data, left, (off_t)off);
-		if (n <= 0 || write_all(out, data, (size_t)n))
+		if (n <= 0 || copy_bytes(out, data, (size_t)n))
 			_exit(1);
 		off += (uint64_t)n;
 	}
-	if (write_all(out, s->chunk, s->len))
+	if (copy_bytes(out, s->chunk, s->len))
 		_exit(1);
 	while (wait_for_both(out) && (n = read_input(data)) > 0) {
-		if (write_all(out, data, (size_t)n))
+		if (copy_bytes(out, data, (size_t)n))
 			_exit(1);
 	}
 	_exit(0);

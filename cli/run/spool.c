@@ -6,26 +6,10 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "cli/copy.h"
 #include "cli/message.h"
 #include "cli/paths.h"
 #include "store/util/duration.h"
-
-static int write_all(int fd, const void *bytes, size_t len)
-{
-	const char *at = bytes;
-
-	while (len) {
-		ssize_t n = write(fd, at, len);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		at += n;
-		len -= (size_t)n;
-	}
-	return 0;
-}
 
 /* An open file without a name. */
 static int open_unnamed(void)
@@ -52,7 +36,7 @@ static int to_file(struct spool *s)
 
 	if (fd < 0)
 		return fd;
-	r = write_all(fd, s->memory.data, s->memory.len);
+	r = copy_bytes(fd, s->memory.data, s->memory.len);
 	if (r) {
 		close(fd);
 		return r;
@@ -70,7 +54,8 @@ int spool_add(struct spool *s, const void *bytes, size_t len)
 		r = to_file(s);
 	if (r)
 		return r;
-	r = s->fd < 0 ? buf_append(&s->memory, bytes, len) : write_all(s->fd, bytes, len);
+	r = s->fd < 0 ? buf_append(&s->memory, bytes, len)
+		      : copy_bytes(s->fd, bytes, len);
 	if (!r)
 		s->size_bytes += len;
 	return r;

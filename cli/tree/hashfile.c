@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "cli/copy.h"
 #include "store/util/htab.h"
 
 #define MAGIC "memofsH1"
@@ -264,23 +265,6 @@ static int merge(const struct hashfile *f, const struct hashtable *learnt,
 	return r ? r : keep(f, false, all);
 }
 
-static int write_all(int fd, const void *data, size_t len)
-{
-	const char *p = data;
-
-	while (len) {
-		ssize_t n = write(fd, p, len);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		p += n;
-		len -= (size_t)n;
-	}
-	return 0;
-}
-
 /* mkdir -p of what is above the file; all of it ours alone. */
 static void make_folders(char *path)
 {
@@ -326,9 +310,9 @@ static void replace(const struct hashfile *f, const struct hashtable *all)
 	make_folders(next);
 	fd = open_next(next);
 	if (fd >= 0) {
-		r = write_all(fd, &h, sizeof(h));
+		r = copy_bytes(fd, &h, sizeof(h));
 		if (!r)
-			r = write_all(fd, all->slots, all->cap * sizeof(*all->slots));
+			r = copy_bytes(fd, all->slots, all->cap * sizeof(*all->slots));
 		if (r || rename(next, f->path))
 			unlink(next);
 		close(fd);

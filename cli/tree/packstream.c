@@ -7,7 +7,8 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
+
+#include "cli/copy.h"
 
 struct packstream {
 	int fd;
@@ -24,21 +25,6 @@ struct packstream {
 	bool stop;
 	int error; /* -errno of a write */
 };
-
-static int write_all(int fd, const uint8_t *data, size_t len)
-{
-	while (len) {
-		ssize_t n = write(fd, data, len);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return n ? -errno : -EIO;
-		data += n;
-		len -= (size_t)n;
-	}
-	return 0;
-}
 
 int packstream_new(int fd, struct packstream **ret_stream)
 {
@@ -71,7 +57,7 @@ static void *write_blocks(void *arg)
 		if (s->stop)
 			break;
 		pthread_mutex_unlock(&s->lock);
-		r = write_all(s->fd, s->other, s->busy_bytes);
+		r = copy_bytes(s->fd, s->other, s->busy_bytes);
 		pthread_mutex_lock(&s->lock);
 		s->error = s->error ? s->error : r;
 		s->busy_bytes = 0;
@@ -151,7 +137,7 @@ static int pass_on(struct packstream *s, bool last)
 	if (!r && s->len && s->threaded && !last)
 		hand_over(s);
 	else if (!r)
-		r = write_all(s->fd, s->fill, s->len);
+		r = copy_bytes(s->fd, s->fill, s->len);
 	if (r)
 		return r;
 	s->off += s->len;
