@@ -89,13 +89,12 @@ static int fill(const struct put_options *o, int in, int out, const char *path)
 	return r ? complain(path, r) : CLI_OK;
 }
 
-/* All of the input, in an unlinked file that stands at its beginning, or -1. */
+/* All of the input, in a file without a name that stands at its beginning, or -1. */
 static int spool(const struct put_options *o, int in)
 {
-	const char *dir = getenv("TMPDIR");
-	int fd = open(dir && *dir ? dir : "/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	int fd = scratch_unnamed();
 	bool reading = false;
-	int r = fd < 0 ? -errno : copy_all(in, fd, &reading);
+	int r = fd < 0 ? fd : copy_all(in, fd, &reading);
 
 	if (!r && lseek(fd, 0, SEEK_SET) == 0)
 		return fd;

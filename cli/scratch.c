@@ -106,3 +106,25 @@ void scratch_drop(struct scratch *s)
 	close(s->fd);
 	s->fd = -1;
 }
+
+/* Not every file system knows files without a name. */
+static int open_unlinked(const char *dir)
+{
+	CLEANUP_FREE char *path = path_join(dir, "memofs-tmp.XXXXXX");
+	int fd = mkostemp(path, O_CLOEXEC);
+
+	if (fd < 0)
+		return -errno;
+	unlink(path);
+	return fd;
+}
+
+int scratch_unnamed(void)
+{
+	const char *env = getenv("TMPDIR"), *dir = env && *env ? env : "/tmp";
+	int fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+
+	if (fd >= 0)
+		return fd;
+	return errno == EOPNOTSUPP || errno == EISDIR ? open_unlinked(dir) : -errno;
+}

@@ -27,4 +27,10 @@ int scratch_keep(struct scratch *s, const char *target);
 /* Remove it. */
 void scratch_drop(struct scratch *s);
 
+/*
+ * An empty file that never gets a name, below TMPDIR or /tmp, to read and write.
+ * Returns a descriptor, close-on-exec and the caller's, or -errno.
+ */
+int scratch_unnamed(void);
+
 #endif

@@ -20,13 +20,13 @@
 #include "cli/copy.h"
 #include "cli/key/hashtext.h"
 #include "cli/message.h"
+#include "cli/scratch.h"
 
 #define CHUNK ((size_t)65536)
 
 static int open_nameless(void)
 {
-	const char *dir = getenv("TMPDIR");
-	int fd = open(dir && *dir ? dir : "/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	int fd = scratch_unnamed();
 
 	return fd < 0 ? memfd_create("memofs-stdin", MFD_CLOEXEC) : fd;
 }

@@ -1,38 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/run/spool.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <stdlib.h>
 #include <unistd.h>
 
 #include "cli/copy.h"
 #include "cli/message.h"
-#include "cli/paths.h"
+#include "cli/scratch.h"
 #include "store/util/duration.h"
-
-/* An open file without a name. */
-static int open_unnamed(void)
-{
-	const char *env = getenv("TMPDIR"), *dir = env && *env ? env : "/tmp";
-	int fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-	CLEANUP_FREE char *path = NULL;
-
-	if (fd >= 0)
-		return fd;
-	if (errno != EOPNOTSUPP && errno != EISDIR)
-		return -errno;
-	path = path_join(dir, "memofs-run.XXXXXX");
-	fd = mkostemp(path, O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	unlink(path);
-	return fd;
-}
 
 static int to_file(struct spool *s)
 {
-	int fd = open_unnamed(), r;
+	int fd = scratch_unnamed(), r;
 
 	if (fd < 0)
 		return fd;

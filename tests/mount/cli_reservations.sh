@@ -571,6 +571,10 @@ test_put_below_an_owner() {
 	fails 'nothing was stored' "$MEMOFS" put -i . ".memofs/view/owner=$id/k"
 	has k $'value\n'
 	is "$(owner_of k)" "$id"
+	# Nor need the temporary file be on a disk that has files without a name.
+	echo again | TMPDIR=$PWD "$MEMOFS" put ".memofs/view/owner=$id/k"
+	has k $'again\n'
+	is "$(find . -name 'memofs-tmp*')" ''
 }
 
 run_tests "$@"

@@ -152,7 +152,7 @@ test_daemon_is_killed() {
 
 # No temporary file of ours, after all that.
 test_nothing_is_left() {
-	is "$(find "${TMPDIR:-/tmp}" -maxdepth 1 -type f -name 'memofs-run.*' -user "$(id -u)" -newer "$STORE" 2>/dev/null)" ''
+	is "$(find "${TMPDIR:-/tmp}" -maxdepth 1 -type f -name 'memofs-tmp.*' -user "$(id -u)" -newer "$STORE" 2>/dev/null)" ''
 	is "$(find "$T" -name '*.memofs-*' -o -name '.memofs*' -not -path "$MNT/*" 2>/dev/null | grep -v "^$MNT" || :)" ''
 }
 
