@@ -21,6 +21,7 @@
 #ifndef MEMOFS_STORE_STORE_H
 #define MEMOFS_STORE_STORE_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -44,6 +45,10 @@ struct store_clock;
 
 enum store_kind { STORE_ROCKSDB, STORE_MEMORY };
 
+/* What is evicted first: see "store/priority.h". */
+enum store_policy { STORE_GDSF, STORE_LRU };
+#define STORE_SIZE_NONE UINT64_MAX
+
 struct store_options {
 	enum store_kind kind;
 	const char *path;     /* directory; made if its parent exists; NULL for memory */
@@ -53,6 +58,12 @@ struct store_options {
 	uint64_t staged_memory_bytes; /* all values being written; 0: default (64 MiB) */
 	/* Of the disk, left free; 0: default (16 MiB). An eighth of it at most. */
 	uint64_t reserve_bytes;
+	/* See "bounds". 0: defaults. STORE_SIZE_NONE: as much as the disk has. */
+	uint64_t size_bytes;
+	uint64_t max_entry_bytes;
+	enum store_policy policy;
+	/* How long what has expired is kept for who asks for it; 0: default (1 h). */
+	int64_t keep_expired_ns;
 	/* Of the root directory when the store is made. */
 	uid_t root_uid;
 	gid_t root_gid;
@@ -537,6 +548,119 @@ int store_cost_set(struct store *st, uint64_t ino, double cost_s);
  * to store_publish(). A negative one is not known, or, before the publish, measured.
  */
 int store_staged_cost_set(struct store_staged *sg, double cost_s);
+
+/* ---- bounds ------------------------------------------------------------------- */
+
+/*
+ * What the store takes, and what it may. Above the high mark entries are evicted
+ * until it is below the low one; at `size_bytes` what makes it larger is refused
+ * with -ENOSPC. Default: the smaller of 20 GiB and a tenth of the disk.
+ *	total = used - shared + dead + staged
+ */
+struct store_bounds {
+	uint64_t size_bytes, high_bytes, low_bytes;
+	uint64_t total_bytes;
+	uint64_t used_bytes;   /* entries, with what their rows take */
+	uint64_t shared_bytes; /* of them, in trees: another one has them, too */
+	uint64_t dead_bytes;   /* without a name: to be deleted, or still open */
+	uint64_t staged_bytes; /* on disk, of values being written */
+	uint64_t max_entry_bytes;
+	uint64_t min_free_bytes; /* of the disk */
+	enum store_policy policy;
+};
+void store_bounds(struct store *st, struct store_bounds *ret_bounds);
+/*
+ * How long a writer of so many bytes should be kept waiting, so that eviction keeps
+ * up with it: 0 below the high mark, up to a second near the bound. Cheap.
+ */
+int64_t store_pressure_ns(struct store *st, uint64_t bytes);
+
+/* The nearest directory above the children of a branch that has a quota. -ENODATA. */
+struct store_quota {
+	uint64_t dir_ino;
+	uint64_t quota_bytes, used_bytes;
+	bool counted; /* false: a count is still under way, and nothing is refused */
+};
+int store_quota(struct store *st, uint64_t branch, struct store_quota *ret_quota);
+
+/* The directory of the root that a branch is below; 0: it is the root's. -ENOENT. */
+int store_namespace(struct store *st, uint64_t branch, uint64_t *ret_dir_ino);
+
+/* An entry that is never evicted; what overwrites it is pinned, too. -ENOENT, -EINVAL. */
+int store_pin_set(struct store *st, uint64_t ino, bool pinned);
+/* Its own, not that of a directory above. */
+int store_pin_get(struct store *st, uint64_t ino, bool *ret_pinned);
+
+/* ---- what the store drops by itself -------------------------------------------- */
+
+enum store_drop { STORE_DROP_EVICTED, STORE_DROP_EXPIRED, STORE_DROP_DAMAGED };
+struct store_dropped {
+	enum store_drop why;
+	uint64_t branch;
+	const char *name;
+	uint64_t ino;	 /* a sealed tree: as a directory */
+	uint64_t ns_ino; /* as store_namespace() */
+	uint64_t bytes;	 /* its charge */
+	double cost_s;	 /* negative: not known */
+};
+/* Called after the commit, without a lock, from any thread. Once, before it is used. */
+struct store_watch {
+	void (*dropped)(void *arg, const struct store_dropped *what);
+	void *arg;
+};
+void store_watch(struct store *st, const struct store_watch *watch);
+
+/* ---- census ---------------------------------------------------------------------- */
+
+#define STORE_CENSUS_BUCKETS 32
+#define STORE_CENSUS_TOP 32
+#define STORE_CENSUS_NAMESPACES 4096
+
+/* Bucket i has what is below 2^i of the unit, and not below 2^(i-1); the last the rest.
+ */
+struct store_histogram {
+	uint64_t entries[STORE_CENSUS_BUCKETS];
+	uint64_t bytes[STORE_CENSUS_BUCKETS];
+};
+struct store_census_ns {
+	uint64_t
+	    ino; /* 0: entries of the root itself, and of namespaces past the limit */
+	char name[STORE_NAME_MAX + 1]; /* "" for 0 */
+	uint64_t entries, bytes;       /* bytes: charges */
+	uint64_t expired_entries, expired_bytes;
+	uint64_t quota_bytes; /* 0: none of its own */
+};
+struct store_census_top {
+	uint64_t branch;
+	char name[STORE_NAME_MAX + 1];
+	uint64_t hits, bytes;
+	double cost_s;
+};
+struct store_census {
+	int64_t at_ns; /* when it was complete; 0: there was none yet */
+	struct store_histogram age_s, cost_ms, size_bytes; /* of what has not expired */
+	struct store_census_ns *namespaces;		   /* largest first */
+	size_t namespace_count;
+	struct store_census_top hottest[STORE_CENSUS_TOP]; /* by reads */
+	struct store_census_top dearest[STORE_CENSUS_TOP]; /* by cost times reads */
+	size_t hottest_count, dearest_count;
+};
+/* A copy of the last one, for store_census_free(). -ENOMEM. */
+int store_census(struct store *st, struct store_census **ret_census);
+void store_census_free(struct store_census *census); /* NULL is fine */
+
+/*
+ * Delete now what may be deleted: what has expired, whatever waits for its deletion,
+ * and the database's garbage. Takes as long as it takes. `stop`, if not NULL, ends it
+ * early (-ECANCELED).
+ */
+struct store_reclaimed {
+	uint64_t expired_entries, expired_bytes;
+	uint64_t deleted_bytes; /* contents that were without a name */
+	uint64_t db_bytes;	/* of the database's files */
+};
+int store_reclaim(struct store *st, const atomic_bool *stop,
+		  struct store_reclaimed *ret_reclaimed);
 
 /* ---- background -------------------------------------------------------------- */
 
