@@ -97,30 +97,19 @@ static int read_exact(int fd, void *data, size_t len, uint64_t off)
 	return !r && n < len ? -EUCLEAN : r;
 }
 
-/* The index is never shared. -EUCLEAN: also when the disk cannot read it. */
-static int load_pack(const struct tree *t, struct pack *ret_pack)
+static int read_source(void *arg, void *data, size_t len, uint64_t off)
 {
-	CLEANUP_BUF struct buf index = BUF_INIT;
-	uint8_t raw[PACK_TRAILER_BYTES];
-	struct pack_trailer trailer;
-	struct errmsg err = {0};
-	int r;
+	return read_exact(((const struct tree *)arg)->fd, data, len, off);
+}
 
-	if (t->size_bytes < sizeof(raw))
-		return -EUCLEAN;
-	r = read_exact(t->fd, raw, sizeof(raw), t->size_bytes - sizeof(raw));
-	if (!r)
-		r = pack_trailer_parse(raw, t->size_bytes, &trailer, &err);
-	if (!r)
-		r = buf_reserve(&index, pack_index_bytes(&trailer));
-	if (!r)
-		r = read_exact(t->fd, index.data, pack_index_bytes(&trailer),
-			       trailer.index_off);
-	if (r)
-		return r == -EBADMSG || r == -EIO ? -EUCLEAN : r;
-	index.len = pack_index_bytes(&trailer);
-	r = pack_init(ret_pack, &trailer, &index, &err);
-	return r == -EBADMSG ? -EUCLEAN : r;
+/* The index is never shared. -EUCLEAN: also when the disk cannot read it. */
+static int load_pack(struct tree *t, struct pack *ret_pack)
+{
+	const struct pack_source src = {
+	    .read = read_source, .arg = t, .size_bytes = t->size_bytes};
+	int r = pack_read(&src, ret_pack, NULL, NULL);
+
+	return r == -EBADMSG || r == -EIO ? -EUCLEAN : r;
 }
 
 /* ---- anchors ---- */

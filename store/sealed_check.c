@@ -242,35 +242,20 @@ static int check_contents(struct content *content, const struct pack *p,
 	return r;
 }
 
-static int read_exact(struct content *content, void *data, size_t len, uint64_t off)
+static int read_exact(void *arg, void *data, size_t len, uint64_t off)
 {
 	size_t n;
-	int r = content_read(content, data, len, off, &n);
+	int r = content_read(arg, data, len, off, &n);
 
 	return r ? r : n == len ? 0 : -EIO;
 }
 
 static int read_pack(struct content *content, struct pack *ret_pack, struct errmsg *err)
 {
-	CLEANUP_BUF struct buf index = BUF_INIT;
-	uint8_t raw[PACK_TRAILER_BYTES];
-	uint64_t size = content->size_bytes;
-	struct pack_trailer trailer;
-	int r;
+	const struct pack_source src = {
+	    .read = read_exact, .arg = content, .size_bytes = content->size_bytes};
 
-	if (size < sizeof(raw))
-		return err_set(err, EBADMSG, "%" PRIu64 " bytes are too few for a pack",
-			       size);
-	r = read_exact(content, raw, sizeof(raw), size - sizeof(raw));
-	if (!r)
-		r = pack_trailer_parse(raw, size, &trailer, err);
-	if (r)
-		return r;
-	if (buf_reserve(&index, pack_index_bytes(&trailer)))
-		return -ENOMEM;
-	index.len = pack_index_bytes(&trailer);
-	r = read_exact(content, index.data, index.len, trailer.index_off);
-	return r ? r : pack_init(ret_pack, &trailer, &index, err);
+	return pack_read(&src, ret_pack, NULL, err);
 }
 
 static int check_locked(struct store_staged *sg, struct errmsg *err)

@@ -139,34 +139,20 @@ static void free_chain(struct sealed_index *chain)
 /* ---- loading ---- */
 
 /* Exactly these bytes, which are within the content. */
-static int read_exact(struct store_gen *gen, void *data, size_t len, uint64_t off)
+static int read_exact(void *arg, void *data, size_t len, uint64_t off)
 {
 	size_t n;
-	int r = store_gen_read(gen, data, len, off, &n);
+	int r = store_gen_read(arg, data, len, off, &n);
 
 	return r ? r : n == len ? 0 : -EIO;
 }
 
 static int read_pack(struct store_gen *gen, struct pack *ret_pack, struct errmsg *err)
 {
-	CLEANUP_BUF struct buf index = BUF_INIT;
-	uint8_t raw[PACK_TRAILER_BYTES];
-	uint64_t size = gen_size(gen);
-	struct pack_trailer trailer;
-	int r;
+	const struct pack_source src = {
+	    .read = read_exact, .arg = gen, .size_bytes = gen_size(gen)};
 
-	if (size < sizeof(raw))
-		return err_set(err, EBADMSG, "it is too short for a pack");
-	r = read_exact(gen, raw, sizeof(raw), size - sizeof(raw));
-	if (!r)
-		r = pack_trailer_parse(raw, size, &trailer, err);
-	if (r)
-		return r;
-	if (buf_reserve(&index, pack_index_bytes(&trailer)))
-		return -ENOMEM;
-	index.len = pack_index_bytes(&trailer);
-	r = read_exact(gen, index.data, index.len, trailer.index_off);
-	return r ? r : pack_init(ret_pack, &trailer, &index, err);
+	return pack_read(&src, ret_pack, NULL, err);
 }
 
 /* Its checksums were right when it was published, and still it is no pack. */

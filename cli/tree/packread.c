@@ -2,7 +2,6 @@
 #include "cli/tree/packread.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -49,6 +48,11 @@ int packread_at(const struct packread *r, uint64_t off, void *ret_bytes, size_t 
 
 /* ---- opening ----------------------------------------------------------------- */
 
+struct opening {
+	int fd;
+	struct errmsg *err;
+};
+
 static int cannot_read(struct errmsg *err, int r)
 {
 	if (r == -EBADMSG)
@@ -56,51 +60,21 @@ static int cannot_read(struct errmsg *err, int r)
 	return err_set(err, -r, "the tree cannot be read: %s", strerror(-r));
 }
 
-/* The last bytes of the pack, up to TAIL_BYTES, into `ret_tail`. */
-static int read_tail(int fd, uint64_t size_bytes, struct buf *ret_tail,
-		     struct errmsg *err)
+static int read_source(void *arg, void *data, size_t len, uint64_t off)
 {
-	size_t len = size_bytes < TAIL_BYTES ? (size_t)size_bytes : TAIL_BYTES;
-	int r;
+	struct opening *o = arg;
+	int r = read_exactly(o->fd, off, data, len);
 
-	if (len < PACK_TRAILER_BYTES)
-		return err_set(err, EBADMSG, "too short for a pack: %" PRIu64 " bytes",
-			       size_bytes);
-	r = buf_reserve(ret_tail, len);
-	if (!r)
-		r = read_exactly(fd, size_bytes - len, ret_tail->data, len);
-	if (r)
-		return cannot_read(err, r);
-	ret_tail->len = len;
-	return 0;
-}
-
-/* The index, from what was read already and what lies before that. */
-static int read_index(int fd, const struct pack_trailer *t, const struct buf *tail,
-		      struct buf *ret_index, struct errmsg *err)
-{
-	uint64_t len = pack_index_bytes(t);
-	uint64_t known = tail->len - PACK_TRAILER_BYTES;
-	int r = buf_reserve(ret_index, (size_t)len);
-
-	if (known > len)
-		known = len;
-	if (!r)
-		r = read_exactly(fd, t->index_off, ret_index->data,
-				 (size_t)(len - known));
-	if (r)
-		return cannot_read(err, r);
-	memcpy(ret_index->data + (len - known),
-	       tail->data + (tail->len - PACK_TRAILER_BYTES - known), (size_t)known);
-	ret_index->len = (size_t)len;
-	return 0;
+	return r ? cannot_read(o->err, r) : 0;
 }
 
 int packread_open(int fd, struct packread *ret_reader, struct errmsg *err)
 {
-	CLEANUP_PACKREAD struct packread reader = PACKREAD_INIT;
-	CLEANUP_BUF struct buf tail = BUF_INIT, index = BUF_INIT;
-	struct pack_trailer trailer;
+	struct opening opening = {.fd = fd, .err = err};
+	struct pack_source src = {
+	    .read = read_source, .arg = &opening, .tail_bytes = TAIL_BYTES};
+	struct packread reader = {.fd = fd, .pack = PACK_INIT};
+	CLEANUP_BUF struct buf tail = BUF_INIT;
 	struct stat st;
 	int r;
 
@@ -108,23 +82,15 @@ int packread_open(int fd, struct packread *ret_reader, struct errmsg *err)
 		return cannot_read(err, -errno);
 	if (!S_ISREG(st.st_mode))
 		return err_set(err, EBADMSG, "not a file, and so no pack");
-	r = read_tail(fd, (uint64_t)st.st_size, &tail, err);
-	if (!r)
-		r = pack_trailer_parse(tail.data + tail.len - PACK_TRAILER_BYTES,
-				       (uint64_t)st.st_size, &trailer, err);
-	if (!r)
-		r = read_index(fd, &trailer, &tail, &index, err);
-	if (!r)
-		r = pack_init(&reader.pack, &trailer, &index, err);
+	src.size_bytes = (uint64_t)st.st_size;
+	r = pack_read(&src, &reader.pack, &tail, err);
 	if (r)
 		return r;
-	reader.fd = fd;
-	if (tail.len == (uint64_t)st.st_size) {
+	if (tail.len == src.size_bytes) {
 		reader.whole = tail;
 		tail = BUF_INIT;
 	}
 	*ret_reader = reader;
-	reader = PACKREAD_INIT;
 	return 0;
 }
 

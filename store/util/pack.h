@@ -87,6 +87,23 @@ int pack_init(struct pack *p, const struct pack_trailer *t, struct buf *index,
 	      struct errmsg *err);
 void pack_deinit(struct pack *p);
 
+/* Where the bytes of a pack are. */
+struct pack_source {
+	/* Exactly `len` bytes from `off`, which are within the pack. 0 or -errno. */
+	int (*read)(void *arg, void *data, size_t len, uint64_t off);
+	void *arg;
+	uint64_t size_bytes;
+	/* So many are read first, from the end: the index may be among them. */
+	size_t tail_bytes;
+};
+/*
+ * Read the index. -EBADMSG, -ENOMEM: with a message; what `read` answers, with the
+ * message that it made, if any. What was read first, which is all of a small pack,
+ * goes to *ret_tail, the caller's, if that is not NULL.
+ */
+int pack_read(const struct pack_source *src, struct pack *ret_pack, struct buf *ret_tail,
+	      struct errmsg *err);
+
 struct pack_entry {
 	enum pack_type type;
 	mode_t mode; /* type and permissions, as in st_mode */

@@ -618,7 +618,7 @@ static void test_garbage(void **state)
 	struct packing p;
 
 	raw.len = 10;
-	assert_refused(st, &raw, "too few");
+	assert_refused(st, &raw, "too short for a pack");
 	raw.len = MIB;
 	assert_refused(st, &raw, "does not end as a pack");
 	buf_deinit(&raw);

@@ -571,6 +571,77 @@ static void test_an_index_that_is_cut_off(void **state)
 	buf_deinit(&r.raw);
 }
 
+/* A pack whose contents are 15 zeros; the read after `good` ones fails. */
+struct disk {
+	const struct buf *raw;
+	int good, reads;
+	size_t bytes;
+};
+
+static int read_disk(void *arg, void *data, size_t len, uint64_t off)
+{
+	struct disk *d = arg;
+
+	if (d->reads++ == d->good)
+		return -ENXIO;
+	assert_true(len && off + len <= 15 + d->raw->len);
+	d->bytes += len;
+	for (size_t i = 0; i < len; i++)
+		((uint8_t *)data)[i] = off + i < 15 ? 0 : d->raw->data[off + i - 15];
+	return 0;
+}
+
+/* However much of it is read first, it is the same pack, and no byte is read twice. */
+static void test_read_from_its_end(void **state)
+{
+	struct raw_pack r = raw_sample();
+	const size_t size = 15 + r.raw.len;
+	const size_t tails[] = {
+	    0,	     PACK_TRAILER_BYTES + 1, r.raw.len - 1, r.raw.len, size - 1, size,
+	    size + 1};
+
+	for (size_t i = 0; i < sizeof(tails) / sizeof(*tails); i++) {
+		struct disk disk = {.raw = &r.raw, .good = 2};
+		const struct pack_source src = {read_disk, &disk, size, tails[i]};
+		size_t first = tails[i] < PACK_TRAILER_BYTES ? PACK_TRAILER_BYTES
+			       : tails[i] > size	     ? size
+							     : tails[i];
+		struct buf tail = BUF_INIT;
+		struct pack p;
+
+		assert_int_equal(pack_read(&src, &p, &tail, NULL), 0);
+		assert_int_equal(tail.len, first);
+		assert_int_equal(disk.bytes, first > r.raw.len ? first : r.raw.len);
+		assert_int_equal(disk.reads, first < r.raw.len ? 2 : 1);
+		assert_int_equal(p.index.len, r.raw.len - PACK_TRAILER_BYTES);
+		assert_memory_equal(p.index.data, r.raw.data, p.index.len);
+		buf_deinit(&tail);
+		pack_deinit(&p);
+	}
+	buf_deinit(&r.raw);
+}
+
+static void test_cannot_be_read(void **state)
+{
+	struct raw_pack r = raw_sample();
+	struct disk disk = {.raw = &r.raw, .good = 0};
+	struct pack_source src = {read_disk, &disk, 15 + r.raw.len, 0};
+	struct buf tail = BUF_INIT;
+	struct errmsg err = {0};
+	struct pack p;
+
+	assert_int_equal(pack_read(&src, &p, &tail, NULL), -ENXIO);
+	disk = (struct disk){.raw = &r.raw, .good = 1};
+	assert_int_equal(pack_read(&src, &p, &tail, &err), -ENXIO);
+	assert_string_equal(err.text, "");
+	src.size_bytes = PACK_TRAILER_BYTES - 1;
+	assert_int_equal(pack_read(&src, &p, &tail, &err), -EBADMSG);
+	assert_string_equal(err.text, "too short for a pack: 95 bytes");
+	assert_int_equal(disk.reads, 2);
+	assert_null(tail.data);
+	buf_deinit(&r.raw);
+}
+
 enum { MANY = 50000, DEEP = 4000 };
 
 /* Added backwards, found by bisection among all. */
@@ -639,6 +710,8 @@ int main(void)
 	    cmocka_unit_test(test_a_trailer_that_is_wrong),
 	    cmocka_unit_test(test_strings_and_meta_have_their_places),
 	    cmocka_unit_test(test_an_index_that_is_cut_off),
+	    cmocka_unit_test(test_read_from_its_end),
+	    cmocka_unit_test(test_cannot_be_read),
 	    cmocka_unit_test(test_many_entries),
 	    cmocka_unit_test(test_deep_trees),
 	};
