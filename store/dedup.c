@@ -238,25 +238,12 @@ static int dedup_one(struct store *st, uint64_t ino, const atomic_bool *stop)
 /* All numbers before `below` that have something to be done, as u64. */
 static int todos_load(struct store *st, uint64_t below, struct buf *ret_inos)
 {
-	struct key key = key_share_todo(0), end = key_share_todo(below);
-	struct backend_iter *it;
-	uint64_t ino;
-	int r;
+	const struct ino_range todos = {.table = TABLE_SHARE,
+					.first = key_share_todo(0),
+					.end = key_share_todo(below),
+					.decode = key_share_todo_decode};
 
-	r = backend_iter_new_until(st->be, TABLE_SHARE, key_slice(&end), &it);
-	if (r)
-		return r;
-	for (backend_iter_seek(it, key_slice(&key)); !r && backend_iter_valid(it);
-	     backend_iter_next(it)) {
-		if (key_share_todo_decode(backend_iter_key(it), &ino))
-			store_damaged_key(st, TABLE_SHARE);
-		else
-			r = buf_append(ret_inos, &ino, sizeof(ino));
-	}
-	if (!r)
-		r = backend_iter_status(it);
-	backend_iter_free(it);
-	return r;
+	return ino_range_load(st, &todos, ret_inos);
 }
 
 static int dedup_each(struct store *st, const struct buf *inos, const atomic_bool *stop)

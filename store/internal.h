@@ -146,10 +146,15 @@ int dirent_load(struct store *st, uint64_t branch, struct slice name,
 /* The directory and version of a branch that is not a directory's own. -ENOENT. */
 int branch_owner_load(struct store *st, uint64_t branch, uint64_t *ret_dir_ino,
 		      struct buf *ret_version);
-/*
- * Appends the numbers, as u64, in a table whose keys are key_ino(). A key that is
- * none is logged and left out.
- */
+/* Keys that each hold an inode number. */
+struct ino_range {
+	enum table table;
+	struct key first, end; /* before `end`; empty: to the end of the table */
+	int (*decode)(struct slice raw, uint64_t *ret_ino);
+};
+/* Appends the numbers, as u64. A key that holds none is logged and left out. */
+int ino_range_load(struct store *st, const struct ino_range *range, struct buf *ret_inos);
+/* The same of a table whose keys are key_ino(). */
 int inos_load(struct store *st, enum table table, struct buf *ret_inos);
 /* A counter; 0 when absent. */
 int counter_load(struct store *st, const char *name, uint64_t *ret_value);

@@ -105,20 +105,23 @@ int branch_owner_load(struct store *st, uint64_t branch, uint64_t *ret_dir_ino,
 	return 0;
 }
 
-int inos_load(struct store *st, enum table table, struct buf *ret_inos)
+int ino_range_load(struct store *st, const struct ino_range *range, struct buf *ret_inos)
 {
-	struct key first = key_ino(0);
 	struct backend_iter *it;
 	uint64_t ino;
 	int r;
 
-	r = backend_iter_new(st->be, table, &it);
+	if (range->end.len)
+		r = backend_iter_new_until(st->be, range->table, key_slice(&range->end),
+					   &it);
+	else
+		r = backend_iter_new(st->be, range->table, &it);
 	if (r)
 		return r;
-	for (backend_iter_seek(it, key_slice(&first)); !r && backend_iter_valid(it);
-	     backend_iter_next(it)) {
-		if (key_ino_decode(backend_iter_key(it), &ino))
-			store_damaged_key(st, table);
+	for (backend_iter_seek(it, key_slice(&range->first));
+	     !r && backend_iter_valid(it); backend_iter_next(it)) {
+		if (range->decode(backend_iter_key(it), &ino))
+			store_damaged_key(st, range->table);
 		else
 			r = buf_append(ret_inos, &ino, sizeof(ino));
 	}
@@ -126,6 +129,14 @@ int inos_load(struct store *st, enum table table, struct buf *ret_inos)
 		r = backend_iter_status(it);
 	backend_iter_free(it);
 	return r;
+}
+
+int inos_load(struct store *st, enum table table, struct buf *ret_inos)
+{
+	const struct ino_range all = {
+	    .table = table, .first = key_ino(0), .decode = key_ino_decode};
+
+	return ino_range_load(st, &all, ret_inos);
 }
 
 int counter_load(struct store *st, const char *name, uint64_t *ret_value)
