@@ -2,20 +2,19 @@
 /* Trees with contents in common: what is stored once, who keeps it, and how it ends. */
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "store/digest.h"
 #include "store/internal.h"
 #include "store/share_rows.h"
 #include "store/util/pack.h"
+#include "tests/conformance/crash_fixture.h"
 #include "tests/conformance/value_fixture.h"
 
 #define FILES 40
@@ -839,28 +838,6 @@ static void test_restart(void **state)
 	assert_nothing_left(fx->st);
 }
 
-/* Neither threads nor a database survive a fork: the child opens the store itself. */
-static void die_after(struct fixture *fx, void (*victim)(struct store *st))
-{
-	struct store_options opt = fixture_options(fx);
-	struct store *st;
-	int status;
-	pid_t pid;
-
-	fixture_close(fx);
-	pid = fork();
-	assert_true(pid >= 0);
-	if (!pid) {
-		if (store_open(&opt, &st, NULL))
-			_exit(3);
-		victim(st);
-		raise(SIGKILL);
-	}
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
-	fixture_open(fx);
-}
-
 static void put_two(struct store *st)
 {
 	struct file files[FILES];
@@ -870,6 +847,12 @@ static void put_two(struct store *st)
 	put_tree(st, ROOT, "b", files, FILES);
 }
 
+static void put_two_and_die(struct store *st)
+{
+	put_two(st);
+	die();
+}
+
 /* The batch is committed, and no hole is made: there is a reader. */
 static void share_without_holes(struct store *st)
 {
@@ -877,23 +860,25 @@ static void share_without_holes(struct store *st)
 	struct store_attr attr;
 
 	put_two(st);
-	if (store_lookup(st, ROOT, "b", &attr) ||
-	    store_gen_open(st, store_tree_stream(attr.ino), &gen) || store_settle(st))
-		_exit(5);
+	must(store_lookup(st, ROOT, "b", &attr));
+	must(store_gen_open(st, store_tree_stream(attr.ino), &gen));
+	must(store_settle(st));
+	die();
 }
 
 static void share_and_remove(struct store *st)
 {
 	put_two(st);
-	if (store_settle(st) || store_rmdir(st, ROOT, "a"))
-		_exit(5);
+	must(store_settle(st));
+	must(store_rmdir(st, ROOT, "a"));
+	die();
 }
 
 /* Dies before anything is compared, between batch and holes, and after the removal. */
 static void test_killed(void **state)
 {
-	static void (*const victims[])(struct store * st) = {put_two, share_without_holes,
-							     share_and_remove};
+	static void (*const victims[])(struct store * st) = {
+	    put_two_and_die, share_without_holes, share_and_remove};
 	struct fixture *fx = *state;
 	struct file files[FILES];
 
@@ -903,7 +888,7 @@ static void test_killed(void **state)
 	for (size_t i = 0; i < sizeof(victims) / sizeof(*victims); i++) {
 		uint64_t b;
 
-		die_after(fx, victims[i]);
+		kill_in(fx, victims[i], 0);
 		b = store_tree_stream(lookup(fx->st, ROOT, "b"));
 		assert_tree(fx->st, b, files, FILES);
 		assert_ok(store_settle(fx->st));
@@ -918,7 +903,7 @@ static void test_killed(void **state)
 }
 
 /* To the next process, power was lost before the second tree was on the disk. */
-static void lose_power(struct store *st)
+static void lose_second(struct store *st)
 {
 	struct unsynced_row row = {.published_ns = 1};
 	struct batch batch = BATCH_INIT;
@@ -926,26 +911,21 @@ static void lose_power(struct store *st)
 	struct store_attr attr;
 	struct key key;
 
-	if (store_lookup(st, ROOT, "b", &attr))
-		_exit(5);
+	must(store_lookup(st, ROOT, "b", &attr));
 	key = key_ino(store_tree_stream(attr.ino));
-	if (store_getattr(st, store_tree_stream(attr.ino), &attr))
-		_exit(5);
+	must(store_getattr(st, store_tree_stream(attr.ino), &attr));
 	row.size_bytes = attr.size_bytes;
-	if (unsynced_encode(&row, &raw))
-		_exit(5);
+	must(unsynced_encode(&row, &raw));
 	batch_put(&batch, TABLE_UNSYNCED, key_slice(&key), buf_slice(&raw));
-	batch_put(&batch, TABLE_META, slice_str("boot"), slice_str("another"));
-	if (backend_commit(st->be, &batch))
-		_exit(5);
+	must(backend_commit(st->be, &batch));
+	lose_power(st);
 }
 
-static void share_and_lose_power(struct store *st)
+static void share_and_lose_second(struct store *st)
 {
 	put_two(st);
-	if (store_settle(st))
-		_exit(5);
-	lose_power(st);
+	must(store_settle(st));
+	lose_second(st);
 }
 
 /* What was not synced is compared with its sums, wherever its bytes are. */
@@ -957,11 +937,11 @@ static void test_power_loss(void **state)
 	some_files(files, 1);
 	if (fx->kind == STORE_MEMORY)
 		return;
-	die_after(fx, share_and_lose_power);
+	kill_in(fx, share_and_lose_second, 0);
 	assert_true(shared_bytes(fx->st) > 0);
 	assert_tree(fx->st, store_tree_stream(lookup(fx->st, ROOT, "b")), files, FILES);
 	flip_extent(fx->st, store_tree_stream(lookup(fx->st, ROOT, "a")), 200000);
-	die_after(fx, lose_power);
+	kill_in(fx, lose_second, 0);
 	assert_false(is_there(fx->st, "b"));
 	assert_true(is_there(fx->st, "a"));
 }
