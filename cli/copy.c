@@ -51,3 +51,22 @@ int copy_all(int in, int out, bool *ret_reading)
 		}
 	}
 }
+
+int copy_to_memory(int in, size_t max_bytes, struct buf *ret_bytes)
+{
+	char data[16384];
+	size_t done = 0;
+	ssize_t n;
+
+	while ((n = read(in, data, sizeof(data))) != 0) {
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		done += (size_t)n;
+		if (done > max_bytes)
+			return -EFBIG;
+		must(buf_append(ret_bytes, data, (size_t)n));
+	}
+	return 0;
+}

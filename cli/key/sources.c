@@ -9,6 +9,7 @@
 #include <unistd.h>
 #include <xxhash.h>
 
+#include "cli/copy.h"
 #include "cli/key/hashtext.h"
 #include "cli/key/strip.h"
 #include "cli/message.h"
@@ -71,21 +72,6 @@ static int fail(const struct reading *rd, const char *path, int r)
 /* ---- contents -------------------------------------------------------------------------
  */
 
-static int read_all(int fd, struct buf *ret_text)
-{
-	char data[16384];
-	ssize_t n;
-
-	while ((n = read(fd, data, sizeof(data))) != 0) {
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		must(buf_append(ret_text, data, (size_t)n));
-	}
-	return 0;
-}
-
 /* The hash of a program without its comments; -EBADMSG: it is none, or not known. */
 static int stripped_value(int fd, const struct stat *st, const char *path, char **ret)
 {
@@ -96,7 +82,9 @@ static int stripped_value(int fd, const struct stat *st, const char *path, char 
 
 	if (st->st_size > PROGRAM_MAX_BYTES)
 		return -EBADMSG;
-	r = read_all(fd, &text);
+	r = copy_to_memory(fd, PROGRAM_MAX_BYTES, &text);
+	if (r == -EFBIG) /* it grows */
+		return -EBADMSG;
 	if (!r)
 		r = strip_comments(strip_language_of(path, buf_slice(&text)),
 				   buf_slice(&text), &rest);

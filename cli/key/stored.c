@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "cli/attrs.h"
+#include "cli/copy.h"
 #include "cli/key/validate.h"
 #include "cli/message.h"
 #include "cli/paths.h"
@@ -30,34 +31,19 @@ void stored_deinit(struct stored *st)
 /* ---- one -----------------------------------------------------------------------------
  */
 
-static int read_small(int fd, size_t max, struct buf *ret)
-{
-	char data[16384];
-	ssize_t n;
-
-	while ((n = read(fd, data, sizeof(data))) != 0) {
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		if (ret->len + (size_t)n > max)
-			return -EBADMSG;
-		must(buf_append(ret, data, (size_t)n));
-	}
-	return 0;
-}
-
 /* A file of the result `entry`, which is seen from `dirfd`. */
 static int read_file(int dirfd, const char *entry, const char *name, size_t max,
 		     struct buf *ret)
 {
 	CLEANUP_FREE char *path = path_join(entry, name);
 	CLEANUP_FD int fd = openat(dirfd, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	int r;
 
 	/* An ordinary file, or a directory of other things. */
 	if (fd < 0 && (errno == ENOTDIR || errno == EISDIR))
 		return -EBADMSG;
-	return fd < 0 ? -errno : read_small(fd, max, ret);
+	r = fd < 0 ? -errno : copy_to_memory(fd, max, ret);
+	return r == -EFBIG ? -EBADMSG : r;
 }
 
 static int64_t time_attr(const char *path, const char *name, int64_t otherwise_ns)
