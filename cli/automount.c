@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <pwd.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -20,32 +19,11 @@
 #include "cli/mounts.h"
 #include "cli/paths.h"
 #include "cli/probe.h"
+#include "cli/userdirs.h"
 
 #define SELF "/proc/self/exe"
 
 /* ---- where ------------------------------------------------------------------- */
-
-static const char *absolute_env(const char *name)
-{
-	const char *value = getenv(name);
-
-	return value && *value == '/' ? value : NULL;
-}
-
-static bool is_mine(const struct stat *st, mode_t forbidden)
-{
-	return S_ISDIR(st->st_mode) && st->st_uid == geteuid() &&
-	       !(st->st_mode & forbidden);
-}
-
-/* After `su` the variable may still be another's. */
-static const char *runtime_dir(void)
-{
-	const char *dir = absolute_env("XDG_RUNTIME_DIR");
-	struct stat st;
-
-	return dir && lstat(dir, &st) == 0 && is_mine(&st, 022) ? dir : NULL;
-}
 
 static char *tmp_dir(void)
 {
@@ -62,7 +40,7 @@ static int check_tmp_dir(const char *dir, struct errmsg *err)
 
 	if (lstat(dir, &st) || stat("/tmp", &tmp))
 		return err_set(err, errno, "%s: %s", dir, strerror(errno));
-	if (is_mine(&st, 077) && st.st_dev == tmp.st_dev)
+	if (userdir_is_mine(&st, 077) && st.st_dev == tmp.st_dev)
 		return 0;
 	return err_set(err, EACCES,
 		       "%s is not a directory of yours alone, so nothing is mounted in "
@@ -73,7 +51,7 @@ static int check_tmp_dir(const char *dir, struct errmsg *err)
 int automount_point(char **ret_point, struct errmsg *err)
 {
 	CLEANUP_FREE char *tmp = NULL;
-	const char *dir = runtime_dir();
+	const char *dir = userdir_runtime();
 	int r;
 
 	if (dir) {
@@ -98,7 +76,7 @@ static int make_dir(const char *path, struct errmsg *err)
 /* The mount point, and what it is in. */
 static int make_point(char **ret_point, struct errmsg *err)
 {
-	CLEANUP_FREE char *tmp = runtime_dir() ? NULL : tmp_dir(), *point = NULL;
+	CLEANUP_FREE char *tmp = userdir_runtime() ? NULL : tmp_dir(), *point = NULL;
 	int r = tmp ? make_dir(tmp, err) : 0;
 
 	if (!r)
@@ -113,93 +91,13 @@ static int make_point(char **ret_point, struct errmsg *err)
 	return 0;
 }
 
-static int cache_home(char **ret_dir, struct errmsg *err)
-{
-	const char *dir = absolute_env("XDG_CACHE_HOME"), *home = absolute_env("HOME");
-	const struct passwd *pw;
-
-	if (dir) {
-		*ret_dir = xstrdup(dir);
-		return 0;
-	}
-	if (!home) {
-		pw = getpwuid(geteuid());
-		home = pw && *pw->pw_dir == '/' ? pw->pw_dir : NULL;
-	}
-	if (!home)
-		return err_set(err, ENOENT,
-			       "there is no home directory for a store; set "
-			       "XDG_CACHE_HOME, or use --cache");
-	*ret_dir = path_join(home, ".cache");
-	return 0;
-}
-
-/* Nobody else can put another directory in the place of what is in it. */
-static bool is_safe(const char *dir)
-{
-	struct stat st;
-
-	return stat(dir, &st) == 0 && (st.st_uid == geteuid() || !st.st_uid) &&
-	       (!(st.st_mode & S_IWOTH) || st.st_mode & S_ISVTX);
-}
-
-static int not_ours(const char *dir, struct errmsg *err)
-{
-	return err_set(err, EACCES,
-		       "%s is not a directory of yours alone, so no store is kept in it; "
-		       "set XDG_CACHE_HOME or HOME to one of yours",
-		       dir);
-}
-
-/* Made if it is missing, unless that is the affair of another user. */
-static int make_cache(const char *cache, struct errmsg *err)
-{
-	CLEANUP_FREE char *up = path_parent(cache);
-
-	if (access(up, F_OK) == 0 && !is_safe(up))
-		return not_ours(up, err);
-	if (mkdir(cache, 0700) && errno != EEXIST)
-		return err_set(err, errno,
-			       "%s: %s; set XDG_CACHE_HOME to a directory for the store, "
-			       "or use --cache",
-			       cache, strerror(errno));
-	return is_safe(cache) ? 0 : not_ours(cache, err);
-}
-
-/*
- * ~/.cache/memofs, made if it is missing. In the home of somebody else, as some kinds of
- * sudo keep it, the results would be his, and the daemon would write where he says.
- */
-static int make_home(char **ret_dir, struct errmsg *err)
-{
-	CLEANUP_FREE char *cache = NULL, *dir = NULL;
-	struct stat link, st;
-	int r = cache_home(&cache, err);
-
-	if (!r)
-		r = make_cache(cache, err);
-	if (r)
-		return r;
-	dir = path_join(cache, "memofs");
-	r = make_dir(dir, err);
-	if (r)
-		return r;
-	if (lstat(dir, &link) || stat(dir, &st))
-		return err_set(err, errno, "%s: %s", dir, strerror(errno));
-	if (!is_mine(&st, S_IWOTH) || (link.st_uid != geteuid() && link.st_uid))
-		return not_ours(dir, err);
-	/* As the daemon names the store, without symlinks. */
-	*ret_dir = realpath(dir, NULL);
-	return *ret_dir ? 0 : err_set(err, errno, "%s: %s", dir, strerror(errno));
-}
-
 bool automount_is_kept(struct errmsg *err)
 {
-	CLEANUP_FREE char *cache = NULL, *store = NULL;
+	CLEANUP_FREE char *home = NULL, *store = NULL;
 
-	if (cache_home(&cache, err))
+	if (userdir_cache(&home, err))
 		return false;
-	store = path_join(cache, "memofs/store");
+	store = path_join(home, "store");
 	if (access(store, F_OK) == 0 || errno != ENOENT)
 		return true;
 	err_set(err, ENOENT, "nothing has been kept yet: there is no %s", store);
@@ -415,7 +313,7 @@ int automount_start(char **ret_point, struct errmsg *err)
 {
 	CLEANUP_FREE char *home = NULL, *point = NULL;
 	CLEANUP_FD int lock = -1;
-	int r = make_home(&home, err);
+	int r = userdir_cache_make(&home, err);
 
 	if (!r)
 		r = make_point(&point, err);

@@ -13,6 +13,9 @@
 #include <unistd.h>
 
 #include "cli/copy.h"
+#include "cli/message.h"
+#include "cli/paths.h"
+#include "cli/userdirs.h"
 #include "store/util/htab.h"
 
 #define MAGIC "memofsH1"
@@ -110,30 +113,18 @@ int hashtable_put(struct hashtable *t, const struct hashrecord *r)
 /* ---- the file ------------------------------------------------------------------------
  */
 
-/* ~/.cache/memofs/hashes, or NULL. */
-static char *folder(void)
-{
-	const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
-	char *path = NULL;
-	int r = -1;
-
-	if (cache && *cache == '/')
-		r = asprintf(&path, "%s/memofs/hashes", cache);
-	else if (home && *home == '/')
-		r = asprintf(&path, "%s/.cache/memofs/hashes", home);
-	return r < 0 ? NULL : path;
-}
-
+/* In ~/.cache/memofs/hashes, or NULL. */
 static char *path_for(int dirfd, const char *suffix)
 {
-	char *dir = folder(), *path = NULL;
+	CLEANUP_FREE char *home = NULL;
+	char *path = NULL;
 	struct stat st;
 
-	if (dir && fstat(dirfd, &st) == 0 &&
-	    asprintf(&path, "%s/%" PRIx64 "-%" PRIx64 "%s", dir, (uint64_t)st.st_dev,
-		     (uint64_t)st.st_ino, suffix) < 0)
-		path = NULL;
-	free(dir);
+	if (fstat(dirfd, &st) || userdir_cache(&home, NULL))
+		return NULL;
+	if (asprintf(&path, "%s/hashes/%" PRIx64 "-%" PRIx64 "%s", home,
+		     (uint64_t)st.st_dev, (uint64_t)st.st_ino, suffix) < 0)
+		return NULL;
 	return path;
 }
 
@@ -265,14 +256,15 @@ static int merge(const struct hashfile *f, const struct hashtable *learnt,
 	return r ? r : keep(f, false, all);
 }
 
-/* mkdir -p of what is above the file; all of it ours alone. */
-static void make_folders(char *path)
+/* What the file is in. False: it would be another user's, and there is to be none. */
+static bool make_folder(void)
 {
-	for (char *p = strchr(path + 1, '/'); p; p = strchr(p + 1, '/')) {
-		*p = '\0';
-		mkdir(path, 0700);
-		*p = '/';
-	}
+	CLEANUP_FREE char *home = NULL, *dir = NULL;
+
+	if (userdir_cache_make(&home, NULL))
+		return false;
+	dir = path_join(home, "hashes");
+	return mkdir(dir, 0700) == 0 || errno == EEXIST;
 }
 
 /*
@@ -305,9 +297,8 @@ static void replace(const struct hashfile *f, const struct hashtable *all)
 	int fd, r;
 
 	memcpy(h.magic, MAGIC, sizeof(h.magic));
-	if (asprintf(&next, "%s.new", f->path) < 0)
+	if (!make_folder() || asprintf(&next, "%s.new", f->path) < 0)
 		return;
-	make_folders(next);
 	fd = open_next(next);
 	if (fd >= 0) {
 		r = copy_bytes(fd, &h, sizeof(h));

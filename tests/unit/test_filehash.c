@@ -386,13 +386,44 @@ static void test_nowhere_to_write(void **state)
 	assert_true(lasting(s, &st)); /* below HOME */
 	unsetenv("XDG_CACHE_HOME");
 	assert_true(lasting(s, &st));
-	unsetenv("HOME");
-	assert_false(lasting(s, &st));
+	setenv("XDG_CACHE_HOME", "/proc/self/none", 1);
 	/* Within one session it is known all the same. */
 	fh = opened(s);
 	filehash_learn(fh, &st, HASH);
 	assert_true(known(fh, &st));
 	filehash_close(fh);
+	if (home)
+		setenv("HOME", home, 1);
+}
+
+/* In the home of another user nothing is made, nor where others could take its place. */
+static void test_home_of_another(void **state)
+{
+	struct scene *s = *state;
+	struct stat st = aged(1, 10);
+	const char *home = getenv("HOME");
+	char cache[160];
+
+	unsetenv("XDG_CACHE_HOME");
+	setenv("HOME", s->dir, 1);
+	snprintf(cache, sizeof(cache), "%s/.cache", s->dir);
+	assert_int_equal(chmod(s->dir, 0777), 0);
+	assert_false(lasting(s, &st));
+	assert_int_equal(access(cache, F_OK), -1);
+	assert_int_equal(chmod(s->dir, 0700), 0);
+	if (geteuid() == 0) {
+		assert_int_equal(chown(s->dir, 65534, 65534), 0);
+		assert_false(lasting(s, &st));
+		assert_int_equal(access(cache, F_OK), -1);
+		/* Nor in a directory that he has made already. */
+		assert_int_equal(mkdir(cache, 0700), 0);
+		assert_int_equal(chown(cache, 65534, 65534), 0);
+		assert_false(lasting(s, &st));
+		assert_int_equal(rmdir(cache), 0);
+		assert_int_equal(chown(s->dir, 0, 0), 0);
+	}
+	assert_true(lasting(s, &st));
+	assert_int_equal(access(cache, F_OK), 0);
 	if (home)
 		setenv("HOME", home, 1);
 }
@@ -544,6 +575,7 @@ int main(void)
 	    SCENE(test_damage),
 	    SCENE(test_full_of_others),
 	    SCENE(test_nowhere_to_write),
+	    SCENE(test_home_of_another),
 	    SCENE(test_left_over),
 	    SCENE(test_reading),
 	    SCENE(test_what_we_wrote),
