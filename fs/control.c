@@ -2,116 +2,18 @@
 #include "fs/control.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
-#include "fs/handle.h"
 #include "fs/kcache.h"
 #include "fs/node.h"
 #include "fs/pending.h"
 #include "fs/reply.h"
 #include "fs/reservation.h"
 #include "fs/stage.h"
-#include "fs/waiters.h"
+#include "fs/texts.h"
 #include "store/util/log.h"
 #include "store/util/text.h"
-
-/* ---- the texts ---- */
-
-static int write_counts(struct fs *fs, const struct store_stats *s, struct buf *out)
-{
-	return buf_printf(out,
-			  "entries: %" PRIu64 "\n"
-			  "dirs: %" PRIu64 "\n"
-			  "bytes: %" PRIu64 "\n"
-			  "memory_bytes: %" PRIu64 "\n"
-			  "staged_bytes: %" PRIu64 "\n"
-			  "db_disk_bytes: %" PRIu64 "\n"
-			  "disk_total_bytes: %" PRIu64 "\n"
-			  "disk_avail_bytes: %" PRIu64 "\n"
-			  "open_handles: %" PRIu64 "\n"
-			  "pending_writes: %" PRIu64 "\n"
-			  "waiting_opens: %" PRIu64 "\n"
-			  "virtual_nodes: %" PRIu64 "\n"
-			  "requests: %" PRIu64 "\n",
-			  s->entries, s->dirs, s->bytes, s->memory_bytes, s->staged_bytes,
-			  s->db_disk_bytes, s->disk_total_bytes, s->disk_avail_bytes,
-			  handle_count(fs->handles), pending_count(fs->pending),
-			  waiters_count(fs->waiters), vnode_count(fs->vnodes),
-			  atomic_load(&fs->requests));
-}
-
-/* Whatever the store is like: by its pid the daemon can be waited for. */
-static int write_status(struct fs *fs, struct buf *out)
-{
-	struct store_stats s;
-	int trouble = store_stats(fs->store, &s);
-	int r = buf_printf(out,
-			   "version: %s\n"
-			   "pid: %d\n"
-			   "store: %s\n"
-			   "mountpoint: %s\n"
-			   "backend: %s\n"
-			   "started: %" PRId64 "\n"
-			   "threads: %u\n",
-			   MEMOFS_VERSION, (int)getpid(), fs->store_path, fs->mountpoint,
-			   fs->backend_name, fs->started_ns / NSEC_PER_SEC, fs->threads);
-
-	if (r)
-		return r;
-	if (trouble)
-		return buf_printf(out, "trouble: %s\n",
-				  trouble == -ENOENT ? "the store was removed"
-						     : strerror(-trouble));
-	return write_counts(fs, &s, out);
-}
-
-static int write_version(struct fs *fs, struct buf *out)
-{
-	return buf_printf(out, "memofs %s\n", MEMOFS_VERSION);
-}
-
-static int write_config(struct fs *fs, struct buf *out)
-{
-	return fs->config_text ? fs->config_text(fs->config, out) : 0;
-}
-
-/* The newest lines, for who may not read the file, or the journal. */
-static int write_log(struct fs *fs, struct buf *out)
-{
-	return log_recent(out);
-}
-
-static const struct {
-	const char *name;
-	int (*write)(struct fs *fs, struct buf *out);
-} texts[] = {
-    {"config", write_config},
-    {"log", write_log},
-    {"status", write_status},
-    {"version", write_version},
-};
-
-enum { TEXT_COUNT = sizeof(texts) / sizeof(texts[0]) };
-
-int control_text_find(const char *name, unsigned int *ret_text)
-{
-	for (unsigned int i = 0; i < TEXT_COUNT; i++) {
-		if (strcmp(texts[i].name, name) == 0) {
-			*ret_text = i;
-			return 0;
-		}
-	}
-	return -ENOENT;
-}
-
-int control_text_write(struct fs *fs, unsigned int text, struct buf *ret_text)
-{
-	buf_clear(ret_text);
-	return texts[text].write(fs, ret_text);
-}
 
 /* ---- names ---- */
 
@@ -167,7 +69,8 @@ static const struct {
 enum { FOLDER_COUNT = sizeof(folders) / sizeof(folders[0]) };
 
 /* Directly in `.memofs`. */
-static int find_folder(const struct vnode *parent, const char *name, struct vnode *want)
+static int find_folder(struct fs *fs, const struct vnode *parent, const char *name,
+		       struct vnode *want)
 {
 	for (size_t i = 0; i < FOLDER_COUNT; i++) {
 		if (strcmp(name, folders[i].name) == 0) {
@@ -176,13 +79,12 @@ static int find_folder(const struct vnode *parent, const char *name, struct vnod
 		}
 	}
 	want->kind = VNODE_TEXT;
-	if (parent->dir_ino != STORE_ROOT_INO)
-		return -ENOENT;
-	return control_text_find(name, &want->text);
+	return text_find(fs, parent->dir_ino, name, &want->text);
 }
 
 /* What `name` is in the control directory `parent`. */
-static int find(const struct vnode *parent, const char *name, struct vnode *want)
+static int find(struct fs *fs, const struct vnode *parent, const char *name,
+		struct vnode *want)
 {
 	*want = (struct vnode){
 	    .parent_id = parent->id,
@@ -198,7 +100,7 @@ static int find(const struct vnode *parent, const char *name, struct vnode *want
 		strcpy(want->name, name);
 		return 0;
 	case VNODE_CONTROL:
-		return find_folder(parent, name, want);
+		return find_folder(fs, parent, name, want);
 	default:
 		return -ENOENT;
 	}
@@ -259,7 +161,7 @@ int control_lookup(fuse_req_t req, const struct vnode *parent, const char *name,
 	if (strlen(name) > STORE_NAME_MAX)
 		return -ENAMETOOLONG;
 	r = is_stage(parent, name) ? find_stage(req, parent, &want)
-				   : find(parent, name, &want);
+				   : find(fs, parent, name, &want);
 	if (r)
 		return r;
 	if (is_stage(parent, name) && !parent->view.set)
@@ -307,6 +209,21 @@ static int each_version(void *arg, const char *version, uint64_t branch)
 	return *version ? ve->each(ve->arg, version, S_IFDIR) : 0;
 }
 
+static int list_texts(struct fs *fs, const struct vnode *dir,
+		      int (*each)(void *arg, const char *name, mode_t type), void *arg)
+{
+	unsigned int place = text_place_of(fs, dir->dir_ino);
+	int r = 0;
+
+	for (unsigned int i = 0; !r && i < text_count(); i++) {
+		const char *name = text_name(i, place);
+
+		if (name)
+			r = each(arg, name, S_IFREG);
+	}
+	return r;
+}
+
 int control_list(fuse_req_t req, const struct vnode *dir,
 		 int (*each)(void *arg, const char *name, mode_t type), void *arg)
 {
@@ -325,8 +242,5 @@ int control_list(fuse_req_t req, const struct vnode *dir,
 		r = each(arg, folders[i].name, S_IFDIR);
 	if (!r && stage_get(req, dir, false, &stage) == 0) /* only who can go there */
 		r = each(arg, STAGE_NAME, S_IFDIR);
-	for (unsigned int i = 0; !r && i < TEXT_COUNT && dir->dir_ino == STORE_ROOT_INO;
-	     i++)
-		r = each(arg, texts[i].name, S_IFREG);
-	return r;
+	return r ? r : list_texts(fs, dir, each, arg);
 }

@@ -1,17 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The texts in /.memofs, and what else is listed below a `.memofs`.
+ * What is found and listed below a `.memofs`; the texts themselves are fs/texts.h's.
  */
 #ifndef MEMOFS_FS_CONTROL_H
 #define MEMOFS_FS_CONTROL_H
 
 #include "fs/fs.h"
 #include "fs/vnode.h"
-
-/* Which text is called `name`; -ENOENT. */
-int control_text_find(const char *name, unsigned int *ret_text);
-/* Write it as it is now. */
-int control_text_write(struct fs *fs, unsigned int text, struct buf *ret_text);
 
 /* Names below a control directory. -ENOENT. Counts one lookup. */
 int control_lookup(fuse_req_t req, const struct vnode *parent, const char *name,

@@ -13,7 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "fs/control.h"
 #include "fs/handle.h"
 #include "fs/kcache.h"
 #include "fs/node.h"
@@ -24,6 +23,7 @@
 #include "fs/reservation.h"
 #include "fs/retry.h"
 #include "fs/sealed.h"
+#include "fs/texts.h"
 #include "fs/waiters.h"
 
 static bool wants_write(int flags)
@@ -384,7 +384,7 @@ static int open_text(fuse_req_t req, uint64_t nodeid, int flags, struct handle *
 	if (!h)
 		return -ENOMEM;
 	if (v.kind == VNODE_TEXT)
-		r = control_text_write(fs, v.text, &h->text);
+		r = text_write(fs, v.text, v.dir_ino, &h->text);
 	else
 		r = reservation_node_text(fs, &v, fuse_req_ctx(req)->pid, &h->text);
 	if (!r)

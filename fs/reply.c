@@ -5,6 +5,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "fs/texts.h"
+
 void reply_err(fuse_req_t req, int r)
 {
 	fuse_reply_err(req, -r);
@@ -67,7 +69,8 @@ void vnode_to_stat(const struct fs *fs, const struct vnode *v, struct stat *ret_
 
 	*ret_st = (struct stat){
 	    .st_ino = v->id,
-	    .st_mode = v->kind == VNODE_TEXT ? S_IFREG | 0444 : S_IFDIR | 0555,
+	    .st_mode = v->kind == VNODE_TEXT ? S_IFREG | text_mode(v->text)
+						: S_IFDIR | 0555,
 	    .st_nlink = 1,
 	    .st_uid = geteuid(),
 	    .st_gid = getegid(),

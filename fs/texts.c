@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fs/texts.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "fs/handle.h"
+#include "fs/pending.h"
+#include "fs/vnode.h"
+#include "fs/waiters.h"
+#include "store/util/log.h"
+
+static int write_counts(struct fs *fs, const struct store_stats *s, struct buf *out)
+{
+	return buf_printf(out,
+			  "entries: %" PRIu64 "\n"
+			  "dirs: %" PRIu64 "\n"
+			  "bytes: %" PRIu64 "\n"
+			  "memory_bytes: %" PRIu64 "\n"
+			  "staged_bytes: %" PRIu64 "\n"
+			  "db_disk_bytes: %" PRIu64 "\n"
+			  "disk_total_bytes: %" PRIu64 "\n"
+			  "disk_avail_bytes: %" PRIu64 "\n"
+			  "open_handles: %" PRIu64 "\n"
+			  "pending_writes: %" PRIu64 "\n"
+			  "waiting_opens: %" PRIu64 "\n"
+			  "virtual_nodes: %" PRIu64 "\n"
+			  "requests: %" PRIu64 "\n",
+			  s->entries, s->dirs, s->bytes, s->memory_bytes, s->staged_bytes,
+			  s->db_disk_bytes, s->disk_total_bytes, s->disk_avail_bytes,
+			  handle_count(fs->handles), pending_count(fs->pending),
+			  waiters_count(fs->waiters), vnode_count(fs->vnodes),
+			  atomic_load(&fs->requests));
+}
+
+/* Whatever the store is like: by its pid the daemon can be waited for. */
+static int write_status(struct fs *fs, uint64_t dir_ino, struct buf *out)
+{
+	struct store_stats s;
+	int trouble = store_stats(fs->store, &s);
+	int r = buf_printf(out,
+			   "version: %s\n"
+			   "pid: %d\n"
+			   "store: %s\n"
+			   "mountpoint: %s\n"
+			   "backend: %s\n"
+			   "started: %" PRId64 "\n"
+			   "threads: %u\n",
+			   MEMOFS_VERSION, (int)getpid(), fs->store_path, fs->mountpoint,
+			   fs->backend_name, fs->started_ns / NSEC_PER_SEC, fs->threads);
+
+	if (r)
+		return r;
+	if (trouble)
+		return buf_printf(out, "trouble: %s\n",
+				  trouble == -ENOENT ? "the store was removed"
+						     : strerror(-trouble));
+	return write_counts(fs, &s, out);
+}
+
+static int write_version(struct fs *fs, uint64_t dir_ino, struct buf *out)
+{
+	return buf_printf(out, "memofs %s\n", MEMOFS_VERSION);
+}
+
+static int write_config(struct fs *fs, uint64_t dir_ino, struct buf *out)
+{
+	return fs->config_text ? fs->config_text(fs->config, out) : 0;
+}
+
+/* The newest lines, for who may not read the file, or the journal. */
+static int write_log(struct fs *fs, uint64_t dir_ino, struct buf *out)
+{
+	return log_recent(out);
+}
+
+static const struct {
+	const char *name;
+	unsigned int places; /* enum text_place */
+	mode_t mode;
+	int (*write)(struct fs *fs, uint64_t dir_ino, struct buf *out);
+} texts[] = {
+    {"config", TEXT_OF_ROOT, 0444, write_config},
+    {"log", TEXT_OF_ROOT, 0444, write_log},
+    {"status", TEXT_OF_ROOT, 0444, write_status},
+    {"version", TEXT_OF_ROOT, 0444, write_version},
+};
+
+unsigned int text_place_of(struct fs *fs, uint64_t dir_ino)
+{
+	uint64_t parent, branch;
+
+	if (dir_ino == STORE_ROOT_INO)
+		return TEXT_OF_ROOT;
+	if (store_parent(fs->store, dir_ino, &parent, &branch) ||
+	    parent != STORE_ROOT_INO)
+		return 0;
+	return TEXT_OF_NAMESPACE;
+}
+
+int text_find(struct fs *fs, uint64_t dir_ino, const char *name, unsigned int *ret_text)
+{
+	for (unsigned int i = 0; i < text_count(); i++) {
+		if (strcmp(texts[i].name, name) != 0)
+			continue;
+		if (!(texts[i].places & text_place_of(fs, dir_ino)))
+			return -ENOENT;
+		*ret_text = i;
+		return 0;
+	}
+	return -ENOENT;
+}
+
+unsigned int text_count(void)
+{
+	return sizeof(texts) / sizeof(texts[0]);
+}
+
+const char *text_name(unsigned int i, unsigned int place)
+{
+	return texts[i].places & place ? texts[i].name : NULL;
+}
+
+mode_t text_mode(unsigned int text)
+{
+	return texts[text].mode;
+}
+
+int text_write(struct fs *fs, unsigned int text, uint64_t dir_ino, struct buf *ret_text)
+{
+	buf_clear(ret_text);
+	return texts[text].write(fs, dir_ino, ret_text);
+}
