@@ -163,6 +163,18 @@ bool patterns_reach(const struct patterns *ps, const char *dir)
 	return false;
 }
 
+bool patterns_take_all(const struct patterns *ps, const char *dir)
+{
+	if (patterns_unused(ps))
+		return false;
+	for (size_t i = ps->n; i-- > 0 && !ps->list[i].negated;) {
+		if (!ps->list[i].exact &&
+		    run(ps, i, dir, true, false) & (NFA_WHOLE | NFA_ABOVE))
+			return true;
+	}
+	return false;
+}
+
 const char *patterns_unused(const struct patterns *ps)
 {
 	for (size_t i = 0; i < ps->n; i++) {

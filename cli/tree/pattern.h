@@ -42,6 +42,12 @@ void patterns_free(struct patterns *ps); /* NULL is fine */
 bool patterns_match(struct patterns *ps, const char *path, bool is_dir);
 /* Can anything below this directory be chosen? Else it need not be read. */
 bool patterns_reach(const struct patterns *ps, const char *dir);
+/*
+ * Is all that can be below this directory chosen, and has each pattern that chooses
+ * chosen something already, so that nothing below it need be matched? No is also said
+ * where that is hard to tell.
+ */
+bool patterns_take_all(const struct patterns *ps, const char *dir);
 /* The first pattern that has chosen nothing so far; NULL: each has. */
 const char *patterns_unused(const struct patterns *ps);
 

@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A walk is a heap of directories that are to be read. Whoever takes one reads all of
- * it, looks at what is chosen, and puts the directories in it on the heap. Where there
- * is much to do a second thread helps: most of the time is the kernel's. What was found
- * becomes a list at the end, so that its order is that of the names.
+ * its names, looks at what is chosen, and puts the directories in it on the heap. Of a
+ * large one others may look at a part. Where there is much to do a second thread helps:
+ * most of the time is the kernel's. What was found becomes a list at the end, so that
+ * its order is that of the names.
+ *
+ * What is kept of a directory lies in the arena of the thread that found it, and all
+ * arenas end with the list, or with the walk.
  */
 #include "cli/tree/walk.h"
 
@@ -22,29 +26,47 @@
 #include "store/util/text.h"
 
 #define NAMES_BYTES ((size_t)64 * 1024)
-/* Directories that wait: from here on a second thread is worth its making. */
+/* Directories and parts that wait: from here on a second thread is worth its making. */
 #define HELP_FROM 16
+/* Names of a directory that one thread looks at; more are parts. */
+#define PART_NAMES 512
 
 struct directory;
 
-/* A name in a directory. */
+/* A name as it was read. */
+struct name {
+	size_t off;	    /* of the text, in the reader's names */
+	unsigned char type; /* DT_…: as the directory says */
+	bool gone, chosen, reached;
+};
+
+/* One that is chosen, or may have chosen ones below it. */
 struct found {
-	size_t name;	    /* where it begins in the names of the directory */
-	unsigned char type; /* DT_…: as the directory says, then as lstat(2) does */
+	struct tree_item item;	 /* `st` and `target` where chosen */
+	struct directory *below; /* to be read as well */
+	unsigned char type;	 /* as lstat(2) says, where chosen */
 	bool chosen;
 	bool gone;
-	struct stat st;		 /* where chosen */
-	char *target;		 /* of a chosen symlink */
-	struct directory *below; /* to be read as well; owned */
 };
 
 struct directory {
-	struct directory *next; /* on the heap */
-	char *path;		/* "" is the first */
+	struct directory *next; /* on the heap; later, the one that it is in */
+	const char *path;	/* "" is the first */
+	size_t path_len;
 	bool gone;
-	struct buf names;
-	struct found *list; /* sorted once it is read */
-	size_t n, cap;
+	bool all; /* what is below it is chosen, whatever it is */
+	struct found *list;
+	size_t n;
+	size_t listed; /* of those */
+	int fd;	       /* while there are parts */
+	size_t parts;  /* that are not done; under the walk's lock */
+};
+
+/* What one thread does at once: read a directory, or look at some that were read. */
+struct part {
+	struct part *next;
+	struct directory *dir;
+	size_t first, end; /* of its list; 0, 0: read it */
 };
 
 struct walk {
@@ -55,10 +77,16 @@ struct walk {
 	pthread_mutex_t lock; /* the rest */
 	pthread_cond_t change;
 	struct directory *heap;
-	size_t n_heap;
-	size_t busy; /* threads that read a directory */
-	int error;   /* the first; all stop then */
+	/* Taken before any directory, so that there are no more than the threads have
+	 * open. */
+	struct part *parts;
+	size_t waiting; /* of both */
+	size_t busy;	/* threads that do something */
+	size_t idle;	/* that wait for something to do */
+	size_t n_found;
+	int error; /* the first; all stop then */
 	struct errmsg err;
+	struct arena memory; /* of the threads that have ended */
 	bool helped;
 	pthread_t helper;
 };
@@ -67,18 +95,19 @@ struct walk {
 struct reader {
 	struct walk *walk;
 	struct directory *dir;
-	struct buf path; /* of what is looked at, ended by NUL */
+	struct buf path;  /* of what is looked at, ended by NUL */
+	struct buf names; /* of `dir`, each ended by NUL */
+	struct name *list;
+	size_t n, cap;
+	struct arena arena;
 	struct errmsg err;
 	char *block; /* NAMES_BYTES for getdents64(2) */
 };
 
 void tree_items_deinit(struct tree_items *items)
 {
-	for (size_t i = 0; i < items->n; i++) {
-		free(items->list[i].path);
-		free(items->list[i].target);
-	}
 	free(items->list);
+	arena_deinit(&items->texts);
 	*items = TREE_ITEMS_INIT;
 }
 
@@ -97,89 +126,57 @@ static int fail_at(struct errmsg *err, const char *path, int errnum, const char 
 		       what);
 }
 
-/* Room for one more in an array. */
-static void *grow(void *array, size_t n, size_t *cap, size_t size)
+/* The path is not copied. */
+static struct directory *directory_new(struct arena *a, const char *path)
 {
-	size_t more = *cap ? *cap * 2 : 16;
+	struct directory *d = arena_get(a, sizeof(*d));
 
-	if (n < *cap)
-		return array;
-	array = reallocarray(array, more, size);
-	if (array)
-		*cap = more;
-	return array;
+	if (d)
+		*d = (struct directory){.path = path, .path_len = strlen(path), .fd = -1};
+	return d;
 }
 
-static struct directory *directory_new(const char *path)
+/* Of something in `d`: the last part of its path. */
+static const char *base_of(const struct directory *d, const struct found *f)
 {
-	struct directory *d = calloc(1, sizeof(*d));
-
-	if (!d)
-		return NULL;
-	d->path = strdup(path);
-	if (d->path)
-		return d;
-	free(d);
-	return NULL;
+	return f->item.path + d->path_len + (d->path_len != 0);
 }
 
-/* What is below it is the caller's to free before. */
-static void directory_free(struct directory *d)
+static const char *text_of(const struct reader *r, const struct name *name)
 {
-	for (size_t i = 0; i < d->n; i++)
-		free(d->list[i].target);
-	free(d->list);
-	free(d->path);
-	buf_deinit(&d->names);
-	free(d);
-}
-
-static const char *name_of(const struct directory *d, const struct found *f)
-{
-	return (const char *)d->names.data + f->name;
-}
-
-/* Into r->path. */
-static int set_path(struct reader *r, const char *name)
-{
-	const char *dir = r->dir->path;
-
-	buf_clear(&r->path);
-	if ((*dir &&
-	     (buf_append(&r->path, dir, strlen(dir)) || buf_append(&r->path, "/", 1))) ||
-	    buf_append(&r->path, name, strlen(name) + 1))
-		return no_memory(&r->err);
-	return 0;
+	return (const char *)r->names.data + name->off;
 }
 
 static int fail(struct reader *r, const struct found *f, int errnum, const char *what)
 {
-	int e = set_path(r, name_of(r->dir, f));
-
-	return e ? e : fail_at(&r->err, (const char *)r->path.data, errnum, what);
+	return fail_at(&r->err, f->item.path, errnum, what);
 }
 
-/* ---- names ---------------------------------------------------------------------------
- */
+/* ---- names ---------------------------------------------------------------------- */
 
-static int add_name(struct reader *r, const char *name, unsigned char type)
+static int add_name(struct reader *r, const char *text, unsigned char type)
 {
-	struct directory *d = r->dir;
-	struct found *list = grow(d->list, d->n, &d->cap, sizeof(*list));
+	if (r->n == r->cap) {
+		size_t cap = r->cap ? 2 * r->cap : 64;
+		struct name *list = reallocarray(r->list, cap, sizeof(*list));
 
-	if (!list)
+		if (!list)
+			return no_memory(&r->err);
+		r->list = list;
+		r->cap = cap;
+	}
+	r->list[r->n] = (struct name){.off = r->names.len, .type = type};
+	if (buf_append(&r->names, text, strlen(text) + 1))
 		return no_memory(&r->err);
-	d->list = list;
-	list[d->n] = (struct found){.name = d->names.len, .type = type};
-	if (buf_append(&d->names, name, strlen(name) + 1))
-		return no_memory(&r->err);
-	d->n++;
+	r->n++;
 	return 0;
 }
 
 /* Not readdir(3), which asks for more of the kernel for each directory. */
 static int read_names(struct reader *r, int fd)
 {
+	r->n = 0;
+	buf_clear(&r->names);
 	for (;;) {
 		ssize_t n = getdents64(fd, r->block, NAMES_BYTES);
 		int e;
@@ -204,54 +201,142 @@ static int read_names(struct reader *r, int fd)
 }
 
 /* Some file systems do not tell types with names. */
-static void learn_type(const struct reader *r, int fd, struct found *f)
+static void learn_type(const struct reader *r, int fd, struct name *name)
 {
 	struct stat st;
 
-	if (f->type != DT_UNKNOWN)
+	if (name->type != DT_UNKNOWN)
 		return;
-	if (fstatat(fd, name_of(r->dir, f), &st, AT_SYMLINK_NOFOLLOW) == 0)
-		f->type = IFTODT(st.st_mode);
-	f->gone = f->type == DT_UNKNOWN;
+	if (fstatat(fd, text_of(r, name), &st, AT_SYMLINK_NOFOLLOW) == 0)
+		name->type = IFTODT(st.st_mode);
+	name->gone = name->type == DT_UNKNOWN;
 }
 
-/* ---- what is chosen
- * -------------------------------------------------------------------- */
-
-/* Also make the directories that are to be read; nobody else sees them yet. */
-static int choose_one(struct reader *r, struct found *f)
+static int compare(const void *a, const void *b, void *names)
 {
-	const char *path;
-	int e = set_path(r, name_of(r->dir, f));
+	const struct name *x = a, *y = b;
 
+	return strcmp((const char *)names + x->off, (const char *)names + y->off);
+}
+
+/* ---- what is chosen --------------------------------------------------------------- */
+
+/* Of a name in the directory, into r->path. */
+static int set_path(struct reader *r, const char *text)
+{
+	const struct directory *d = r->dir;
+
+	buf_clear(&r->path);
+	if ((d->path_len && (buf_append(&r->path, d->path, d->path_len) ||
+			     buf_append(&r->path, "/", 1))) ||
+	    buf_append(&r->path, text, strlen(text) + 1))
+		return no_memory(&r->err);
+	return 0;
+}
+
+static int choose_one(struct reader *r, struct name *name)
+{
+	struct patterns *ps = r->walk->ps;
+	bool is_dir = name->type == DT_DIR;
+	const char *path;
+	int e;
+
+	if (name->gone)
+		return 0;
+	if (r->dir->all) {
+		name->chosen = true;
+		name->reached = is_dir;
+		return 0;
+	}
+	e = set_path(r, text_of(r, name));
 	if (e)
 		return e;
 	path = (const char *)r->path.data;
-	f->chosen = patterns_match(r->walk->ps, path, f->type == DT_DIR);
-	if (f->type != DT_DIR || !patterns_reach(r->walk->ps, path))
-		return 0;
-	f->below = directory_new(path);
-	return f->below ? 0 : no_memory(&r->err);
+	name->chosen = patterns_match(ps, path, is_dir);
+	name->reached = is_dir && patterns_reach(ps, path);
+	return 0;
 }
 
-static int choose(struct reader *r, int fd)
+static int choose(struct reader *r)
 {
 	struct directory *d = r->dir;
 	int e = 0;
 
-	for (size_t i = 0; i < d->n; i++)
-		learn_type(r, fd, &d->list[i]);
-	pthread_mutex_lock(&r->walk->choosing);
-	for (size_t i = 0; !e && i < d->n; i++)
-		e = d->list[i].gone ? 0 : choose_one(r, &d->list[i]);
-	pthread_mutex_unlock(&r->walk->choosing);
+	if (!d->all)
+		pthread_mutex_lock(&r->walk->choosing);
+	for (size_t i = 0; !e && i < r->n; i++)
+		e = choose_one(r, &r->list[i]);
+	if (!d->all)
+		pthread_mutex_unlock(&r->walk->choosing);
 	return e;
 }
 
+/* Nobody else sees it yet. */
+static int add_below(struct reader *r, struct found *f)
+{
+	struct walk *w = r->walk;
+
+	f->below = directory_new(&r->arena, f->item.path);
+	if (!f->below)
+		return no_memory(&r->err);
+	f->below->all = r->dir->all;
+	if (f->below->all || !f->chosen)
+		return 0;
+	pthread_mutex_lock(&w->choosing);
+	f->below->all = patterns_take_all(w->ps, f->item.path);
+	pthread_mutex_unlock(&w->choosing);
+	return 0;
+}
+
+static int add_found(struct reader *r, const struct name *name)
+{
+	struct directory *d = r->dir;
+	struct found *f = &d->list[d->n];
+	int e = set_path(r, text_of(r, name));
+	char *path;
+
+	if (e)
+		return e;
+	path = arena_get(&r->arena, r->path.len);
+	if (!path)
+		return no_memory(&r->err);
+	memcpy(path, r->path.data, r->path.len);
+	f->item.path = path;
+	f->item.target = NULL;
+	f->below = NULL;
+	f->type = name->type;
+	f->chosen = name->chosen;
+	f->gone = false;
+	d->n++;
+	return name->reached ? add_below(r, f) : 0;
+}
+
+/* Those that matter, out of the reader's list into the directory's. */
+static int keep_found(struct reader *r)
+{
+	struct directory *d = r->dir;
+	size_t n = 0;
+	int e = 0;
+
+	for (size_t i = 0; i < r->n; i++)
+		n += r->list[i].chosen || r->list[i].reached;
+	if (n)
+		d->list = arena_get(&r->arena, n * sizeof(*d->list));
+	if (n && !d->list)
+		return no_memory(&r->err);
+	for (size_t i = 0; !e && i < r->n; i++) {
+		if (r->list[i].chosen || r->list[i].reached)
+			e = add_found(r, &r->list[i]);
+	}
+	return e;
+}
+
+/* ---- a look at them ---------------------------------------------------------------- */
+
 static int read_target(struct reader *r, int fd, struct found *f)
 {
-	char target[PATH_MAX];
-	ssize_t n = readlinkat(fd, name_of(r->dir, f), target, sizeof(target));
+	char target[PATH_MAX], *copy;
+	ssize_t n = readlinkat(fd, base_of(r->dir, f), target, sizeof(target));
 
 	if (n < 0 && (errno == ENOENT || errno == EINVAL)) {
 		f->gone = true;
@@ -261,8 +346,13 @@ static int read_target(struct reader *r, int fd, struct found *f)
 		return fail(r, f, errno, strerror(errno));
 	if ((size_t)n == sizeof(target))
 		return fail(r, f, ENAMETOOLONG, "the target of this symlink is too long");
-	f->target = strndup(target, (size_t)n);
-	return f->target ? 0 : no_memory(&r->err);
+	copy = arena_get(&r->arena, (size_t)n + 1);
+	if (!copy)
+		return no_memory(&r->err);
+	memcpy(copy, target, (size_t)n);
+	copy[n] = '\0';
+	f->item.target = copy;
+	return 0;
 }
 
 #define CHANGED                                                                          \
@@ -273,47 +363,125 @@ static int inspect(struct reader *r, int fd, struct found *f)
 {
 	bool was_dir = f->type == DT_DIR;
 
-	if (fstatat(fd, name_of(r->dir, f), &f->st, AT_SYMLINK_NOFOLLOW)) {
+	if (!f->chosen)
+		return 0;
+	if (fstatat(fd, base_of(r->dir, f), &f->item.st, AT_SYMLINK_NOFOLLOW)) {
 		f->gone = errno == ENOENT;
 		return f->gone ? 0 : fail(r, f, errno, strerror(errno));
 	}
-	f->type = IFTODT(f->st.st_mode);
+	f->type = IFTODT(f->item.st.st_mode);
 	if ((f->type == DT_DIR) != was_dir)
 		return fail(r, f, EAGAIN, CHANGED);
 	return f->type == DT_LNK ? read_target(r, fd, f) : 0;
 }
 
-/* ---- one directory
- * ---------------------------------------------------------------------- */
-
-static int compare(const void *a, const void *b, void *names)
+static int inspect_part(struct reader *r, int fd, size_t first, size_t end)
 {
-	const struct found *x = a, *y = b;
+	int e = 0;
 
-	return strcmp((const char *)names + x->name, (const char *)names + y->name);
+	for (size_t i = first; !e && i < end; i++)
+		e = inspect(r, fd, &r->dir->list[i]);
+	return e;
 }
 
-static int look_through(struct reader *r, int fd)
+/* ---- what there is to do -------------------------------------------------------------
+ */
+
+static void call_for_help(struct walk *w);
+
+/* With the lock held. */
+static void put_on_heap(struct walk *w, struct directory *d)
+{
+	d->next = w->heap;
+	w->heap = d;
+	w->waiting++;
+}
+
+/* With the lock held: the directories among some that were looked at. */
+static void put_below(struct walk *w, const struct directory *d, size_t first, size_t end)
+{
+	for (size_t i = first; i < end; i++) {
+		if (d->list[i].below && !d->list[i].gone)
+			put_on_heap(w, d->list[i].below);
+	}
+	if (w->idle && w->waiting)
+		pthread_cond_broadcast(&w->change);
+}
+
+/* Leave all but the first part to whoever has time; the last one closes `fd`. */
+static int share(struct reader *r, int fd)
+{
+	struct directory *d = r->dir;
+	struct walk *w = r->walk;
+	size_t n = (d->n - 1) / PART_NAMES;
+	struct part *parts = arena_get(&r->arena, n * sizeof(*parts));
+
+	if (!parts)
+		return no_memory(&r->err);
+	pthread_mutex_lock(&w->lock);
+	d->fd = fd;
+	d->parts = n + 1;
+	for (size_t i = n; i > 0; i--) {
+		size_t end = (i + 1) * PART_NAMES;
+
+		parts[i - 1] = (struct part){
+		    .next = w->parts,
+		    .dir = d,
+		    .first = i * PART_NAMES,
+		    .end = end < d->n ? end : d->n,
+		};
+		w->parts = &parts[i - 1];
+		w->waiting++;
+	}
+	if (w->idle)
+		pthread_cond_broadcast(&w->change);
+	if (!w->helped)
+		call_for_help(w);
+	pthread_mutex_unlock(&w->lock);
+	return 0;
+}
+
+/* With the lock held. */
+static void part_ended(struct directory *d)
+{
+	if (--d->parts == 0) {
+		close(d->fd);
+		d->fd = -1;
+	}
+}
+
+/* ---- one directory ---------------------------------------------------------------- */
+
+/* *ret_end: how many of the list were looked at; of a large one others see to the
+ * rest. */
+static int look_through(struct reader *r, int fd, size_t *ret_end)
 {
 	struct directory *d = r->dir;
 	int e = read_names(r, fd);
 
+	if (e)
+		return e;
+	for (size_t i = 0; i < r->n; i++)
+		learn_type(r, fd, &r->list[i]);
+	if (r->n)
+		qsort_r(r->list, r->n, sizeof(*r->list), compare, r->names.data);
+	e = choose(r);
 	if (!e)
-		e = choose(r, fd);
-	for (size_t i = 0; !e && i < d->n; i++) {
-		if (d->list[i].chosen)
-			e = inspect(r, fd, &d->list[i]);
+		e = keep_found(r);
+	if (e)
+		return e;
+	*ret_end = d->n;
+	if (d->n > PART_NAMES) {
+		e = share(r, fd);
+		*ret_end = PART_NAMES;
 	}
-	if (!e && d->n)
-		qsort_r(d->list, d->n, sizeof(*d->list), compare, d->names.data);
-	return e;
+	return e ? e : inspect_part(r, fd, 0, *ret_end);
 }
 
-static int read_directory(struct reader *r, struct directory *d)
+static int read_directory(struct reader *r, struct directory *d, size_t *ret_end)
 {
 	int fd = beneath_open(r->walk->dirfd, d->path, O_RDONLY | O_DIRECTORY), e;
 
-	r->dir = d;
 	if (fd == -ENOENT) {
 		d->gone = true;
 		return 0;
@@ -322,50 +490,50 @@ static int read_directory(struct reader *r, struct directory *d)
 		return fail_at(&r->err, d->path, EAGAIN, CHANGED);
 	if (fd < 0)
 		return fail_at(&r->err, d->path, -fd, strerror(-fd));
-	e = look_through(r, fd);
-	close(fd);
+	e = look_through(r, fd, ret_end);
+	/* There are no parts, which the last one to end would close it for. */
+	if (d->fd < 0)
+		close(fd);
 	return e;
 }
 
-/* ---- all of them
- * -------------------------------------------------------------------------- */
+/* ---- all of them ------------------------------------------------------------------- */
 
-/* With the lock held. */
-static void put_on_heap(struct walk *w, struct directory *d)
+/* Something to do; false: there will be no more. With the lock held. */
+static bool take(struct walk *w, struct part *ret_part)
 {
-	d->next = w->heap;
-	w->heap = d;
-	w->n_heap++;
-}
-
-/* One to be read; NULL: there will be no more. With the lock held. */
-static struct directory *take(struct walk *w)
-{
-	struct directory *d;
-
-	while (!w->heap && w->busy && !w->error)
+	w->idle++;
+	while (!w->waiting && w->busy && !w->error)
 		pthread_cond_wait(&w->change, &w->lock);
-	if (!w->heap || w->error)
-		return NULL;
-	d = w->heap;
-	w->heap = d->next;
-	w->n_heap--;
+	w->idle--;
+	if (!w->waiting || w->error)
+		return false;
+	if (w->parts) {
+		*ret_part = *w->parts;
+		w->parts = w->parts->next;
+	} else {
+		*ret_part = (struct part){.dir = w->heap};
+		w->heap = w->heap->next;
+	}
+	w->waiting--;
 	w->busy++;
-	return d;
+	return true;
 }
 
-static void done(struct walk *w, struct reader *r, int e)
+/* With the lock held; what was done is put_below(). */
+static void done(struct walk *w, const struct reader *r, const struct part *p, int e)
 {
 	w->busy--;
-	for (size_t i = 0; i < r->dir->n; i++) {
-		if (r->dir->list[i].below && !r->dir->list[i].gone)
-			put_on_heap(w, r->dir->list[i].below);
-	}
+	if (p->end == 0)
+		w->n_found += r->dir->n;
+	if (r->dir->fd >= 0)
+		part_ended(r->dir);
 	if (e && !w->error) {
 		w->error = e;
 		w->err = r->err;
 	}
-	pthread_cond_broadcast(&w->change);
+	if (w->idle && (w->error || (!w->busy && !w->waiting)))
+		pthread_cond_broadcast(&w->change);
 }
 
 static void *help(void *arg);
@@ -381,36 +549,51 @@ static void call_for_help(struct walk *w)
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 }
 
-static void work(struct walk *w, bool first)
+static int do_part(struct reader *r, const struct part *p, size_t *ret_end)
+{
+	if (!r->block)
+		return no_memory(&r->err);
+	if (!p->end)
+		return read_directory(r, p->dir, ret_end);
+	*ret_end = p->end;
+	return inspect_part(r, p->dir->fd, p->first, p->end);
+}
+
+static void work(struct walk *w)
 {
 	struct reader r = {.walk = w, .block = malloc(NAMES_BYTES)};
-	struct directory *d;
+	struct part p;
 
 	pthread_mutex_lock(&w->lock);
-	while ((d = take(w))) {
+	while (take(w, &p)) {
+		size_t end = 0;
 		int e;
 
-		if (first && !w->helped && w->n_heap >= HELP_FROM)
+		if (!w->helped && w->waiting >= HELP_FROM)
 			call_for_help(w);
 		pthread_mutex_unlock(&w->lock);
-		r.dir = d;
-		e = r.block ? read_directory(&r, d) : no_memory(&r.err);
+		r.dir = p.dir;
+		e = do_part(&r, &p, &end);
 		pthread_mutex_lock(&w->lock);
-		done(w, &r, e);
+		if (!e)
+			put_below(w, r.dir, p.first, end);
+		done(w, &r, &p, e);
 	}
+	arena_join(&w->memory, &r.arena);
 	pthread_mutex_unlock(&w->lock);
 	buf_deinit(&r.path);
+	buf_deinit(&r.names);
+	free(r.list);
 	free(r.block);
 }
 
 static void *help(void *arg)
 {
-	work(arg, false);
+	work(arg);
 	return NULL;
 }
 
-/* ---- the list
- * -------------------------------------------------------------------------------- */
+/* ---- the list ---------------------------------------------------------------------- */
 
 struct listing {
 	struct tree_items items;
@@ -419,65 +602,29 @@ struct listing {
 	struct errmsg *err;
 };
 
-static char *path_of(const struct directory *d, const struct found *f)
+static int meet_special(struct listing *l, const char *path)
 {
-	const char *name = name_of(d, f);
-	size_t prefix = strlen(d->path), len = strlen(name);
-	char *path = malloc(prefix + len + 2), *p = path;
-
-	if (!path)
-		return NULL;
-	if (prefix) {
-		memcpy(p, d->path, prefix);
-		p[prefix] = '/';
-		p += prefix + 1;
-	}
-	memcpy(p, name, len + 1);
-	return path;
-}
-
-static int meet_special(struct listing *l, char *path)
-{
-	int r = 0;
-
 	if (!l->skip_special)
-		r = fail_at(l->err, path, EINVAL,
-			    "is a socket, fifo or device, which no tree can hold");
-	if (r || l->skipped)
-		free(path);
-	else
-		l->skipped = path;
-	return r;
+		return fail_at(l->err, path, EINVAL,
+			       "is a socket, fifo or device, which no tree can hold");
+	if (!l->skipped)
+		l->skipped = strdup(path);
+	return l->skipped ? 0 : no_memory(l->err);
 }
 
-static int list_one(struct listing *l, const struct directory *d, struct found *f)
+static int list_one(struct listing *l, const struct found *f)
 {
-	struct tree_items *items = &l->items;
-	struct tree_item *list;
-	char *path;
-
 	if (!f->chosen || f->gone || (f->below && f->below->gone))
 		return 0;
-	path = path_of(d, f);
-	if (!path)
-		return no_memory(l->err);
 	if (f->type != DT_REG && f->type != DT_DIR && f->type != DT_LNK)
-		return meet_special(l, path);
-	list = grow(items->list, items->n, &items->cap, sizeof(*list));
-	if (!list) {
-		free(path);
-		return no_memory(l->err);
-	}
-	items->list = list;
-	list[items->n++] =
-	    (struct tree_item){.path = path, .st = f->st, .target = f->target};
-	f->target = NULL;
+		return meet_special(l, f->item.path);
+	l->items.list[l->items.n++] = f->item;
 	return 0;
 }
 
 /*
- * In the order of the names, a directory before what is in it; frees all directories on
- * the way. `next` links those above the one that is listed, `cap` is where it is.
+ * In the order of the names, a directory before what is in it. `next` links those above
+ * the one that is listed.
  */
 static int list_all(struct listing *l, struct directory *root)
 {
@@ -485,52 +632,50 @@ static int list_all(struct listing *l, struct directory *root)
 	int r = 0;
 
 	root->next = NULL;
-	root->cap = 0;
-	while (d) {
-		struct directory *up = d->next;
-		struct found *f;
+	while (d && !r) {
+		const struct found *f;
 
-		if (d->cap == d->n) {
-			directory_free(d);
-			d = up;
+		if (d->listed == d->n) {
+			d = d->next;
 			continue;
 		}
-		f = &d->list[d->cap++];
-		/* After a failure only to free the rest. */
-		r = r ? r : list_one(l, d, f);
+		f = &d->list[d->listed++];
+		r = list_one(l, f);
 		if (f->below) {
 			f->below->next = d;
-			f->below->cap = 0;
 			d = f->below;
 		}
 	}
 	return r;
 }
 
-/* The heap is empty, or there was an error and all directories are in the tree. */
+/* What was still to be done when something failed. */
+static void give_up(struct walk *w)
+{
+	for (; w->parts; w->parts = w->parts->next)
+		part_ended(w->parts->dir);
+}
+
+/* `memory` is where the root is. */
 static int run(struct walk *w, struct listing *l, struct errmsg *err)
 {
-	struct directory *root = directory_new("");
+	struct directory *root = directory_new(&w->memory, "");
 
 	if (!root)
 		return no_memory(err);
 	pthread_mutex_lock(&w->lock);
 	put_on_heap(w, root);
 	pthread_mutex_unlock(&w->lock);
-	work(w, true);
+	work(w);
 	if (w->helped)
 		pthread_join(w->helper, NULL);
+	give_up(w);
 	if (!w->error && root->gone)
 		w->error = err_set(&w->err, ENOENT, "the directory is gone");
-	if (w->error) {
-		struct listing none = {.skip_special = true};
-
-		list_all(&none, root);
-		tree_items_deinit(&none.items);
-		free(none.skipped);
+	if (w->error)
 		return err_set(err, -w->error, "%s", w->err.text);
-	}
-	return list_all(l, root);
+	l->items.list = reallocarray(NULL, w->n_found + 1, sizeof(*l->items.list));
+	return l->items.list ? list_all(l, root) : no_memory(err);
 }
 
 static int walk(int dirfd, struct patterns *ps, struct listing *l,
@@ -547,6 +692,7 @@ static int walk(int dirfd, struct patterns *ps, struct listing *l,
 	pthread_cond_destroy(&w.change);
 	pthread_mutex_destroy(&w.lock);
 	pthread_mutex_destroy(&w.choosing);
+	l->items.texts = w.memory;
 	if (r) {
 		tree_items_deinit(&l->items);
 		free(l->skipped);

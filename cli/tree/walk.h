@@ -6,17 +6,19 @@
 #include <stddef.h>
 #include <sys/stat.h>
 
+#include "cli/tree/arena.h"
 #include "cli/tree/pattern.h"
 
 struct tree_item {
-	char *path;	/* relative to the directory */
-	struct stat st; /* of lstat(2): symlinks are items, not followed */
-	char *target;	/* of symlinks */
+	const char *path;   /* relative to the directory */
+	struct stat st;	    /* of lstat(2): symlinks are items, not followed */
+	const char *target; /* of symlinks */
 };
 
 struct tree_items {
 	struct tree_item *list; /* a directory before what is in it, else sorted */
-	size_t n, cap;
+	size_t n;
+	struct arena texts; /* their paths and targets */
 };
 #define TREE_ITEMS_INIT ((struct tree_items){0})
 #define CLEANUP_ITEMS __attribute__((cleanup(tree_items_deinit)))

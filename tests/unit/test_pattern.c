@@ -225,6 +225,35 @@ static void test_unused(void **state)
 	patterns_free(ps);
 }
 
+/* Does all below a directory go without saying, once this is chosen? */
+static bool takes_all(const char *const *texts, const char *met, const char *dir)
+{
+	struct patterns *ps = compiled(texts);
+	bool all;
+
+	patterns_match(ps, met, true);
+	all = patterns_take_all(ps, dir);
+	patterns_free(ps);
+	return all;
+}
+
+#define TAKES_ALL(met, dir, ...)                                                         \
+	takes_all((const char *const[]){__VA_ARGS__, NULL}, met, dir)
+
+static void test_take_all(void **state)
+{
+	(void)state;
+	assert_true(TAKES_ALL("a", "a", "."));
+	assert_true(TAKES_ALL("a", "a", "a"));
+	assert_true(TAKES_ALL("a", "a/b", "a/**"));
+	assert_true(TAKES_ALL("a", "a", "!b", "a"));
+	assert_false(TAKES_ALL("a", "b", "a"));
+	assert_false(TAKES_ALL("a", "a", "a", "!a/b"));
+	assert_false(TAKES_ALL("a", "a", "regex:a"));
+	/* It may choose something there, and is to know that. */
+	assert_false(TAKES_ALL("a", "a", "a", "**/x"));
+}
+
 static void test_excluded_is_not_used(void **state)
 {
 	const char *texts[] = {"a*", "!ab", NULL};
@@ -336,6 +365,7 @@ int main(void)
 	    cmocka_unit_test(test_the_last_decides),
 	    cmocka_unit_test(test_reach),
 	    cmocka_unit_test(test_unused),
+	    cmocka_unit_test(test_take_all),
 	    cmocka_unit_test(test_excluded_is_not_used),
 	    cmocka_unit_test(test_refused),
 	    cmocka_unit_test(test_all_negated),

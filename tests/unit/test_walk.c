@@ -364,6 +364,57 @@ static void *swap(void *arg)
 }
 
 /* A directory that becomes a symlink, and back, while it is walked. */
+static void check_large(const struct tree_items *items)
+{
+	/* Two directories of 1,200 files and 60 directories with a file in each. */
+	assert_int_equal(items->n, 2 * (1 + 1200 + 2 * 60));
+	for (size_t i = 1; i < items->n; i++) {
+		const struct tree_item *it = &items->list[i];
+
+		assert_true(strcmp(items->list[i - 1].path, it->path) < 0);
+		assert_int_equal(S_ISDIR(it->st.st_mode), !strrchr(it->path, 'f'));
+		assert_true(it->st.st_nlink > 0);
+	}
+}
+
+/* Of large directories threads look at parts. A slash is before all that the names have
+ * after it, so the order is that of the bytes. */
+static void test_large_directories(void **state)
+{
+	struct scene *s = *state;
+	struct patterns *ps = compiled((const char *const[]){".", NULL});
+	int next_fd = dup(s->fd), fd;
+	char name[32];
+
+	assert_int_equal(close(next_fd), 0);
+	for (int i = 0; i < 2 * 1260; i++) {
+		int top = i / 1260, k = i % 1260;
+
+		snprintf(name, sizeof(name), "%d", top);
+		if (k == 0)
+			make_dir(s, name);
+		snprintf(name, sizeof(name), k % 21 ? "%d/%04df" : "%d/%04d", top, k);
+		if (k % 21) {
+			make_file(s, name, "");
+			continue;
+		}
+		make_dir(s, name);
+		strcat(name, "/f");
+		make_file(s, name, "");
+	}
+	for (int i = 0; i < 10; i++) {
+		CLEANUP_ITEMS struct tree_items items = TREE_ITEMS_INIT;
+
+		assert_int_equal(tree_walk(s->fd, ps, &items, NULL), 0);
+		check_large(&items);
+	}
+	/* No descriptor is left open. */
+	fd = dup(s->fd);
+	assert_int_equal(fd, next_fd);
+	close(fd);
+	patterns_free(ps);
+}
+
 static void test_never_leaves(void **state)
 {
 	struct scene *s = *state;
@@ -425,6 +476,7 @@ int main(void)
 	    SCENE(test_many_names),
 	    SCENE(test_many_directories),
 	    SCENE(test_errors_in_many_directories),
+	    SCENE(test_large_directories),
 	    SCENE(test_never_leaves),
 	    SCENE(test_beneath),
 	};
