@@ -136,28 +136,22 @@ static void append_escaped(struct buf *out, const char *s, size_t len)
 	append(out, "'", 1);
 }
 
-void show_shell(struct buf *out, const char *s)
+char *show_shell_new(const char *s)
 {
+	struct buf out = BUF_INIT;
 	size_t len = strlen(s);
 
 	switch (quoting_needed(s, len)) {
 	case QUOTE_NONE:
-		append(out, s, len);
+		append(&out, s, len);
 		break;
 	case QUOTE_SINGLE:
-		append_single(out, s);
+		append_single(&out, s);
 		break;
 	case QUOTE_ESCAPED:
-		append_escaped(out, s, len);
+		append_escaped(&out, s, len);
 		break;
 	}
-}
-
-char *show_shell_new(const char *s)
-{
-	struct buf out = BUF_INIT;
-
-	show_shell(&out, s);
 	append(&out, "", 1);
 	return (char *)out.data;
 }

@@ -21,11 +21,9 @@ void show_printable(struct buf *out, const char *s);
 
 /*
  * A word that a shell reads back to the same bytes: as it is when nothing in it
- * is special, else 'quoted', else $'with\nescapes'. For names in tables.
+ * is special, else 'quoted', else $'with\nescapes'. For names in tables. The
+ * caller frees it.
  */
-void show_shell(struct buf *out, const char *s);
-
-/* The same as a string of its own, which the caller frees. */
 char *show_shell_new(const char *s);
 
 #endif

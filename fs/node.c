@@ -126,8 +126,10 @@ static bool is_computed(struct fs *fs, const struct view *view, uint64_t branch,
 	       !view_owns(view, &lease);
 }
 
-int view_judge(struct fs *fs, const struct view *view, uint64_t branch, const char *name,
-	       const struct store_attr *attr)
+/* 0 or -ENOENT. An owner who has reserved the name is the one who computes it, and is not
+ * served what is stale. */
+static int judge(struct fs *fs, const struct view *view, uint64_t branch,
+		 const char *name, const struct store_attr *attr)
 {
 	char entry[STORE_NAME_MAX + 1];
 
@@ -153,7 +155,7 @@ int view_judge_ino(struct fs *fs, const struct view *view, uint64_t ino)
 	if (r || view_admits(view, &attr, time_now_ns(), NULL))
 		return r;
 	r = entry_of_ino(fs, ino, &branch, name);
-	return r ? r : view_judge(fs, view, branch, name, &attr);
+	return r ? r : judge(fs, view, branch, name, &attr);
 }
 
 static int lookup_once(struct fs *fs, const struct dirref *dir, uint64_t branch,
@@ -167,7 +169,7 @@ static int lookup_once(struct fs *fs, const struct dirref *dir, uint64_t branch,
 		r = store_lookup_expired(fs->store, branch, name, ret_attr);
 	else
 		r = store_lookup(fs->store, branch, name, ret_attr);
-	return r ? r : view_judge(fs, &dir->view, branch, name, ret_attr);
+	return r ? r : judge(fs, &dir->view, branch, name, ret_attr);
 }
 
 /* What is replaced again and again within microseconds is given up as missing. */

@@ -65,11 +65,7 @@ bool dirref_same_rules(const struct dirref *a, const struct dirref *b);
  */
 int dirref_lookup(struct fs *fs, const struct dirref *dir, uint64_t branch,
 		  const char *name, struct store_attr *ret_attr);
-/* The same judgement of what has been found: 0 or -ENOENT. An owner who has reserved
- * the name is the one who computes it, and is not served what is stale. */
-int view_judge(struct fs *fs, const struct view *view, uint64_t branch, const char *name,
-	       const struct store_attr *attr);
-/* The same now, of an inode that was found before. Also -ENOENT: it is gone. */
+/* The same judgement now, of an inode that was found before. Also -ENOENT: it is gone. */
 int view_judge_ino(struct fs *fs, const struct view *view, uint64_t ino);
 
 /* Open for reading what the view has been found to show; errors as store_gen_open(). */

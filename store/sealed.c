@@ -50,7 +50,8 @@ int tree_place_load(struct store *st, uint64_t ino, struct tree_place *ret_place
 	return 0;
 }
 
-int tree_dir_load(struct store *st, uint64_t ino, struct tree_place *ret_place)
+/* The same with the index, and with -ENOTDIR when it is no directory. */
+static int dir_load(struct store *st, uint64_t ino, struct tree_place *ret_place)
 {
 	CLEANUP_PLACE struct tree_place p = TREE_PLACE_INIT;
 	int r;
@@ -96,7 +97,7 @@ void tree_entry_attr(const struct row_core *core, int64_t inherited_ttl_ns, uint
 	ret_attr->ctime_ns = core->created_ns;
 }
 
-void tree_place_attr(const struct tree_place *p, struct store_attr *ret_attr)
+static void place_attr(const struct tree_place *p, struct store_attr *ret_attr)
 {
 	tree_entry_attr(&p->in.row.core, p->policy.ttl_ns, p->i, &p->entry, ret_attr);
 }
@@ -107,7 +108,7 @@ int sealed_getattr(struct store *st, uint64_t ino, struct store_attr *ret_attr)
 	int r = tree_place_load(st, ino, &p);
 
 	if (!r)
-		tree_place_attr(&p, ret_attr);
+		place_attr(&p, ret_attr);
 	return r;
 }
 
@@ -214,14 +215,14 @@ int sealed_lookup(struct store *st, uint64_t branch, const char *name,
 	uint32_t i;
 	int r;
 
-	r = tree_dir_load(st, branch, &p);
+	r = dir_load(st, branch, &p);
 	if (!r)
 		r = pack_child(&p.index->pack, p.i, slice_str(name), &i);
 	if (r)
 		return r == -ENOTDIR ? -ENOENT : r;
 	pack_get(&p.index->pack, i, &p.entry);
 	p.i = i;
-	tree_place_attr(&p, ret_attr);
+	place_attr(&p, ret_attr);
 	return 0;
 }
 
@@ -261,7 +262,7 @@ int tree_list_init(struct store *st, uint64_t dir_ino, struct tree_list *ret_lis
 {
 	CLEANUP_PLACE struct tree_place p = TREE_PLACE_INIT;
 	uint64_t epoch = policy_epoch(st);
-	int r = tree_dir_load(st, dir_ino, &p);
+	int r = dir_load(st, dir_ino, &p);
 
 	if (r)
 		return r;

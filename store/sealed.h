@@ -105,9 +105,6 @@ void tree_place_deinit(struct tree_place *p);
 
 /* Also when it has expired. -ENOENT, -EUCLEAN. */
 int tree_place_load(struct store *st, uint64_t ino, struct tree_place *ret_place);
-/* The same with the index, and with -ENOTDIR when it is no directory. */
-int tree_dir_load(struct store *st, uint64_t ino, struct tree_place *ret_place);
-void tree_place_attr(const struct tree_place *p, struct store_attr *ret_attr);
 
 /* What the row of its tree and its entry make of entry `i`. */
 void tree_entry_attr(const struct row_core *core, int64_t inherited_ttl_ns, uint32_t i,

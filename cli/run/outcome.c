@@ -17,7 +17,7 @@
 /* Set for what is run below: it has been told. */
 #define WARNED "MEMOFS_WARNED"
 
-const char *outcome_name(enum outcome_status status)
+static const char *name_of(enum outcome_status status)
 {
 	static const char *const names[] = {
 	    [OUTCOME_HIT] = "hit",	   [OUTCOME_POPULATED] = "populated",
@@ -115,7 +115,7 @@ static void write_status(const struct outcome *o, int exit_code)
 
 	must(out ? 0 : -ENOMEM);
 	json_object(&js, NULL);
-	json_string(&js, "status", outcome_name(o->status));
+	json_string(&js, "status", name_of(o->status));
 	if (o->path)
 		json_name(&js, "path", o->path);
 	if (o->id)
@@ -134,7 +134,7 @@ static void write_status(const struct outcome *o, int exit_code)
 static void say(const struct outcome *o)
 {
 	char span[DURATION_TEXT_MAX];
-	const char *name = outcome_name(o->status), *path = o->path ? o->path : "";
+	const char *name = name_of(o->status), *path = o->path ? o->path : "";
 
 	duration_format_short(o->ran_ns, span);
 	if (o->status == OUTCOME_HIT || o->status == OUTCOME_SHARED)

@@ -49,6 +49,4 @@ void outcome_not_cached(struct outcome *o, enum outcome_status status, const cha
 /* The status, to where it was asked for, and a line on stderr when verbose. */
 void outcome_tell(const struct outcome *o, int exit_code);
 
-const char *outcome_name(enum outcome_status status);
-
 #endif

@@ -67,7 +67,7 @@ void nfa_emit(struct nfa_builder *b, enum nfa_op op, uint32_t ch)
 		*st = (struct nfa_step){.op = op, .ch = ch};
 }
 
-void nfa_emit_jump(struct nfa_builder *b, enum nfa_op op, int32_t x, int32_t y)
+static void emit_jump(struct nfa_builder *b, enum nfa_op op, int32_t x, int32_t y)
 {
 	struct nfa_step *st = new_step(b);
 
@@ -77,9 +77,9 @@ void nfa_emit_jump(struct nfa_builder *b, enum nfa_op op, int32_t x, int32_t y)
 
 void nfa_emit_all(struct nfa_builder *b, enum nfa_op op)
 {
-	nfa_emit_jump(b, NFA_SPLIT, 1, 3);
+	emit_jump(b, NFA_SPLIT, 1, 3);
 	nfa_emit(b, op, 0);
-	nfa_emit_jump(b, NFA_JUMP, -2, 0);
+	emit_jump(b, NFA_JUMP, -2, 0);
 }
 
 /* A split before what was emitted from `begin` on. */
@@ -116,7 +116,7 @@ static void emit_optional(struct nfa_builder *b, const struct nfa_step *part, si
 
 		if (behind > NFA_STEPS_MAX)
 			behind = NFA_STEPS_MAX; /* it fails before anyone goes there */
-		nfa_emit_jump(b, NFA_SPLIT, 1, (int32_t)behind);
+		emit_jump(b, NFA_SPLIT, 1, (int32_t)behind);
 		emit_copy(b, part, len);
 	}
 }
@@ -140,9 +140,9 @@ void nfa_repeat(struct nfa_builder *b, size_t begin, uint32_t min, uint32_t max)
 	for (uint32_t i = 0; len && i < min && !b->error; i++)
 		emit_copy(b, part, len);
 	if (len && max == NFA_REPEAT_INFINITE) {
-		nfa_emit_jump(b, NFA_SPLIT, 1, (int32_t)len + 2);
+		emit_jump(b, NFA_SPLIT, 1, (int32_t)len + 2);
 		emit_copy(b, part, len);
-		nfa_emit_jump(b, NFA_JUMP, -(int32_t)len - 1, 0);
+		emit_jump(b, NFA_JUMP, -(int32_t)len - 1, 0);
 	} else if (len) {
 		emit_optional(b, part, len, max - min);
 	}
@@ -160,7 +160,7 @@ void nfa_choice_next(struct nfa_builder *b, struct nfa_choice *c)
 
 	insert_split(b, c->begin, (int32_t)len + 2);
 	/* Until its target is known, a jump holds the place of the one before it. */
-	nfa_emit_jump(b, NFA_JUMP, (int32_t)c->jumps, 0);
+	emit_jump(b, NFA_JUMP, (int32_t)c->jumps, 0);
 	c->jumps = (int64_t)b->nfa->n - 1;
 	c->begin = b->nfa->n;
 }
@@ -209,7 +209,7 @@ static void emit_set(struct nfa_builder *b, size_t first, bool negated, bool in_
 					      .in_part = in_part,
 					      .first = first,
 					      .n = n->n_ranges - first};
-	nfa_emit_jump(b, NFA_SET, (int32_t)n->n_sets++, 0);
+	emit_jump(b, NFA_SET, (int32_t)n->n_sets++, 0);
 }
 
 /* Of ASCII, whatever the locale. False: there is no such class. */

@@ -66,7 +66,6 @@ struct nfa_choice {
 /* Remember the first error. Returns false. */
 bool nfa_fail(struct nfa_builder *b, int errnum, const char *why);
 void nfa_emit(struct nfa_builder *b, enum nfa_op op, uint32_t ch);
-void nfa_emit_jump(struct nfa_builder *b, enum nfa_op op, int32_t x, int32_t y);
 /* Any characters, as many as there are. */
 void nfa_emit_all(struct nfa_builder *b, enum nfa_op op);
 /* What was emitted from `begin` on: any number of it, from `min` to `max`. */

@@ -8,12 +8,10 @@
 #include <unistd.h>
 #include <xxhash.h>
 
-#include "cli/copy.h"
 #include "cli/message.h"
 
 /* Read at once from the end: the whole of a small result, the index of most trees. */
 #define TAIL_BYTES ((size_t)128 * 1024)
-#define COPY_BYTES ((size_t)1024 * 1024)
 
 /* ---- reading ----------------------------------------------------------------- */
 
@@ -135,42 +133,6 @@ int packread_bytes(struct packread *r, const char *path, uint64_t max_bytes,
 		return -EBADMSG;
 	ret_bytes->len += (size_t)e.size_bytes;
 	return 0;
-}
-
-static int copy_windows(struct packread *r, uint64_t off, uint64_t len, int out,
-			bool *ret_writing)
-{
-	size_t step = len < COPY_BYTES ? (size_t)len : COPY_BYTES;
-	CLEANUP_FREE char *bytes = malloc(step ? step : 1);
-	int error = bytes ? 0 : -ENOMEM;
-
-	for (uint64_t done = 0; !error && done < len; done += step) {
-		if (step > len - done)
-			step = (size_t)(len - done);
-		error = packread_at(r, off + done, bytes, step);
-		if (!error) {
-			error = copy_bytes(out, bytes, step);
-			*ret_writing = error != 0;
-		}
-	}
-	return error;
-}
-
-int packread_copy(struct packread *r, uint32_t entry, uint64_t off, uint64_t len, int out,
-		  bool *ret_writing)
-{
-	struct pack_entry e;
-	int error;
-
-	*ret_writing = false;
-	pack_get(&r->pack, entry, &e);
-	if (e.type != PACK_FILE || off > e.size_bytes || len > e.size_bytes - off)
-		return -EBADMSG;
-	if (!r->whole.len)
-		return copy_windows(r, e.off + off, len, out, ret_writing);
-	error = copy_bytes(out, r->whole.data + e.off + off, (size_t)len);
-	*ret_writing = error != 0;
-	return error;
 }
 
 /* ---- the tree ---------------------------------------------------------------- */

@@ -33,10 +33,6 @@ void packread_deinit(struct packread *r);
  * is no file), -EBADMSG, -EFBIG: over `max_bytes`. Appends. */
 int packread_bytes(struct packread *r, const char *path, uint64_t max_bytes,
 		   struct buf *ret_bytes);
-/* Copy a file's content to a descriptor: `len` bytes from `off` of it. -EBADMSG: it is
- * shorter; *ret_writing tells whether the writing failed. Not compared with its hash. */
-int packread_copy(struct packread *r, uint32_t entry, uint64_t off, uint64_t len, int out,
-		  bool *ret_writing);
 /* Exactly `len` bytes of the contents, from `off` of the pack. -EBADMSG: it has become
  * shorter; -errno of read(2). Any number of threads. */
 int packread_at(const struct packread *r, uint64_t off, void *ret_bytes, size_t len);

@@ -85,7 +85,7 @@ static void names_are_quoted_when_they_must_be(void **state)
 	assert_shell("\xc2\x9b", "$'\\302\\233'"); /* CSI as one character */
 }
 
-/* The promise of show_shell() itself: a shell reads every name back. */
+/* The promise of show_shell_new() itself: a shell reads every name back. */
 static void a_shell_reads_every_byte_back(void **state)
 {
 	char name[256], back[512], *word, *command;

@@ -397,33 +397,6 @@ static void what_is_no_pack_is_told(void **state)
 	assert_int_equal(packread_open(-1, &r, &err), -EBADF);
 }
 
-static void parts_are_copied(void **state)
-{
-	int fds[] = {BUILD(everything), build_many()},
-	    out = open("o", O_RDWR | O_CREAT, 0600);
-	const char *paths[] = {"lib/a.txt", "d01/e1/file-1"};
-	struct packread r;
-	uint32_t i;
-	bool writing;
-
-	for (size_t k = 0; k < 2; k++) {
-		r = open_pack(fds[k]);
-		assert_int_equal(pack_find(&r.pack, paths[k], &i), 0);
-		assert_int_equal(packread_copy(&r, i, 1, 3, out, &writing), 0);
-		assert_int_equal(packread_copy(&r, i, 5, 0, out, &writing), 0);
-		assert_int_equal(packread_copy(&r, i, 0, 99, out, &writing), -EBADMSG);
-		assert_false(writing);
-		assert_int_equal(packread_copy(&r, i, 99, 0, out, &writing), -EBADMSG);
-		assert_int_equal(packread_copy(&r, 0, 0, 0, out, &writing), -EBADMSG);
-		assert_int_equal(packread_copy(&r, i, 0, 2, -1, &writing), -EBADF);
-		assert_true(writing);
-		packread_deinit(&r);
-		close(fds[k]);
-	}
-	close(out);
-	text_is("o", "ellont");
-}
-
 /* ---- extracting
  * ------------------------------------------------------------------------ */
 
@@ -804,7 +777,6 @@ int main(void)
 	    TEST(a_small_pack_is_kept_whole),
 	    TEST(a_large_pack_is_read_as_needed),
 	    TEST(what_is_no_pack_is_told),
-	    TEST(parts_are_copied),
 	    TEST(everything_is_restored),
 	    TEST(the_umask_counts),
 	    TEST(what_is_there_is_kept),
