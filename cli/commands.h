@@ -16,6 +16,7 @@ extern const struct command cmd_mount;
 extern const struct command cmd_ns;
 extern const struct command cmd_put;
 extern const struct command cmd_release;
+extern const struct command cmd_report;
 extern const struct command cmd_reservations;
 extern const struct command cmd_reserve;
 extern const struct command cmd_restore;
@@ -23,7 +24,9 @@ extern const struct command cmd_rm;
 extern const struct command cmd_run;
 extern const struct command cmd_save;
 extern const struct command cmd_stat;
+extern const struct command cmd_stats;
 extern const struct command cmd_status;
+extern const struct command cmd_top;
 extern const struct command cmd_umount;
 extern const struct command cmd_wait;
 

@@ -17,6 +17,9 @@
 #include "cli/paths.h"
 #include "store/util/duration.h"
 
+/* Far more than a daemon says. */
+#define STATUS_BYTES_MAX ((size_t)1 << 20)
+
 /* In the child: the errno of opening, then the bytes. */
 static _Noreturn void child(const char *path, int out)
 {
@@ -35,7 +38,7 @@ static _Noreturn void child(const char *path, int out)
 }
 
 /* Everything from the child, to the end of the pipe. */
-static int receive(int in, int64_t deadline_ns, struct buf *ret_bytes)
+static int receive(int in, int64_t deadline_ns, size_t max_bytes, struct buf *ret_bytes)
 {
 	for (;;) {
 		struct pollfd pfd = {.fd = in, .events = POLLIN};
@@ -56,11 +59,14 @@ static int receive(int in, int64_t deadline_ns, struct buf *ret_bytes)
 			return 0;
 		if (n < 0)
 			return -errno;
+		if ((size_t)n > max_bytes - ret_bytes->len)
+			return -EFBIG;
 		must(buf_append(ret_bytes, bytes, (size_t)n));
 	}
 }
 
-static int read_by_child(const char *path, int64_t timeout_ns, struct buf *ret_bytes)
+static int read_by_child(const char *path, int64_t timeout_ns, size_t max_bytes,
+			 struct buf *ret_bytes)
 {
 	CLEANUP_FD int in = -1;
 	int pipes[2], r;
@@ -77,21 +83,20 @@ static int read_by_child(const char *path, int64_t timeout_ns, struct buf *ret_b
 	close(pipes[1]);
 	if (r)
 		return r;
-	r = receive(in, time_monotonic_ns() + timeout_ns, ret_bytes);
+	r = receive(in, time_monotonic_ns() + timeout_ns, max_bytes, ret_bytes);
 	if (r)
 		kill(pid, SIGKILL);
 	waitpid(pid, NULL, r ? WNOHANG : 0);
 	return r;
 }
 
-int status_read(const char *mountpoint, int64_t timeout_ns, struct status *ret_status)
+int probe_read(const char *path, int64_t timeout_ns, size_t max_bytes,
+	       struct buf *ret_bytes)
 {
-	CLEANUP_FREE char *path = path_join(mountpoint, ".memofs/status");
 	CLEANUP_BUF struct buf bytes = BUF_INIT;
-	struct buf text = BUF_INIT;
 	int err, r;
 
-	r = read_by_child(path, timeout_ns, &bytes);
+	r = read_by_child(path, timeout_ns, max_bytes + sizeof(err), &bytes);
 	if (r)
 		return r;
 	if (bytes.len < sizeof(err))
@@ -99,9 +104,19 @@ int status_read(const char *mountpoint, int64_t timeout_ns, struct status *ret_s
 	memcpy(&err, bytes.data, sizeof(err));
 	if (err)
 		return -err;
-	must(buf_append(&text, bytes.data + sizeof(err), bytes.len - sizeof(err)));
-	status_parse(&text, ret_status);
+	must(buf_append(ret_bytes, bytes.data + sizeof(err), bytes.len - sizeof(err)));
 	return 0;
+}
+
+int status_read(const char *mountpoint, int64_t timeout_ns, struct status *ret_status)
+{
+	CLEANUP_FREE char *path = path_join(mountpoint, ".memofs/status");
+	struct buf text = BUF_INIT;
+	int r = probe_read(path, timeout_ns, STATUS_BYTES_MAX, &text);
+
+	if (!r)
+		status_parse(&text, ret_status);
+	return r;
 }
 
 void status_parse(struct buf *text, struct status *ret_status)

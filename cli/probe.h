@@ -39,6 +39,13 @@ int status_read(const char *mountpoint, int64_t timeout_ns, struct status *ret_s
 void status_parse(struct buf *text, struct status *ret_status);
 void status_deinit(struct status *st);
 
+/*
+ * All bytes of a file in a mount. As status_read(); -EFBIG: more than `max_bytes`. What
+ * was read is appended.
+ */
+int probe_read(const char *path, int64_t timeout_ns, size_t max_bytes,
+	       struct buf *ret_bytes);
+
 /* NULL when the daemon does not say. */
 const char *status_value(const struct status *st, const char *key);
 /* The daemon's process id, or 0. */

@@ -14,7 +14,9 @@ _memofs_options() {
 	case $1 in
 	mount) echo '--foreground --debug --option --config --log' ;;
 	umount) echo '--lazy --timeout' ;;
-	status | stat | 'ns list') echo '--json' ;;
+	status | stats | stat | 'ns list') echo '--json' ;;
+	top) echo '--interval --once' ;;
+	report) echo '--output' ;;
 	get) echo '--output --wait' ;;
 	put) echo '--input --ttl --mode --parents --fsync' ;;
 	ls) echo '--all --recursive --directory --sort --reverse --bytes --json --null' ;;
@@ -77,7 +79,7 @@ _memofs_argument() { # COMMAND OPTION WORD
 	case $1:$2 in
 	ls:--sort | ls:-s) _memofs_reply "$3" < <(printf '%s\n' name size age expires hits) ;;
 	*:--mountpoint | *:-M) _memofs_reply "$3" < <(_memofs_mountpoints) ;;
-	mount:--config | mount:--log | get:--output | get:-o | put:--input | put:-i)
+	mount:--config | mount:--log | get:--output | get:-o | report:--output | report:-o | put:--input | put:-i)
 		_memofs_paths -f "$3"
 		;;
 	'ns create:--publish' | 'ns create:-p')
@@ -98,6 +100,9 @@ _memofs_argument() { # COMMAND OPTION WORD
 	restore:--mtime) _memofs_reply "$3" < <(printf '%s\n' keep now) ;;
 	restore:--directory | restore:-C | restore:--cache | cache:--cache | clear:--cache | save:--directory | save:-C | save:--cache) _memofs_paths -d "$3" ;;
 	get:--wait | restore:--wait) return 1 ;; # only --wait=DURATION has one
+	top:--interval | top:-i)
+		_memofs_reply "$3" < <(printf '%s\n' 1s 5s 1m)
+		;;
 	clear:--older-than | *:--ttl | *:-t | *:--timeout | *:--wait | *:-w | *:--lease | *:-l | restore:--max-age | restore:-a | run:--max-age | run:-a | explain:--max-age | explain:-a)
 		_memofs_reply "$3" < <(printf '%s\n' none 90s 1h 7d)
 		;;
@@ -124,7 +129,7 @@ _memofs_operand() { # COMMAND WORD
 
 _memofs() {
 	local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]}
-	local commands=(mount umount status get put ls stat rm ns
+	local commands=(mount umount status stats top report get put ls stat rm ns
 		reserve extend release wait reservations restore run save key explain
 		cache clear help version)
 	local command=${COMP_WORDS[1]} first=2
