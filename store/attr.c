@@ -279,6 +279,40 @@ int store_xattr_list(struct store *st, uint64_t ino, struct buf *ret_names)
 	return r ? r : xattrs_list(in.row.xattrs, ret_names);
 }
 
+/* ---- pins ---- */
+
+static int apply_pin(struct inode_row *row, const struct change *change,
+		     struct buf *scratch)
+{
+	int r;
+
+	if (S_ISDIR(row->core.mode))
+		return -EINVAL;
+	r = xattrs_pin(row->xattrs, change->flags, scratch);
+	if (r == 0)
+		row->xattrs = buf_slice(scratch);
+	return r;
+}
+
+int store_pin_set(struct store *st, uint64_t ino, bool pinned)
+{
+	struct change change = {.apply = apply_pin, .flags = pinned};
+
+	return change_inode(st, ino, &change, NULL);
+}
+
+int store_pin_get(struct store *st, uint64_t ino, bool *ret_pinned)
+{
+	CLEANUP_INODE struct inode in = INODE_INIT;
+	int r = load_shown(st, ino, &in);
+
+	if (!r && S_ISDIR(in.row.core.mode))
+		r = -EINVAL;
+	if (!r)
+		*ret_pinned = xattrs_pinned(in.row.xattrs);
+	return r;
+}
+
 /* ---- facts ---- */
 
 int store_facts(struct store *st, uint64_t ino, struct store_facts *ret_facts)

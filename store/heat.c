@@ -22,6 +22,7 @@ struct heat {
 	pthread_mutex_t lock; /* of the fields below */
 	struct htab map;
 	struct heat_entry *all;
+	struct htab writing; /* taken out of the map, to become rows; fixed entries */
 };
 
 int heat_new(struct heat **ret_heat)
@@ -57,9 +58,9 @@ void heat_free(struct heat *heat)
 	free(heat);
 }
 
-static struct heat_entry *find(struct heat *heat, uint64_t ino)
+static struct heat_entry *find(const struct htab *map, uint64_t ino)
 {
-	struct hlink *l = htab_first(&heat->map, hash_u64(ino));
+	struct hlink *l = htab_first(map, hash_u64(ino));
 
 	for (; l; l = htab_next(l)) {
 		struct heat_entry *e = CONTAINER_OF(l, struct heat_entry, link);
@@ -72,7 +73,7 @@ static struct heat_entry *find(struct heat *heat, uint64_t ino)
 
 static struct heat_entry *find_or_add(struct heat *heat, uint64_t ino)
 {
-	struct heat_entry *e = find(heat, ino);
+	struct heat_entry *e = find(&heat->map, ino);
 
 	if (e || heat->map.count >= HEAT_MAX)
 		return e;
@@ -147,12 +148,12 @@ static int put_row(struct store *st, struct batch *b, const struct heat_entry *e
 	return r;
 }
 
-/* Write `list`, which nobody else sees; *ret_rest is what was not written. */
-static int write_entries(struct store *st, struct heat_entry *list,
-			 struct heat_entry **ret_rest)
+/* Write `list`, which nobody changes; *ret_rest is where what was not written begins. */
+static int write_entries(struct store *st, const struct heat_entry *list,
+			 const struct heat_entry **ret_rest)
 {
 	CLEANUP_BATCH struct batch b = BATCH_INIT;
-	struct heat_entry *e = list;
+	const struct heat_entry *e = list;
 	int r = 0;
 
 	while (!r && list) {
@@ -161,12 +162,8 @@ static int write_entries(struct store *st, struct heat_entry *list,
 			r = put_row(st, &b, e);
 		if (!r)
 			r = backend_commit(st->be, &b);
-		while (!r && list != e) {
-			struct heat_entry *next = list->next;
-
-			free(list);
-			list = next;
-		}
+		if (!r)
+			list = e;
 	}
 	*ret_rest = list;
 	return r;
@@ -174,28 +171,69 @@ static int write_entries(struct store *st, struct heat_entry *list,
 
 static struct heat_entry *take_all(struct heat *heat)
 {
-	struct heat_entry *list;
+	CLEANUP_UNLOCK pthread_mutex_t *held = mutex_hold(&heat->lock);
+	struct heat_entry *list = heat->all;
 
-	pthread_mutex_lock(&heat->lock);
-	list = heat->all;
 	heat->all = NULL;
-	htab_deinit(&heat->map);
-	pthread_mutex_unlock(&heat->lock);
+	heat->writing = heat->map;
+	heat->map = HTAB_INIT;
 	return list;
+}
+
+static void end_writing(struct heat *heat)
+{
+	CLEANUP_UNLOCK pthread_mutex_t *held = mutex_hold(&heat->lock);
+
+	htab_deinit(&heat->writing);
 }
 
 int heat_flush(struct store *st, struct heat *heat)
 {
-	struct heat_entry *rest;
+	const struct heat_entry *rest;
+	struct heat_entry *list;
 	int r;
 
 	pthread_mutex_lock(&heat->flush);
-	r = write_entries(st, take_all(heat), &rest);
-	for (struct heat_entry *e = rest; e; e = e->next)
+	list = take_all(heat);
+	r = write_entries(st, list, &rest);
+	for (const struct heat_entry *e = rest; e; e = e->next)
 		heat_add(heat, e->ino, e->delta.hits, e->delta.last_read_ns);
+	end_writing(heat);
 	pthread_mutex_unlock(&heat->flush);
-	free_entries(rest);
+	free_entries(list);
 	return r;
+}
+
+/* Under the lock: what is not in the row yet. */
+static void add_delta(const struct htab *map, uint64_t ino, struct heat_row *row)
+{
+	const struct heat_entry *e = find(map, ino);
+
+	if (!e)
+		return;
+	row->hits += e->delta.hits;
+	if (e->delta.last_read_ns > row->last_read_ns)
+		row->last_read_ns = e->delta.last_read_ns;
+}
+
+int heat_peek(struct store *st, struct heat *heat, uint64_t ino, struct heat_row *ret_row)
+{
+	struct heat_row delta = {0}, row;
+	int r;
+
+	/* The maps first: what is written meanwhile is in the row then. */
+	pthread_mutex_lock(&heat->lock);
+	add_delta(&heat->map, ino, &delta);
+	add_delta(&heat->writing, ino, &delta);
+	pthread_mutex_unlock(&heat->lock);
+	r = load_row(st, ino, &row);
+	if (r)
+		return r;
+	row.hits += delta.hits;
+	if (delta.last_read_ns > row.last_read_ns)
+		row.last_read_ns = delta.last_read_ns;
+	*ret_row = row;
+	return 0;
 }
 
 int heat_sum(struct store *st, struct heat *heat, uint64_t ino, uint64_t *ret_hits)
@@ -207,7 +245,7 @@ int heat_sum(struct store *st, struct heat *heat, uint64_t ino, uint64_t *ret_hi
 	pthread_mutex_lock(&heat->flush);
 	r = load_row(st, ino, &row);
 	pthread_mutex_lock(&heat->lock);
-	e = find(heat, ino);
+	e = find(&heat->map, ino);
 	if (!r)
 		*ret_hits = row.hits + (e ? e->delta.hits : 0);
 	pthread_mutex_unlock(&heat->lock);

@@ -22,6 +22,13 @@ bool heat_add(struct heat *heat, uint64_t ino, uint64_t hits, int64_t now_ns);
 /* Write everything. What fails stays, to be written by the next one. */
 int heat_flush(struct store *st, struct heat *heat);
 
+/*
+ * Reads and the last of them, without waiting for a flush; what is being written may
+ * count twice. -ENOMEM, -EIO.
+ */
+int heat_peek(struct store *st, struct heat *heat, uint64_t ino,
+	      struct heat_row *ret_row);
+
 /* What is written and what is in the map, as one sum. */
 int heat_sum(struct store *st, struct heat *heat, uint64_t ino, uint64_t *ret_hits);
 

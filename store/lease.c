@@ -165,7 +165,7 @@ static int take_room(struct store *st, uint64_t branch, const char *name)
 	pthread_mutex_lock(&st->leases->lock);
 	taken = find_live(st, branch, name) != NULL;
 	pthread_mutex_unlock(&st->leases->lock);
-	return taken ? 0 : room_take(st, ROOM_ROWS_BYTES);
+	return taken ? 0 : room_on_disk(st, ROOM_ROWS_BYTES);
 }
 
 static int acquire_locked(struct store *st, uint64_t branch, const char *name,
@@ -267,6 +267,13 @@ int store_lease_get(struct store *st, uint64_t branch, const char *name,
 		return -ENOENT;
 	describe(st, lease, ret_lease);
 	return 0;
+}
+
+int64_t leases_oldest_ns(struct store *st)
+{
+	CLEANUP_UNLOCK pthread_mutex_t *held = mutex_hold(&st->leases->lock);
+
+	return lease_table_oldest(&st->leases->table, leases_now_ns(st));
 }
 
 /* A copy of a lease, followed by its name and owner, each with its NUL. */

@@ -212,6 +212,22 @@ size_t lease_table_count(const struct lease_table *t)
 	return t->names.count;
 }
 
+int64_t lease_table_oldest(const struct lease_table *t, int64_t now_ns)
+{
+	int64_t oldest_ns = DURATION_NONE;
+
+	for (size_t i = 0; i < t->names.bucket_count; i++) {
+		for (struct hlink *l = t->names.buckets[i]; l; l = l->next) {
+			const struct lease *lease = CONTAINER_OF(l, struct lease, link);
+
+			if ((lease->publishing || lease->ends_ns > now_ns) &&
+			    lease->since_ns < oldest_ns)
+				oldest_ns = lease->since_ns;
+		}
+	}
+	return oldest_ns;
+}
+
 void lease_table_deinit(struct lease_table *t)
 {
 	for (size_t i = 0; i < t->names.bucket_count; i++) {

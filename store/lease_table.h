@@ -2,7 +2,8 @@
 /*
  * The leases in memory: found by (branch, name), listed by branch, and in the
  * order in which they end. It locks nothing; "store/lease.c" does. No cost grows
- * with the number of leases but that of a listing, with those of its branch.
+ * with the number of leases but that of a listing, with those of its branch, and of
+ * looking for the oldest, which is rarely done.
  */
 #ifndef MEMOFS_STORE_LEASE_TABLE_H
 #define MEMOFS_STORE_LEASE_TABLE_H
@@ -54,6 +55,8 @@ struct lease *lease_table_find(const struct lease_table *t, uint64_t branch,
 /* The first of a branch; `next` leads on. NULL: none. */
 struct lease *lease_table_first(const struct lease_table *t, uint64_t branch);
 size_t lease_table_count(const struct lease_table *t);
+/* When the oldest was taken of those that have not ended; DURATION_NONE: none. Slow. */
+int64_t lease_table_oldest(const struct lease_table *t, int64_t now_ns);
 /*
  * How many end at `now_ns` or before, but `max` at most; `ret_ended`, if not NULL,
  * gets them. Takes time for those only.

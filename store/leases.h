@@ -35,6 +35,12 @@ int leases_expire(struct store *st, const atomic_bool *stop);
 /* The branch's directory was removed: its leases go. Takes `change`. */
 int leases_drop_branch(struct store *st, uint64_t branch);
 
+/*
+ * When the oldest of those that are held now was taken, by the wall clock;
+ * DURATION_NONE: there is none. Looks at all of them, under `lock`.
+ */
+int64_t leases_oldest_ns(struct store *st);
+
 /* Write its row as it would be with this end, or delete it. Under `change`. */
 int lease_row_put(struct store *st, const struct lease *lease, int64_t duration_ns,
 		  int64_t ends_ns);

@@ -5,6 +5,10 @@
 #define NEWEST_BITS 10
 /* Each look counts as one part in so many of what is known of a band. */
 #define LOOK_PART 4
+/* So many times as far as they should be; the farthest; and where nothing is known. */
+#define UNTIL_PART 4
+#define UNTIL_MAX (UINT64_C(1) << 20)
+#define UNKNOWN_DENSITY 0.01
 /* Every band is chosen at least once in so many times: what it has may change. */
 #define SELDOM 500
 
@@ -91,10 +95,20 @@ static void learn(struct sampler *s, unsigned int band, double density)
 	s->bands[band].known = true;
 }
 
-void sampler_saw(struct sampler *s, uint64_t end, uint64_t from, const uint64_t *inos,
-		 size_t count, bool all)
+uint64_t sampler_until(const struct sampler *s, uint64_t end, uint64_t from, size_t count)
 {
-	uint64_t to = all || !count ? end : inos[count - 1] + 1;
+	unsigned int band = band_of(end, from);
+	double density = s->bands[band].known ? s->bands[band].density : UNKNOWN_DENSITY;
+	uint64_t far = UNTIL_MAX;
+
+	if (UNTIL_PART * (double)count < density * UNTIL_MAX)
+		far = (uint64_t)(UNTIL_PART * (double)count / density);
+	return far < end - from ? from + far : end;
+}
+
+void sampler_saw(struct sampler *s, uint64_t end, uint64_t from, uint64_t to,
+		 const uint64_t *inos, size_t count)
+{
 	bool first = true;
 	size_t i = 0;
 

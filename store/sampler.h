@@ -37,10 +37,14 @@ uint64_t sampler_random(struct sampler *s, uint64_t below);
 uint64_t sampler_pick(struct sampler *s, uint64_t first, uint64_t end);
 
 /*
- * From `from` on, `count` entries were found, in order. `all`: there is none behind
- * them.
+ * Up to which number to look from there for `count` entries: far enough to find them,
+ * most of the time, and no farther, for what was deleted may be slow to pass.
  */
-void sampler_saw(struct sampler *s, uint64_t end, uint64_t from, const uint64_t *inos,
-		 size_t count, bool all);
+uint64_t sampler_until(const struct sampler *s, uint64_t end, uint64_t from,
+		       size_t count);
+
+/* From `from` on, before `to`, `count` entries were found, in order. */
+void sampler_saw(struct sampler *s, uint64_t end, uint64_t from, uint64_t to,
+		 const uint64_t *inos, size_t count);
 
 #endif

@@ -55,6 +55,11 @@ void sealed_index_put(struct sealed_index *index); /* NULL is fine */
 void sealed_forget(struct store *st, uint64_t stream_ino);
 /* The same for all that nobody uses. */
 void sealed_forget_unused(struct store *st);
+/*
+ * Is there an index of the tree, which has its generation open? *ret_used: it is used,
+ * so something in the tree is open.
+ */
+bool sealed_has_index(struct store *st, uint64_t stream_ino, bool *ret_used);
 /* How many indexes were loaded so far; for tests. */
 uint64_t sealed_loads(struct store *st);
 

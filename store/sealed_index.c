@@ -327,6 +327,15 @@ void sealed_forget_unused(struct store *st)
 	free_chain(chain);
 }
 
+bool sealed_has_index(struct store *st, uint64_t stream_ino, bool *ret_used)
+{
+	CLEANUP_UNLOCK pthread_mutex_t *held = mutex_hold(&st->sealed->lock);
+	const struct sealed_index *ix = find_locked(st->sealed, stream_ino);
+
+	*ret_used = ix && ix->refs;
+	return ix && ix->bytes; /* `gen` is under another lock until it is used */
+}
+
 uint64_t sealed_loads(struct store *st)
 {
 	return atomic_load(&st->sealed->loads);

@@ -7,6 +7,8 @@
 #define XATTR_VALUE_MAX (16 * 1024)
 #define XATTR_NAME_MAX 255
 
+static const char pin_name[] = "user.cache.pin";
+
 static size_t take_len(const uint8_t *p, size_t width)
 {
 	size_t len = 0;
@@ -86,7 +88,7 @@ int xattrs_get(struct slice packed, const char *name, struct buf *ret_value)
 {
 	struct slice value;
 
-	if (!xattrs_find(packed, name, &value))
+	if (!strcmp(name, pin_name) || !xattrs_find(packed, name, &value))
 		return -ENODATA;
 	return buf_set(ret_value, value.data, value.len);
 }
@@ -97,6 +99,8 @@ int xattrs_list(struct slice packed, struct buf *ret_names)
 	size_t pos = 0;
 
 	while (xattrs_next(packed, &pos, &name, &value)) {
+		if (name_is(name, pin_name))
+			continue;
 		if (buf_append(ret_names, name.data, name.len) ||
 		    buf_append(ret_names, "", 1))
 			return -ENOMEM;
@@ -136,7 +140,7 @@ static int copy_others(struct slice packed, const char *name, struct buf *out,
 	return 0;
 }
 
-int xattrs_set(struct slice packed, const char *name, struct slice value,
+static int set(struct slice packed, const char *name, struct slice value,
 	       unsigned int flags, struct buf *ret_packed)
 {
 	CLEANUP_BUF struct buf out = BUF_INIT;
@@ -164,7 +168,7 @@ int xattrs_set(struct slice packed, const char *name, struct slice value,
 	return buf_set(ret_packed, out.data, out.len);
 }
 
-int xattrs_remove(struct slice packed, const char *name, struct buf *ret_packed)
+static int without(struct slice packed, const char *name, struct buf *ret_packed)
 {
 	CLEANUP_BUF struct buf out = BUF_INIT;
 	struct slice old;
@@ -177,4 +181,35 @@ int xattrs_remove(struct slice packed, const char *name, struct buf *ret_packed)
 	if (r)
 		return r;
 	return buf_set(ret_packed, out.data, out.len);
+}
+
+int xattrs_set(struct slice packed, const char *name, struct slice value,
+	       unsigned int flags, struct buf *ret_packed)
+{
+	if (!strcmp(name, pin_name))
+		return -EINVAL;
+	return set(packed, name, value, flags, ret_packed);
+}
+
+int xattrs_remove(struct slice packed, const char *name, struct buf *ret_packed)
+{
+	return strcmp(name, pin_name) ? without(packed, name, ret_packed) : -EINVAL;
+}
+
+/* ---- the pin ---- */
+
+bool xattrs_pinned(struct slice packed)
+{
+	struct slice value;
+
+	return xattrs_find(packed, pin_name, &value);
+}
+
+int xattrs_pin(struct slice packed, bool pinned, struct buf *ret_packed)
+{
+	if (pinned)
+		return set(packed, pin_name, slice("", 0), 0, ret_packed);
+	if (!xattrs_pinned(packed))
+		return buf_set(ret_packed, packed.data, packed.len);
+	return without(packed, pin_name, ret_packed);
 }

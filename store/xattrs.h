@@ -33,4 +33,12 @@ int xattrs_set(struct slice packed, const char *name, struct slice value,
 	       unsigned int flags, struct buf *ret_packed);
 int xattrs_remove(struct slice packed, const char *name, struct buf *ret_packed);
 
+/*
+ * Whether the entry is pinned lies among them, under a name that no foreign attribute
+ * has: the functions above do not list it, find it, or change it (-EINVAL).
+ */
+bool xattrs_pinned(struct slice packed);
+/* Write `packed` with the change, as above. -ENOSPC. */
+int xattrs_pin(struct slice packed, bool pinned, struct buf *ret_packed);
+
 #endif

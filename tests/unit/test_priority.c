@@ -235,12 +235,16 @@ static size_t first_at(const struct numbers *n, uint64_t ino)
 static void look(struct sampler *s, const struct numbers *n, uint64_t edge,
 		 size_t found[2])
 {
-	uint64_t from = sampler_pick(s, 16, n->end);
-	size_t i = first_at(n, from), count = n->count - i;
+	uint64_t from = sampler_pick(s, 16, n->end),
+		 to = sampler_until(s, n->end, from, RUN);
+	size_t i = first_at(n, from), count = first_at(n, to) - i;
 
-	assert_true(from >= 16 && from < n->end);
-	count = count < RUN ? count : RUN;
-	sampler_saw(s, n->end, from, n->inos + i, count, count < RUN);
+	assert_true(from >= 16 && from < to && to <= n->end);
+	if (count >= RUN) {
+		count = RUN;
+		to = n->inos[i + RUN - 1] + 1;
+	}
+	sampler_saw(s, n->end, from, to, n->inos + i, count);
 	for (size_t k = i; k < i + count; k++)
 		found[n->inos[k] >= edge]++;
 }
@@ -300,7 +304,8 @@ static void test_picks_are_within(void **state)
 		uint64_t at = sampler_pick(&s, 16, UINT64_MAX);
 
 		assert_true(at >= 16 && at < UINT64_MAX);
-		sampler_saw(&s, UINT64_MAX, at, NULL, 0, true);
+		sampler_saw(&s, UINT64_MAX, at, sampler_until(&s, UINT64_MAX, at, RUN),
+			    NULL, 0);
 	}
 }
 
