@@ -92,8 +92,8 @@ void extract_times(const struct extraction *x, const struct pack_entry *e,
 		ret_times[1] = timespec_of(e->mtime_ns);
 }
 
-static bool time_differs(const struct extraction *x, const struct pack_entry *e,
-			 const struct stat *st)
+bool extract_time_differs(const struct extraction *x, const struct pack_entry *e,
+			  const struct stat *st)
 {
 	struct timespec want = timespec_of(e->mtime_ns);
 
@@ -118,7 +118,7 @@ bool extract_keep(struct extraction *x, int dirfd, const char *name,
 
 	if (wrong_mode && fchmodat(dirfd, name, want, AT_SYMLINK_NOFOLLOW))
 		return false;
-	if (time_differs(x, e, st))
+	if (extract_time_differs(x, e, st))
 		return set_time(x, dirfd, name, e) == 0;
 	if (learn && !wrong_mode && x->how->fh)
 		filehash_learn(x->how->fh, st, e->hash);
@@ -175,16 +175,6 @@ static int clear_directory(const struct visit *v)
 	return visit_failed(v, -errno, NULL);
 }
 
-static bool is_ours(const struct visit *v)
-{
-	CLEANUP_FREE char *path = NULL;
-
-	if (!v->x->how->chosen)
-		return false;
-	path = path_of(v->x, v->entry);
-	return patterns_match(v->x->how->chosen, path, true);
-}
-
 static int visit_dir(const struct visit *v)
 {
 	uint8_t *flags = &v->x->flags[v->entry];
@@ -195,9 +185,7 @@ static int visit_dir(const struct visit *v)
 	if (r)
 		return r;
 	if (S_ISDIR(st.st_mode)) {
-		if (is_ours(v))
-			*flags |= EXTRACT_OURS;
-		if ((st.st_mode & 0777) != want || time_differs(v->x, &v->e, &st))
+		if ((st.st_mode & 0777) != want || extract_time_differs(v->x, &v->e, &st))
 			*flags |= EXTRACT_TOUCHED;
 		return 0;
 	}
@@ -207,13 +195,21 @@ static int visit_dir(const struct visit *v)
 	/* Until it is filled, it must be possible to. */
 	if (mkdirat(v->dirfd, v->name.text, (v->e.mode & 0777) | 0700))
 		return visit_failed(v, -errno, NULL);
-	*flags |= EXTRACT_MADE | EXTRACT_OURS | EXTRACT_TOUCHED;
+	*flags |= EXTRACT_MADE | EXTRACT_TOUCHED;
 	return 0;
+}
+
+bool extract_target_is(int dirfd, const char *name, const struct pack_entry *e)
+{
+	char now[PACK_TARGET_MAX + 2];
+	ssize_t n = readlinkat(dirfd, name, now, sizeof(now));
+
+	return n == (ssize_t)e->target.len && memcmp(now, e->target.data, (size_t)n) == 0;
 }
 
 static int keep_link(const struct visit *v, const struct stat *st)
 {
-	if (time_differs(v->x, &v->e, st))
+	if (extract_time_differs(v->x, &v->e, st))
 		set_time(v->x, v->dirfd, v->name.text, &v->e);
 	extract_count(v->x, false, 0);
 	return 0;
@@ -221,7 +217,7 @@ static int keep_link(const struct visit *v, const struct stat *st)
 
 static int visit_link(const struct visit *v)
 {
-	char target[PACK_TARGET_MAX + 1] = "", now[PACK_TARGET_MAX + 2];
+	char target[PACK_TARGET_MAX + 1] = "";
 	struct stat st;
 	int r = look(v, &st);
 
@@ -230,12 +226,8 @@ static int visit_link(const struct visit *v)
 		r = clear_directory(v);
 	if (r)
 		return r;
-	if (S_ISLNK(st.st_mode)) {
-		ssize_t n = readlinkat(v->dirfd, v->name.text, now, sizeof(now));
-
-		if (n == (ssize_t)v->e.target.len && memcmp(now, target, (size_t)n) == 0)
-			return keep_link(v, &st);
-	}
+	if (S_ISLNK(st.st_mode) && extract_target_is(v->dirfd, v->name.text, &v->e))
+		return keep_link(v, &st);
 	touch_parent(v);
 	r = outfile_symlink(v->dirfd, target, v->name.text);
 	if (!r)
@@ -258,19 +250,18 @@ static void add_job(const struct visit *v, enum job_state state)
 	touch_parent(v);
 }
 
-/* Does what is known tell that the content is there? Else what is to be done. */
-static bool content_known(const struct visit *v, const struct stat *st,
-			  enum job_state *ret_state)
+bool extract_content_known(const struct extraction *x, const struct pack_entry *e,
+			   const struct stat *st, enum job_state *ret_state)
 {
 	uint8_t hash[FILEHASH_BYTES];
 
 	*ret_state = JOB_REPLACE;
-	if (!S_ISREG(st->st_mode) || (uint64_t)st->st_size != v->e.size_bytes)
+	if (!S_ISREG(st->st_mode) || (uint64_t)st->st_size != e->size_bytes)
 		return false;
-	if (!v->e.size_bytes)
+	if (!e->size_bytes)
 		return true;
-	if (v->x->how->fh && filehash_known(v->x->how->fh, st, hash))
-		return memcmp(hash, v->e.hash, sizeof(hash)) == 0;
+	if (x->how->fh && filehash_known(x->how->fh, st, hash))
+		return memcmp(hash, e->hash, sizeof(hash)) == 0;
 	*ret_state = JOB_COMPARE;
 	return false;
 }
@@ -287,7 +278,7 @@ static int visit_file(const struct visit *v)
 	}
 	if (r)
 		return r;
-	if (st.st_mode && content_known(v, &st, &state)) {
+	if (st.st_mode && extract_content_known(v->x, &v->e, &st, &state)) {
 		if (extract_keep(v->x, v->dirfd, v->name.text, &v->e, &st, false)) {
 			extract_count(v->x, false, v->e.size_bytes);
 			return 0;
@@ -303,6 +294,8 @@ static int visit(struct extraction *x, struct dirstack *d, uint32_t entry)
 	struct visit v = {.x = x, .entry = entry};
 	int r;
 
+	if (x->flags[entry] & EXTRACT_SAME)
+		return 0;
 	pack_get(&x->r->pack, entry, &v.e);
 	v.name = entry_name(&v.e);
 	v.fresh = x->flags[v.e.parent] & EXTRACT_MADE;
@@ -344,6 +337,10 @@ static void choose(struct extraction *x)
 {
 	uint32_t i = x->root;
 
+	if (!x->how->only && x->root == 0) {
+		memset(x->flags + 1, EXTRACT_WANTED, pack_entries(&x->r->pack) - 1);
+		return;
+	}
 	while ((i = packread_next(&x->r->pack, x->root, i))) {
 		CLEANUP_FREE char *path = x->how->only ? path_of(x, i) : NULL;
 		struct pack_entry e;
@@ -373,21 +370,32 @@ static int finish_dir(struct extraction *x, struct dirstack *d, uint32_t entry)
 	    fchmod(fd, (st.st_mode & 07000) | extract_mode(x, &e)))
 		return extract_fail(x, entry, -errno, NULL);
 	r = dirstack_get(d, e.parent, &fd);
-	if (!r && time_differs(x, &e, &st))
+	if (!r && extract_time_differs(x, &e, &st))
 		r = set_time(x, fd, name.text, &e);
 	return r ? extract_fail(x, entry, r, NULL) : 0;
+}
+
+static bool is_ours(const struct extraction *x, uint32_t entry)
+{
+	CLEANUP_FREE char *path = NULL;
+
+	if (x->flags[entry] & EXTRACT_MADE)
+		return true;
+	if (!x->how->chosen)
+		return false;
+	path = path_of(x, entry);
+	return patterns_match(x->how->chosen, path, true);
 }
 
 /* What is in a directory comes before it, so that it need not be entered again. */
 static void finish_dirs(struct extraction *x)
 {
 	CLEANUP_DIRSTACK struct dirstack d = dirstack_of(&x->r->pack, x->root, x->dirfd);
-	uint8_t both = EXTRACT_OURS | EXTRACT_TOUCHED;
 	uint32_t *dirs = NULL, i = x->root;
 	size_t n = 0, cap = 0;
 
 	while ((i = packread_next(&x->r->pack, x->root, i))) {
-		if ((x->flags[i] & both) != both)
+		if (!(x->flags[i] & EXTRACT_TOUCHED) || !is_ours(x, i))
 			continue;
 		if (n == cap) {
 			cap = cap ? 2 * cap : 64;
@@ -440,6 +448,7 @@ int packread_extract(struct packread *r, const char *prefix, int dirfd,
 	pthread_mutex_init(&x.lock, NULL);
 	x.flags = xcalloc(pack_entries(&r->pack), 1);
 	choose(&x);
+	extract_same(&x);
 	look_at_tree(&x);
 	if (!extract_ends(&x))
 		extract_files(&x);

@@ -299,8 +299,9 @@ static void do_windows(struct worker *w)
 	}
 }
 
-static void work(struct pool *pool, bool main)
+static void work(void *arg, bool main)
 {
+	struct pool *pool = arg;
 	struct extraction *x = pool->x;
 	struct worker w = {
 	    .pool = pool,
@@ -319,15 +320,22 @@ static void work(struct pool *pool, bool main)
 	free(w.bytes);
 }
 
+struct together {
+	void (*work)(void *arg, bool main);
+	void *arg;
+};
+
 static void *helper(void *arg)
 {
-	work(arg, false);
+	const struct together *t = arg;
+
+	t->work(t->arg, false);
 	return NULL;
 }
 
-/* Signals are for the thread that called; it is fine when there are fewer helpers. */
-static void work_together(struct pool *pool)
+void extract_together(size_t jobs, void (*work)(void *arg, bool main), void *arg)
 {
+	struct together t = {.work = work, .arg = arg};
 	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
 	pthread_t threads[THREADS_MAX];
 	sigset_t all, old;
@@ -335,11 +343,11 @@ static void work_together(struct pool *pool)
 
 	sigfillset(&all);
 	pthread_sigmask(SIG_BLOCK, &all, &old);
-	while (n + 1 < THREADS_MAX && (long)n + 1 < cpus && n + 1 < pool->n_windows &&
-	       pthread_create(&threads[n], NULL, helper, pool) == 0)
+	while (n + 1 < THREADS_MAX && (long)n + 1 < cpus && n + 1 < jobs &&
+	       pthread_create(&threads[n], NULL, helper, &t) == 0)
 		n++;
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	work(pool, true);
+	work(arg, true);
 	while (n)
 		pthread_join(threads[--n], NULL);
 }
@@ -395,6 +403,6 @@ void extract_files(struct extraction *x)
 		return;
 	qsort_r(x->jobs, x->n_jobs, sizeof(*x->jobs), by_offset, &x->r->pack);
 	cut_windows(x, &pool);
-	work_together(&pool);
+	extract_together(pool.n_windows, work, &pool);
 	free(pool.windows);
 }
