@@ -155,3 +155,15 @@ int backend_extent_sync_dir(struct backend *be)
 {
 	return be->ops->extent_sync_dir(be);
 }
+
+int backend_extent_strays(struct backend *be, int (*each)(void *arg, const char *path),
+			  void *arg)
+{
+	assert(each);
+	return be->ops->extent_strays ? be->ops->extent_strays(be, each, arg) : 0;
+}
+
+int backend_checkpoint(struct backend *be, const char *path)
+{
+	return be->ops->checkpoint ? be->ops->checkpoint(be, path) : -EOPNOTSUPP;
+}

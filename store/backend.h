@@ -113,6 +113,11 @@ struct backend_ops {
 	int (*extent_list)(struct backend *be, int (*each)(void *arg, uint64_t ino),
 			   void *arg);
 	int (*extent_sync_dir)(struct backend *be);
+
+	/* What only a store on a disk has; NULL: none. */
+	int (*extent_strays)(struct backend *be,
+			     int (*each)(void *arg, const char *path), void *arg);
+	int (*checkpoint)(struct backend *be, const char *path);
 };
 
 struct backend_iter_ops {
@@ -148,6 +153,14 @@ int backend_rocksdb_new(const struct backend_options *opt, struct backend **ret_
 /* Keeps everything in this process; for tests and `:memory:` stores. */
 int backend_memory_new(const struct backend_options *opt, struct backend **ret_be,
 		       struct errmsg *err);
+
+/*
+ * A database at `path` that cannot be opened, or not be read everywhere: have it put
+ * together anew of the files that can be read, in place. What is in others is lost, and
+ * what was deleted may be back: rows must be checked against each other afterwards.
+ * -EUCLEAN, -ENOSPC, -EIO, … with a message.
+ */
+int backend_rocksdb_rebuild(const char *path, struct errmsg *err);
 
 void backend_free(struct backend *be); /* NULL is fine */
 
@@ -220,5 +233,19 @@ int backend_extent_punch(struct backend *be, uint64_t ino, uint64_t off, uint64_
 int backend_extent_list(struct backend *be, int (*each)(void *arg, uint64_t ino),
 			void *arg);
 int backend_extent_sync_dir(struct backend *be);
+
+/*
+ * Call `each` for whatever is in the folders of extents and is none of ours, by its
+ * path in the store's directory, until non-zero; `each` may move it.
+ */
+int backend_extent_strays(struct backend *be, int (*each)(void *arg, const char *path),
+			  void *arg);
+/*
+ * A copy of all tables as they are at one moment during the call, with everything
+ * committed before it, in a new directory `path` on the same file system: hard links of
+ * what does not change any more. Durable when it returns. -EOPNOTSUPP: this backend
+ * has none; -EEXIST, -ENOSPC, -EIO, …
+ */
+int backend_checkpoint(struct backend *be, const char *path);
 
 #endif

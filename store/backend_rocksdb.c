@@ -127,6 +127,12 @@ static int rocks_extent_sync_dir(struct backend *be)
 	return extent_dir_sync(rocks(be)->extents);
 }
 
+static int rocks_extent_strays(struct backend *be,
+			       int (*each)(void *arg, const char *path), void *arg)
+{
+	return extent_dir_strays(rocks(be)->extents, each, arg);
+}
+
 /* ---- life ------------------------------------------------------------------- */
 
 /* Also for one that is half made. */
@@ -165,6 +171,8 @@ static const struct backend_ops rocks_ops = {
     .extent_punch = rocks_extent_punch,
     .extent_list = rocks_extent_list,
     .extent_sync_dir = rocks_extent_sync_dir,
+    .extent_strays = rocks_extent_strays,
+    .checkpoint = rocks_checkpoint,
 };
 
 static rocksdb_t *open_families(struct rocks *r, const char *path,

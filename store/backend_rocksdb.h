@@ -33,6 +33,10 @@ static inline struct rocks *rocks(struct backend *be)
 int rocks_iter_new(struct backend *be, enum table t, struct slice end,
 		   struct backend_iter **ret_it);
 
+/* ---- backend_rocksdb_care.c ---- */
+
+int rocks_checkpoint(struct backend *be, const char *path);
+
 /* ---- backend_rocksdb_disk.c ---- */
 
 int rocks_sync(struct backend *be);

@@ -330,3 +330,85 @@ int extent_dir_sync(struct extent_dir *dir)
 	}
 	return 0;
 }
+
+/* ---- what is not ours --------------------------------------------------------- */
+
+struct stray_args {
+	int folder; /* -1: extents/ itself */
+	int (*each)(void *arg, const char *path);
+	void *arg;
+};
+
+static bool is_folder_name(const char *name)
+{
+	return strlen(name) == 2 && strspn(name, "0123456789abcdef") == 2;
+}
+
+static bool is_stray(const struct stray_args *args, const char *name)
+{
+	uint64_t ino;
+
+	if (!strcmp(name, ".") || !strcmp(name, ".."))
+		return false;
+	if (args->folder < 0)
+		return !is_folder_name(name);
+	return !name_parse(name, &ino) || folder_of(ino) != (unsigned int)args->folder;
+}
+
+static int each_stray(const struct stray_args *args, const char *name)
+{
+	char path[NAME_MAX + sizeof("extents/xx/")];
+
+	if (!is_stray(args, name))
+		return 0;
+	if (args->folder < 0)
+		snprintf(path, sizeof(path), "extents/%s", name);
+	else
+		snprintf(path, sizeof(path), "extents/%02x/%s", args->folder, name);
+	return args->each(args->arg, path);
+}
+
+static int folder_strays(struct extent_dir *dir, const char *name,
+			 const struct stray_args *args)
+{
+	struct dirent *ent;
+	int fd = -1, rc;
+	DIR *d;
+
+	rc = folder_open(dir->extents_fd, name, &fd);
+	if (rc)
+		return rc;
+	d = fdopendir(fd);
+	if (!d) {
+		rc = -errno;
+		close(fd);
+		return rc;
+	}
+	while (rc == 0) {
+		errno = 0;
+		ent = readdir(d);
+		if (!ent) {
+			rc = -errno;
+			break;
+		}
+		rc = each_stray(args, ent->d_name);
+	}
+	closedir(d);
+	return rc;
+}
+
+int extent_dir_strays(struct extent_dir *dir, int (*each)(void *arg, const char *path),
+		      void *arg)
+{
+	struct stray_args args = {.folder = -1, .each = each, .arg = arg};
+	int rc = folder_strays(dir, ".", &args);
+
+	for (unsigned int i = 0; rc == 0 && i < FOLDERS; i++) {
+		char name[3];
+
+		snprintf(name, sizeof(name), "%02x", i);
+		args.folder = (int)i;
+		rc = folder_strays(dir, name, &args);
+	}
+	return rc;
+}

@@ -31,5 +31,8 @@ int extent_dir_punch(struct extent_dir *dir, uint64_t ino, uint64_t off, uint64_
 int extent_dir_list(struct extent_dir *dir, int (*each)(void *arg, uint64_t ino),
 		    void *arg);
 int extent_dir_sync(struct extent_dir *dir);
+/* See backend_extent_strays(). */
+int extent_dir_strays(struct extent_dir *dir, int (*each)(void *arg, const char *path),
+		      void *arg);
 
 #endif

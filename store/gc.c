@@ -340,6 +340,11 @@ static void *gc_main(void *arg)
 	return NULL;
 }
 
+uint64_t gc_ours_above(const struct store *st)
+{
+	return st->gc->ours_above;
+}
+
 static void gc_free(struct gc *gc)
 {
 	heat_free(gc->heat);

@@ -24,4 +24,7 @@ bool gc_make_room(struct store *st);
 /* Sync every extent that was published before this call. */
 int gc_sync_extents(struct store *st);
 
+/* Numbers from here on were given out by this process. */
+uint64_t gc_ours_above(const struct store *st);
+
 #endif
