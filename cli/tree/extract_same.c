@@ -82,7 +82,7 @@ static void look_at(struct looker *l, uint32_t entry)
 		return;
 	x->flags[entry] |= EXTRACT_SAME;
 	if (e.type != PACK_DIR)
-		extract_count(x, false, e.size_bytes);
+		extract_count(x, false, e.type == PACK_FILE ? e.size_bytes : 0);
 }
 
 static void look_at_share(struct looker *l, size_t share)

@@ -770,6 +770,59 @@ static void progress_grows(void **state)
 	assert_true(seen.files <= MANY);
 }
 
+/* 40 directories with 40 entries each, so many that threads look at them. */
+static int build_large(void)
+{
+	struct building b;
+
+	build_begin(&b);
+	for (int i = 0; i < 40 * 40; i++) {
+		char path[32];
+		struct spec link = {path, PACK_LINK, 0777, "../there"};
+
+		snprintf(path, sizeof(path), "d%02d/%02d", i / 40, i % 40);
+		if (i % 40 == 7)
+			build_other(&b, &link);
+		else
+			build_file(&b, path, 0644, "text", i % 2 ? 4 : 0);
+	}
+	return build_end(&b);
+}
+
+static void a_large_tree_is_compared_by_threads(void **state)
+{
+	struct extract_report report = extract_all(*state, build_large());
+	struct stat st;
+
+	assert_int_equal(report.written_files, 1600);
+	report = extract_all(*state, build_large());
+	assert_int_equal(report.written_files, 0);
+	assert_int_equal(report.kept_files, 1600);
+	assert_int_equal(report.kept_bytes, 4 * (800 - 40));
+	assert_int_equal(
+	    unlink("out/d00/00") | unlink("out/d05/07") | unlink("out/d39/39"), 0);
+	assert_int_equal(symlink("elsewhere", "out/d05/07"), 0);
+	write_text("out/d10/02", "no longer empty");
+	write_text("out/d11/01", "tex_");
+	assert_int_equal(chmod("out/d12/02", 0600) | chmod("out/d13", 0700), 0);
+	assert_int_equal(rename("out/d20", "out/moved") | symlink("moved", "out/d20"), 0);
+	report = extract_all(*state, build_large());
+	/* d20 is a symlink: what is behind that is not looked at. */
+	assert_int_equal(report.written_files, 5 + 40);
+	assert_int_equal(report.kept_files, 1600 - 45);
+	content_is("out/d00/00", "", 0);
+	content_is("out/d10/02", "", 0);
+	text_is("out/d11/01", "text");
+	text_is("out/d39/39", "text");
+	text_is("out/d20/01", "text");
+	st = lstat_of("out/d12/02");
+	assert_int_equal(st.st_mode, S_IFREG | 0644);
+	st = lstat_of("out/d20");
+	assert_true(S_ISDIR(st.st_mode));
+	st = lstat_of("out/d13");
+	assert_int_equal(st.st_mode & 07777, lstat_of("out/d14").st_mode & 07777);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -789,6 +842,7 @@ int main(void)
 	    TEST(a_prefix_is_taken_off),
 	    TEST(times_before_1970),
 	    TEST(many_files_are_restored_and_kept),
+	    TEST(a_large_tree_is_compared_by_threads),
 	    TEST(what_is_written_is_remembered),
 	    TEST(large_and_shared_contents),
 	    TEST(damage_is_not_restored),
