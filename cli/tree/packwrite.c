@@ -10,14 +10,13 @@
 
 #include "cli/tree/beneath.h"
 #include "cli/tree/packstream.h"
+#include "cli/tree/packwrite_parts.h"
 #include "store/util/htab.h"
 #include "store/util/text.h"
 
 /* A file up to this size is read into the block as a whole, then looked for. */
 #define SMALL_BYTES (PACKSTREAM_BLOCK_BYTES / 2)
 #define PART_BYTES ((size_t)256 * 1024)
-/* Another one when the digest, or what the tree hash is of, changes. */
-#define DIGEST_KIND "memofs tree 1"
 
 /* A content that is in the pack. */
 struct content {
@@ -48,12 +47,12 @@ struct source {
 	struct filehash *fh;	      /* or NULL */
 };
 
-static int no_memory(struct errmsg *err)
+int packwrite_no_memory(struct errmsg *err)
 {
 	return err_set(err, ENOMEM, "out of memory");
 }
 
-static int fail(struct errmsg *err, const char *name, int errnum, const char *what)
+int packwrite_fail(struct errmsg *err, const char *name, int errnum, const char *what)
 {
 	char quoted[TEXT_QUOTE_MAX];
 
@@ -61,9 +60,9 @@ static int fail(struct errmsg *err, const char *name, int errnum, const char *wh
 		       what);
 }
 
-static int fail_changed(struct errmsg *err, const char *name)
+int packwrite_fail_changed(struct errmsg *err, const char *name)
 {
-	return fail(err, name, EAGAIN, "it changed while it was being read");
+	return packwrite_fail(err, name, EAGAIN, "it changed while it was being read");
 }
 
 static int fail_writing(struct errmsg *err, int r)
@@ -71,7 +70,7 @@ static int fail_writing(struct errmsg *err, int r)
 	return err_set(err, -r, "writing the tree: %s", strerror(-r));
 }
 
-static int64_t mtime_of(const struct stat *st)
+int64_t packwrite_mtime_ns(const struct stat *st)
 {
 	return st->st_mtim.tv_sec * INT64_C(1000000000) + st->st_mtim.tv_nsec;
 }
@@ -84,7 +83,7 @@ static uint64_t hash_key(const uint8_t hash[PACK_HASH_BYTES])
 	return key;
 }
 
-static void digest(XXH128_hash_t h, uint8_t ret_hash[PACK_HASH_BYTES])
+void packwrite_digest(XXH128_hash_t h, uint8_t ret_hash[PACK_HASH_BYTES])
 {
 	XXH128_canonical_t canonical;
 
@@ -131,7 +130,7 @@ void packwrite_free(struct packwrite *w)
 
 /* ---- the index -------------------------------------------------------------------- */
 
-static int add(struct pack_maker *m, const struct pack_item *item, struct errmsg *err)
+int packwrite_add(struct pack_maker *m, const struct pack_item *item, struct errmsg *err)
 {
 	int r = pack_maker_add(m, item);
 
@@ -139,23 +138,24 @@ static int add(struct pack_maker *m, const struct pack_item *item, struct errmsg
 	case 0:
 		return 0;
 	case -ENOMEM:
-		return no_memory(err);
+		return packwrite_no_memory(err);
 	case -EINVAL:
-		return fail(err, item->path, EINVAL,
-			    "no tree can hold this name (.memofs, . and .. are taken)");
+		return packwrite_fail(
+		    err, item->path, EINVAL,
+		    "no tree can hold this name (.memofs, . and .. are taken)");
 	case -ENAMETOOLONG:
-		return fail(err, item->path, ENAMETOOLONG,
-			    "the name, or a symlink's target, is too long");
+		return packwrite_fail(err, item->path, ENAMETOOLONG,
+				      "the name, or a symlink's target, is too long");
 	case -E2BIG:
-		return fail(err, item->path, E2BIG,
-			    "there are too many files for one tree; save parts of it");
+		return packwrite_fail(
+		    err, item->path, E2BIG,
+		    "there are too many files for one tree; save parts of it");
 	default:
-		return fail(err, item->path, -r, strerror(-r));
+		return packwrite_fail(err, item->path, -r, strerror(-r));
 	}
 }
 
-/* PREFIX/PATH, ended by NUL. */
-static int join(struct buf *b, const char *prefix, const char *path)
+int packwrite_join(struct buf *b, const char *prefix, const char *path)
 {
 	buf_clear(b);
 	if ((*prefix &&
@@ -173,11 +173,11 @@ static int add_plain(struct pack_maker *m, const char *path, const struct tree_i
 	    .path = path,
 	    .type = item->target ? PACK_LINK : PACK_DIR,
 	    .mode = item->target ? 0777 : item->st.st_mode & 0777,
-	    .mtime_ns = mtime_of(&item->st),
+	    .mtime_ns = packwrite_mtime_ns(&item->st),
 	    .target = item->target,
 	};
 
-	return add(m, &it, err);
+	return packwrite_add(m, &it, err);
 }
 
 /* ---- contents that are there already ------------------------------------------------
@@ -322,8 +322,10 @@ static int check_unchanged(const struct source *src, struct errmsg *err)
 	struct stat after;
 
 	if (fstat(src->fd, &after))
-		return fail(err, src->name, errno, strerror(errno));
-	return filehash_same_file(&src->st, &after) ? 0 : fail_changed(err, src->name);
+		return packwrite_fail(err, src->name, errno, strerror(errno));
+	return filehash_same_file(&src->st, &after)
+		   ? 0
+		   : packwrite_fail_changed(err, src->name);
 }
 
 static int read_part(const struct source *src, void *data, size_t len, uint64_t off,
@@ -336,8 +338,8 @@ static int read_part(const struct source *src, void *data, size_t len, uint64_t 
 	if (r)
 		return r;
 	if (n < 0)
-		return fail(err, src->name, (int)-n, strerror((int)-n));
-	return (size_t)n == len ? 0 : fail_changed(err, src->name);
+		return packwrite_fail(err, src->name, (int)-n, strerror((int)-n));
+	return (size_t)n == len ? 0 : packwrite_fail_changed(err, src->name);
 }
 
 static int add_small(struct packwrite *w, const struct source *src,
@@ -356,7 +358,7 @@ static int add_small(struct packwrite *w, const struct source *src,
 		r = check_unchanged(src, err);
 	if (r)
 		return r;
-	digest(XXH3_128bits(room, size), ret_hash);
+	packwrite_digest(XXH3_128bits(room, size), ret_hash);
 	c = find(w, ret_hash, size);
 	if (c && same_bytes(w, c, room)) {
 		*ret_off = c->off;
@@ -364,7 +366,8 @@ static int add_small(struct packwrite *w, const struct source *src,
 	}
 	*ret_off = packstream_off(w->out);
 	packstream_advance(w->out, size);
-	return keep_content(w, src, ret_hash, size, *ret_off) ? no_memory(err) : 0;
+	return keep_content(w, src, ret_hash, size, *ret_off) ? packwrite_no_memory(err)
+							      : 0;
 }
 
 /* To the end of the pack, piece by piece. */
@@ -422,17 +425,17 @@ static int add_large(struct packwrite *w, const struct source *src,
 		return check_unchanged(src, err);
 	state = XXH3_createState();
 	if (!state)
-		return no_memory(err);
+		return packwrite_no_memory(err);
 	XXH3_128bits_reset(state);
 	*ret_off = packstream_off(w->out);
 	r = copy_large(w, src, state, err);
 	if (!r)
-		digest(XXH3_128bits_digest(state), ret_hash);
+		packwrite_digest(XXH3_128bits_digest(state), ret_hash);
 	XXH3_freeState(state);
 	if (r)
 		return r;
 	r = keep_content(w, src, ret_hash, (uint64_t)src->st.st_size, *ret_off);
-	return r ? no_memory(err) : 0;
+	return r ? packwrite_no_memory(err) : 0;
 }
 
 static int add_file(struct packwrite *w, const char *path, mode_t mode, int64_t mtime_ns,
@@ -455,18 +458,17 @@ static int add_file(struct packwrite *w, const char *path, mode_t mode, int64_t 
 	if (src->fh)
 		filehash_learn(src->fh, &src->st, hash);
 	w->done_bytes += it.size_bytes;
-	return add(w->maker, &it, err);
+	return packwrite_add(w->maker, &it, err);
 }
 
-/* Chosen a while ago: is it what it was then? */
-static int open_item(int dirfd, const struct tree_item *item, struct errmsg *err)
+int packwrite_open_item(int dirfd, const struct tree_item *item, struct errmsg *err)
 {
 	/* Should a fifo have taken its place, nobody waits for that. */
 	int fd = beneath_open(dirfd, item->path, O_RDONLY | O_NONBLOCK | O_NOCTTY);
 
 	if (fd == -ELOOP || fd == -ENOTDIR)
-		return fail_changed(err, item->path);
-	return fd < 0 ? fail(err, item->path, -fd, strerror(-fd)) : fd;
+		return packwrite_fail_changed(err, item->path);
+	return fd < 0 ? packwrite_fail(err, item->path, -fd, strerror(-fd)) : fd;
 }
 
 int packwrite_item(struct packwrite *w, int dirfd, const char *prefix,
@@ -482,15 +484,15 @@ int packwrite_item(struct packwrite *w, int dirfd, const char *prefix,
 	const char *path;
 	int r;
 
-	if (join(&w->path, prefix, item->path))
-		return no_memory(err);
+	if (packwrite_join(&w->path, prefix, item->path))
+		return packwrite_no_memory(err);
 	path = (const char *)w->path.data;
 	if (!S_ISREG(item->st.st_mode))
 		return add_plain(w->maker, path, item, err);
-	src.fd = open_item(dirfd, item, err);
+	src.fd = packwrite_open_item(dirfd, item, err);
 	if (src.fd < 0)
 		return src.fd;
-	r = add_file(w, path, item->st.st_mode, mtime_of(&item->st), &src, err);
+	r = add_file(w, path, item->st.st_mode, packwrite_mtime_ns(&item->st), &src, err);
 	close(src.fd);
 	return r;
 }
@@ -501,7 +503,7 @@ int packwrite_fd(struct packwrite *w, const char *path, mode_t mode, int64_t mti
 	struct source src = {.fd = fd, .dirfd = -1, .name = path};
 
 	if (fstat(fd, &src.st))
-		return fail(err, path, errno, strerror(errno));
+		return packwrite_fail(err, path, errno, strerror(errno));
 	return add_file(w, path, mode, mtime_ns, &src, err);
 }
 
@@ -523,7 +525,7 @@ int packwrite_bytes(struct packwrite *w, const char *path, mode_t mode, int64_t 
 
 	if (!bytes.len)
 		bytes.data = "";
-	digest(XXH3_128bits(bytes.data, bytes.len), hash);
+	packwrite_digest(XXH3_128bits(bytes.data, bytes.len), hash);
 	c = find(w, hash, bytes.len);
 	if (c && same_bytes(w, c, bytes.data)) {
 		it.off = c->off;
@@ -534,7 +536,7 @@ int packwrite_bytes(struct packwrite *w, const char *path, mode_t mode, int64_t 
 		r = keep_content(w, NULL, hash, bytes.len, it.off);
 	}
 	w->done_bytes += bytes.len;
-	return r ? no_memory(err) : add(w->maker, &it, err);
+	return r ? packwrite_no_memory(err) : packwrite_add(w->maker, &it, err);
 }
 
 int packwrite_dir(struct packwrite *w, const char *path, mode_t mode, int64_t mtime_ns,
@@ -547,7 +549,7 @@ int packwrite_dir(struct packwrite *w, const char *path, mode_t mode, int64_t mt
 	    .mtime_ns = mtime_ns,
 	};
 
-	return add(w->maker, &it, err);
+	return packwrite_add(w->maker, &it, err);
 }
 
 uint64_t packwrite_done_bytes(const struct packwrite *w)
@@ -558,16 +560,15 @@ uint64_t packwrite_done_bytes(const struct packwrite *w)
 /* ---- the end
  * --------------------------------------------------------------------------- */
 
-/* Index and trailer; the tree hash is out of the latter. */
-static int finish(struct pack_maker *m, uint64_t contents_bytes, struct buf *ret_raw,
-		  uint8_t ret_tree_hash[PACK_HASH_BYTES], struct errmsg *err)
+int packwrite_index(struct pack_maker *m, uint64_t contents_bytes, struct buf *ret_raw,
+		    uint8_t ret_tree_hash[PACK_HASH_BYTES], struct errmsg *err)
 {
 	struct pack_trailer t;
 	size_t before = ret_raw->len;
 	int r = pack_maker_finish(m, contents_bytes, ret_raw);
 
 	if (r)
-		return r == -ENOMEM ? no_memory(err)
+		return r == -ENOMEM ? packwrite_no_memory(err)
 				    : err_set(err, -r, "%s", strerror(-r));
 	r = pack_trailer_parse(ret_raw->data + ret_raw->len - PACK_TRAILER_BYTES,
 			       contents_bytes + ret_raw->len - before, &t, err);
@@ -585,257 +586,12 @@ int packwrite_finish(struct packwrite *w, struct slice meta,
 	if (r == -E2BIG)
 		return err_set(err, E2BIG, "the patterns together are too long");
 	if (r)
-		return no_memory(err);
-	r = finish(w->maker, packstream_off(w->out), &raw, ret_tree_hash, err);
+		return packwrite_no_memory(err);
+	r = packwrite_index(w->maker, packstream_off(w->out), &raw, ret_tree_hash, err);
 	if (r)
 		return r;
 	r = packstream_put(w->out, raw.data, raw.len);
 	if (!r)
 		r = packstream_flush(w->out);
 	return r ? fail_writing(err, r) : 0;
-}
-
-/* ---- without writing -----------------------------------------------------------------
- */
-
-struct outlook {
-	int dirfd; /* or -1: nothing is to be read */
-	struct filehash *fh;
-	const struct pack *stored; /* or NULL */
-	struct pack_maker *maker;
-	struct buf path;
-	uint64_t largest_bytes;
-};
-
-/* Is it in the stored tree, as far as can be told without reading? */
-static int check_stored(const struct outlook *o, const struct pack_item *it,
-			const struct tree_item *item)
-{
-	uint8_t hash[PACK_HASH_BYTES];
-	struct pack_entry e;
-	uint32_t i;
-
-	if (!o->stored)
-		return 0;
-	if (pack_find(o->stored, it->path, &i))
-		return -ESTALE;
-	pack_get(o->stored, i, &e);
-	if (e.type != it->type || (e.mode & 0777) != it->mode)
-		return -ESTALE;
-	if (e.type == PACK_LINK)
-		return e.target.len == strlen(it->target) &&
-			       !memcmp(e.target.data, it->target, e.target.len)
-			   ? 0
-			   : -ESTALE;
-	if (e.type == PACK_DIR)
-		return 0;
-	if (e.size_bytes != it->size_bytes)
-		return -ESTALE;
-	return filehash_known(o->fh, &item->st, hash) &&
-		       memcmp(hash, e.hash, PACK_HASH_BYTES)
-		   ? -ESTALE
-		   : 0;
-}
-
-/* What was read after that. */
-static int check_content(const struct outlook *o, const struct pack_item *it)
-{
-	struct pack_entry e;
-	uint32_t i;
-
-	if (!o->stored || pack_find(o->stored, it->path, &i))
-		return 0;
-	pack_get(o->stored, i, &e);
-	return memcmp(it->hash, e.hash, PACK_HASH_BYTES) ? -ESTALE : 0;
-}
-
-static int hash_of(const struct outlook *o, const struct tree_item *item,
-		   uint8_t ret_hash[PACK_HASH_BYTES], struct errmsg *err)
-{
-	struct stat st;
-	int fd, r;
-
-	if (filehash_known(o->fh, &item->st, ret_hash))
-		return 0;
-	if (o->dirfd < 0)
-		return -ENODATA;
-	fd = open_item(o->dirfd, item, err);
-	if (fd < 0)
-		return fd;
-	if (fstat(fd, &st))
-		r = -errno;
-	else if (!filehash_same_file(&st, &item->st))
-		r = -EAGAIN;
-	else
-		r = filehash_get(o->fh, fd, &st, ret_hash);
-	close(fd);
-	if (r == -EAGAIN)
-		return fail_changed(err, item->path);
-	return r ? fail(err, item->path, -r, strerror(-r)) : 0;
-}
-
-/* All that the tree hash depends on, where contents are known by what stat(2) says. */
-static void add_to_digest(XXH3_state_t *state, const struct tree_item *item)
-{
-	const struct stat *st = &item->st;
-	const uint64_t facts[] = {
-	    st->st_mode,
-	    st->st_dev,
-	    st->st_ino,
-	    (uint64_t)st->st_size,
-	    (uint64_t)st->st_mtim.tv_sec,
-	    (uint64_t)st->st_mtim.tv_nsec,
-	    (uint64_t)st->st_ctim.tv_sec,
-	    (uint64_t)st->st_ctim.tv_nsec,
-	};
-
-	XXH3_128bits_update(state, item->path, strlen(item->path) + 1);
-	XXH3_128bits_update(state, facts, sizeof(facts));
-	if (item->target)
-		XXH3_128bits_update(state, item->target, strlen(item->target) + 1);
-}
-
-static int digest_of(const struct tree_items *items, const char *prefix,
-		     uint8_t ret_digest[FILEHASH_BYTES])
-{
-	XXH3_state_t *state = XXH3_createState();
-
-	if (!state)
-		return -ENOMEM;
-	XXH3_128bits_reset(state);
-	XXH3_128bits_update(state, DIGEST_KIND, sizeof(DIGEST_KIND));
-	XXH3_128bits_update(state, prefix, strlen(prefix) + 1);
-	for (size_t i = 0; i < items->n; i++)
-		add_to_digest(state, &items->list[i]);
-	digest(XXH3_128bits_digest(state), ret_digest);
-	XXH3_freeState(state);
-	return 0;
-}
-
-/* Are all contents known without reading? */
-static bool all_known(const struct tree_items *items, struct filehash *fh)
-{
-	uint8_t hash[FILEHASH_BYTES];
-
-	for (size_t i = 0; i < items->n; i++) {
-		const struct stat *st = &items->list[i].st;
-
-		if (S_ISREG(st->st_mode) && !filehash_known(fh, st, hash))
-			return false;
-	}
-	return true;
-}
-
-void packwrite_remember(const struct tree_items *items, const char *prefix,
-			struct filehash *fh, const uint8_t tree_hash[PACK_HASH_BYTES])
-{
-	uint8_t digest[FILEHASH_BYTES];
-
-	if (all_known(items, fh) && digest_of(items, prefix, digest) == 0)
-		filehash_tree_learn(fh, digest, tree_hash);
-}
-
-/* All but the hash. Borrows o->path. */
-static int describe(struct outlook *o, const char *prefix, const struct tree_item *item,
-		    struct pack_item *ret_item)
-{
-	if (join(&o->path, prefix, item->path))
-		return -ENOMEM;
-	*ret_item = (struct pack_item){
-	    .path = (const char *)o->path.data,
-	    .type = PACK_FILE,
-	    .mode = item->st.st_mode & 0777,
-	    .mtime_ns = mtime_of(&item->st),
-	    .size_bytes = (uint64_t)item->st.st_size,
-	};
-	if (!S_ISREG(item->st.st_mode)) {
-		ret_item->type = item->target ? PACK_LINK : PACK_DIR;
-		ret_item->mode = item->target ? 0777 : ret_item->mode;
-		ret_item->size_bytes = 0;
-		ret_item->target = item->target;
-	}
-	return 0;
-}
-
-static int look_at(struct outlook *o, const char *prefix, const struct tree_item *item,
-		   struct errmsg *err)
-{
-	uint8_t hash[PACK_HASH_BYTES];
-	struct pack_item it;
-	int r = describe(o, prefix, item, &it);
-
-	if (r)
-		return no_memory(err);
-	if (it.type == PACK_FILE) {
-		it.hash = hash;
-		r = hash_of(o, item, hash, err);
-		if (!r)
-			r = check_content(o, &it);
-		if (it.size_bytes > o->largest_bytes)
-			o->largest_bytes = it.size_bytes;
-	}
-	return r ? r : add(o->maker, &it, err);
-}
-
-/* Before anything is read, since most differences can be seen without. */
-static int check_all_stored(struct outlook *o, const struct tree_items *items,
-			    const char *prefix, struct errmsg *err)
-{
-	int r = 0;
-
-	for (size_t i = 0; o->stored && !r && i < items->n; i++) {
-		struct pack_item it;
-
-		if (describe(o, prefix, &items->list[i], &it))
-			return no_memory(err);
-		r = check_stored(o, &it, &items->list[i]);
-	}
-	return r;
-}
-
-static int look(struct outlook *o, const struct tree_items *items, const char *prefix,
-		uint8_t ret_tree_hash[PACK_HASH_BYTES], struct errmsg *err)
-{
-	CLEANUP_BUF struct buf raw = BUF_INIT;
-	int r = check_all_stored(o, items, prefix, err);
-
-	if (!r)
-		r = pack_maker_new(&o->maker) ? no_memory(err) : 0;
-	for (size_t i = 0; !r && i < items->n; i++)
-		r = look_at(o, prefix, &items->list[i], err);
-	/* Where contents lie is no part of the hash: all are at the beginning. */
-	if (!r)
-		r = finish(o->maker, o->largest_bytes, &raw, ret_tree_hash, err);
-	pack_maker_free(o->maker);
-	buf_deinit(&o->path);
-	return r;
-}
-
-int packwrite_foresee(const struct tree_items *items, const char *prefix,
-		      struct filehash *fh, uint8_t ret_tree_hash[PACK_HASH_BYTES])
-{
-	struct outlook o = {.dirfd = -1, .fh = fh};
-	uint8_t digest[FILEHASH_BYTES];
-	int r;
-
-	if (digest_of(items, prefix, digest))
-		return -ENOMEM;
-	if (filehash_tree_known(fh, digest, ret_tree_hash))
-		return 0;
-	r = look(&o, items, prefix, ret_tree_hash, NULL);
-	if (!r)
-		filehash_tree_learn(fh, digest, ret_tree_hash);
-	return r;
-}
-
-int packwrite_look(const struct tree_items *items, int dirfd, const char *prefix,
-		   struct filehash *fh, const struct pack *stored,
-		   uint8_t ret_tree_hash[PACK_HASH_BYTES], struct errmsg *err)
-{
-	struct outlook o = {.dirfd = dirfd, .fh = fh, .stored = stored};
-	int r = look(&o, items, prefix, ret_tree_hash, err);
-
-	if (!r)
-		packwrite_remember(items, prefix, fh, ret_tree_hash);
-	return r;
 }
