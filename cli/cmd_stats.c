@@ -206,6 +206,8 @@ static void show_namespaces(const struct numbers *n)
 		CLEANUP_FREE char *name = *ns->name ? show_shell_new(ns->name) : NULL;
 		const struct totals *s = &ns->total;
 
+		if (namespace_is_empty(ns))
+			continue;
 		table_cell(&t, word_duration(s->of[SAVED_S], word), TABLE_PLAIN);
 		table_cell(&t, word_share(totals_hit_ratio(s), word), TABLE_PLAIN);
 		table_cell(&t, word_count(s->of[HITS], word), TABLE_PLAIN);
@@ -219,7 +221,7 @@ static void show_namespaces(const struct numbers *n)
 		table_cell(&t, name ? name : "(others)",
 			   name ? TABLE_PLAIN : TABLE_FAINT);
 	}
-	if (n->n_ns)
+	if (t.cells.len)
 		putchar('\n');
 	table_print(&t, stdout, table_colour(stdout));
 	table_deinit(&t);
@@ -230,7 +232,7 @@ static void show_latencies(const struct numbers *n)
 	static const struct table_column columns[] = {{"REQUEST", false},
 						      {"COUNT", true},
 						      {"MEAN", true},
-						      {"MOST BELOW", true},
+						      {"HALF BELOW", true},
 						      {"99% BELOW", true}};
 	struct table t;
 	char word[WORD_MAX];

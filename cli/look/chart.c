@@ -15,7 +15,7 @@
 /* One unit is about a pixel on a phone; wider screens scale it. */
 #define WIDTH 400.0
 #define HEIGHT 180.0
-#define LEFT 54.0
+#define LEFT 62.0
 #define RIGHT 10.0
 #define TOP 10.0
 #define BOTTOM 22.0
@@ -130,14 +130,15 @@ static void end_table(FILE *out)
 	fputs("</tbody></table></div></details>\n", out);
 }
 
-/* The smallest of 1, 2, 5, 10, … of a unit that is not below `value`. */
+/* The smallest that is not below `value` of these, times a power of ten. */
 static double nice_decimal(double value)
 {
+	static const double steps[] = {1, 2, 3, 4, 5, 6, 8};
 	double power = pow(10, floor(log10(value)));
 
-	for (double step = 1; step <= 5; step = step == 1 ? 2 : step * 2.5) {
-		if (value <= step * power * 1.0001)
-			return step * power;
+	for (size_t i = 0; i < sizeof(steps) / sizeof(*steps); i++) {
+		if (value <= steps[i] * power * 1.0001)
+			return steps[i] * power;
 	}
 	return 10 * power;
 }
@@ -562,24 +563,31 @@ static int tint_of(double hit_ratio)
 	return tint;
 }
 
-/* The name, as much as fits: some 6.2 units a character. */
+/* The name, as much as fits: some 6.5 units a character. */
 static void map_label(FILE *out, const struct rect *r, const char *name, double bytes)
 {
-	size_t room = (size_t)(fmax(r->width - 10, 0) / 6.2), len = 0, chars = 0, n;
-	CLEANUP_FREE char *cut = xstrdup(name);
+	size_t room = (size_t)(fmax(r->width - 10, 0) / 6.5), len = 0, chars = 0, n;
+	CLEANUP_FREE char *cut = NULL;
 	char size[WORD_MAX];
 	uint32_t c;
 
 	if (room < 3 || r->height < 16)
 		return;
-	for (; cut[len] && chars < room; chars++, len += n) {
-		n = utf8_decode(cut + len, strlen(cut + len), &c);
+	for (; name[len] && chars < room; chars++, len += n) {
+		n = utf8_decode(name + len, strlen(name + len), &c);
 		n = n ? n : 1;
 	}
-	cut[len] = '\0';
-	text_at(out, r->x + 5, r->y + 14, "start", cut);
+	if (asprintf(&cut, "%.*s%s", (int)len, name, name[len] ? "…" : "") < 0) {
+		cut = NULL;
+		must(-1);
+	}
+	/* Of its own, so that what is wider than it was taken for is clipped. */
+	fprintf(out, "<svg x=\"%.2f\" y=\"%.2f\" width=\"%.2f\" height=\"%.2f\">", r->x,
+		r->y, r->width - 2, r->height - 1);
+	text_at(out, 5, 14, "start", cut);
 	if (r->height >= 32 && r->width >= 60)
-		text_at(out, r->x + 5, r->y + 27, "start", word_size(bytes, size));
+		text_at(out, 5, 28, "start", word_size(bytes, size));
+	fputs("</svg>", out);
 }
 
 static void map_rect(FILE *out, const struct rect *r, const char *name, double bytes,
@@ -644,7 +652,9 @@ static void namespaces_table(FILE *out, const struct numbers *n)
 		const struct namespace_numbers *ns = &n->ns[i];
 		const struct totals *t = &ns->total;
 
-		fputs("<tr><td><bdi>", out);
+		if (namespace_is_empty(ns))
+			continue;
+		fputs("<tr><td class=\"name\"><bdi>", out);
 		html_text(out, name_of(ns));
 		fprintf(out,
 			"</bdi></td><td>%s</td><td>%s</td><td>%s</td><td>%s</td>"

@@ -132,6 +132,12 @@ static void read_latencies(const struct jval *latency, struct numbers *n)
 	}
 }
 
+bool namespace_is_empty(const struct namespace_numbers *ns)
+{
+	return !*ns->name && ns->entries <= 0 && ns->total.of[HITS] <= 0 &&
+	       ns->total.of[MISSES] <= 0 && ns->total.of[PUBLISHED] <= 0;
+}
+
 static int by_size(const void *a, const void *b)
 {
 	const struct namespace_numbers *x = a, *y = b;

@@ -78,6 +78,9 @@ struct namespace_numbers {
 	const struct jval *json; /* the object */
 };
 
+/* What is in no namespace is shown only when there is something. */
+bool namespace_is_empty(const struct namespace_numbers *ns);
+
 struct numbers {
 	struct jdoc doc;
 	const char *version, *policy;
@@ -105,8 +108,9 @@ const struct namespace_numbers *numbers_of(const struct numbers *n, const char *
 
 /* ---- history.csv --------------------------------------------------------------- */
 
+/* A step in which nothing happened has none. */
 struct sample {
-	double step_s, time_s; /* its length and its end */
+	double step_s, time_s; /* its length, and when it began */
 	double total_bytes, entries;
 	struct totals t; /* of this step alone */
 };

@@ -52,14 +52,14 @@ static const char style[] =
     "1fr));gap:.75rem;align-items:start}\n"
     "figcaption{margin-bottom:.35rem}figcaption span,.none,.legend{color:var(--soft);"
     "font-size:.9rem}\n"
-    "svg{display:block;width:100%;height:auto}svg text{font-size:11px;"
+    "figure>svg,td>svg{display:block;width:100%;height:auto}svg text{font-size:11px;"
     "fill:var(--soft)}\n"
     ".grid{stroke:var(--grid)}.bar{fill:var(--bar)}.track{fill:var(--grid)}"
     ".line{fill:none;stroke:var(--bar);stroke-width:1.8;stroke-linejoin:round;"
     "stroke-linecap:round}.limit{stroke:var(--limit);stroke-dasharray:5 4}"
     ".target{fill:transparent}.target:hover{fill:var(--text);fill-opacity:.12}"
     ".bar:hover{fill-opacity:.75}\n"
-    ".tile+text,.tile~text{fill:var(--text)}.t0{fill:var(--t0);background:var(--t0)}"
+    ".tile~svg text{fill:var(--text)}.t0{fill:var(--t0);background:var(--t0)}"
     ".t1{fill:var(--t1);background:var(--t1)}.t2{fill:var(--t2);background:var(--t2)}"
     ".t3{fill:var(--t3);background:var(--t3)}.t4{fill:var(--t4);background:var(--t4)}\n"
     ".legend{margin:.5rem 0 0}.key{color:var(--text);padding:.05rem .45rem;"
@@ -69,10 +69,12 @@ static const char style[] =
     "table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}"
     "th,td{text-align:right;padding:.2rem .5rem;border-bottom:1px solid var(--grid);"
     "white-space:nowrap}th:first-child,td:first-child{text-align:left}"
-    "th{font-weight:600}td:first-child{white-space:normal;overflow-wrap:anywhere;"
+    "th{font-weight:600}td.name{white-space:normal;overflow-wrap:anywhere;"
     "min-width:7rem}\n"
-    ".parts td.meter{width:45%}.parts svg{height:.65rem}.parts th{font-weight:400}\n"
-    "footer{margin-top:2rem}\n";
+    ".parts td.meter{width:45%}.parts td>svg{height:.65rem}.parts th{font-weight:400}\n"
+    "footer{margin-top:2rem}\n"
+    "@media (max-width:30rem){body{padding:.75rem}svg text{font-size:13px}"
+    "th,td{padding:.2rem .3rem;font-size:.85rem}thead th{white-space:normal}}\n";
 
 /* ---- the top of the page ------------------------------------------------------- */
 
@@ -189,10 +191,10 @@ static bool find_span(const struct history *h, bool hours, double *ret_from,
 
 		if (!is_of(s, hours))
 			continue;
-		if (!found || s->time_s - s->step_s < *ret_from)
-			*ret_from = s->time_s - s->step_s;
-		if (!found || s->time_s > *ret_to)
-			*ret_to = s->time_s;
+		if (!found || s->time_s < *ret_from)
+			*ret_from = s->time_s;
+		if (!found || s->time_s + s->step_s > *ret_to)
+			*ret_to = s->time_s + s->step_s;
 		*ret_sample = s->step_s;
 		found = true;
 	}
@@ -201,7 +203,7 @@ static bool find_span(const struct history *h, bool hours, double *ret_from,
 
 static void add_sample(struct bins *b, const struct sample *s)
 {
-	double at = floor((s->time_s - s->step_s / 2 - b->from_s) / b->step_s);
+	double at = floor((s->time_s + s->step_s / 2 - b->from_s) / b->step_s);
 	struct sample *to;
 
 	if (at < 0 || at >= (double)b->n)
@@ -215,12 +217,13 @@ static void add_sample(struct bins *b, const struct sample *s)
 }
 
 /* False: there are not two steps of it, which would be no chart. */
-static bool bins_fill(struct bins *b, const struct history *h, bool hours)
+static bool bins_fill(struct bins *b, const struct history *h, double now_s, bool hours)
 {
 	double from_s = 0, to_s = 0, sample_s = 0, longest = hours ? 90 * DAY_S : DAY_S;
 
 	if (!find_span(h, hours, &from_s, &to_s, &sample_s))
 		return false;
+	to_s = fmax(to_s, now_s); /* nothing happened since */
 	from_s = fmax(from_s, to_s - longest);
 	*b = (struct bins){.step_s = step_for(to_s - from_s, sample_s)};
 	b->from_s = floor(from_s / b->step_s) * b->step_s;
@@ -284,14 +287,14 @@ static const struct series all_series[] = {
     {"Entries evicted", "evicted", UNIT_COUNT, true, evicted},
 };
 
-/* Where nothing was written down, nothing happened; but sizes and ratios have gaps. */
+/* Where nothing was written down, nothing happened: the size is what it was. */
 static double value_of(const struct series *s, const struct bins *b, size_t i)
 {
-	bool gap = s->unit == UNIT_SHARE || s->unit == UNIT_BYTES;
-
-	if (!b->any[i])
-		return gap ? NAN : 0;
-	return s->value(&b->of[i], b->step_s);
+	if (b->any[i])
+		return s->value(&b->of[i], b->step_s);
+	if (s->value == size)
+		return i ? value_of(s, b, i - 1) : NAN;
+	return s->value == hit_ratio ? NAN : 0;
 }
 
 static void chart(FILE *out, const struct series *s, const struct bins *b,
@@ -326,7 +329,8 @@ static void chart(FILE *out, const struct series *s, const struct bins *b,
 static void over_time(FILE *out, const struct numbers *n, const struct history *h)
 {
 	struct bins *bins = xcalloc(2, sizeof(*bins));
-	bool day = bins_fill(&bins[0], h, false), hours = bins_fill(&bins[1], h, true);
+	bool day = bins_fill(&bins[0], h, n->time_s, false),
+	     hours = bins_fill(&bins[1], h, n->time_s, true);
 
 	fputs("<h2>Over time</h2>\n", out);
 	if (!day && !hours)

@@ -206,7 +206,7 @@ static const char *word_rate(double value, enum rate rate, char ret_text[WORD_MA
 	return ret_text;
 }
 
-/* The minutes that end with now, one a column; a minute without a line is a gap. */
+/* The minutes that end with now, one a column. */
 static void put_minutes(struct line *l, const struct top *t, enum rate rate,
 			size_t minutes)
 {
@@ -215,7 +215,7 @@ static void put_minutes(struct line *l, const struct top *t, enum rate rate,
 	if (minutes > LIVE_MAX)
 		minutes = LIVE_MAX;
 	for (size_t i = 0; i < minutes; i++)
-		values[i] = NAN;
+		values[i] = rate == RATE_HIT_RATIO ? NAN : 0;
 	for (size_t i = 0; i < t->history.n; i++) {
 		const struct sample *s = &t->history.list[i];
 		double ago = floor((end_s - s->time_s) / 60);
@@ -232,8 +232,10 @@ static double newest_rate(const struct top *t, enum rate rate)
 	if (t->n_live)
 		return t->live[rate][t->n_live - 1];
 	for (size_t i = t->history.n; i-- > 0;) {
-		if (t->history.list[i].step_s <= 60)
-			return rate_of_sample(&t->history.list[i], rate);
+		const struct sample *s = &t->history.list[i];
+
+		if (s->step_s <= 60 && t->numbers.time_s - s->time_s < 120)
+			return rate_of_sample(s, rate);
 	}
 	return NAN;
 }
@@ -310,11 +312,9 @@ static const struct {
 /* Of the namespace that is looked at; paths are those below the mount. */
 static bool is_shown(const struct frame *f, const struct jval *entry)
 {
-	const char *path = jval_string(jval_get(entry, "path"), ""), *ns = f->t->look->ns;
-	size_t len = ns ? strlen(ns) : 0;
+	CLEANUP_FREE char *ns = look_namespace(jval_string(jval_get(entry, "path"), ""));
 
-	path += *path == '/';
-	return !ns || (strncmp(path, ns, len) == 0 && (path[len] == '/' || !path[len]));
+	return !f->t->look->ns || (ns && strcmp(ns, f->t->look->ns) == 0);
 }
 
 static const struct jval *next_shown(const struct frame *f, const struct jval *e)
@@ -363,7 +363,7 @@ static const char *owner_of(const struct jval *e, char ret_text[WORD_MAX])
 
 	if (*owner)
 		return owner;
-	if (!jval_get(e, "pid"))
+	if (member(e, "pid") <= 0)
 		return "-";
 	snprintf(ret_text, WORD_MAX, "pid %.0f", member(e, "pid"));
 	return ret_text;

@@ -2,6 +2,7 @@
 #include "cli/look/words.h"
 
 #include <math.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -29,8 +30,11 @@ const char *word_duration(double seconds, char ret_text[WORD_MAX])
 		return no_number(ret_text);
 	if (isinf(seconds))
 		return strcpy(ret_text, "more");
-	if (seconds > 0 && seconds < 0.001) {
-		snprintf(ret_text, WORD_MAX, "%.0fus", ceil(seconds * 1e6));
+	if (seconds > 0 && seconds < 0.9995) {
+		bool small = seconds < 0.0009995;
+
+		snprintf(ret_text, WORD_MAX, "%.0f%s", seconds * (small ? 1e6 : 1e3),
+			 small ? "us" : "ms");
 		return ret_text;
 	}
 	/* Just below what "never" is: 292 years. */

@@ -8,7 +8,7 @@
 
 #define WORD_MAX 64
 
-/* `3d 4h`, `12m`, `0.25s`, `40us`. */
+/* `3d 4h`, `12m`, `2.5s`, `250ms`, `40us`; INFINITY is `more`. */
 const char *word_duration(double seconds, char ret_text[WORD_MAX]);
 /* `1.5GiB`. */
 const char *word_size(double bytes, char ret_text[WORD_MAX]);
