@@ -156,6 +156,16 @@ int backend_extent_sync_dir(struct backend *be)
 	return be->ops->extent_sync_dir(be);
 }
 
+int backend_tidy(struct backend *be)
+{
+	return be->ops->tidy ? be->ops->tidy(be) : 0;
+}
+
+int backend_compact(struct backend *be, const atomic_bool *stop)
+{
+	return be->ops->compact ? be->ops->compact(be, stop) : 0;
+}
+
 int backend_extent_strays(struct backend *be, int (*each)(void *arg, const char *path),
 			  void *arg)
 {

@@ -14,6 +14,7 @@
 #ifndef MEMOFS_STORE_BACKEND_H
 #define MEMOFS_STORE_BACKEND_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -100,6 +101,10 @@ struct backend_ops {
 	int (*commit)(struct backend *be, const struct batch *b);
 	int (*sync)(struct backend *be);
 	int (*reclaim)(struct backend *be);
+	/* NULL: deleted rows occupy nothing. */
+	int (*compact)(struct backend *be, const atomic_bool *stop);
+	/* NULL: nor do they slow anything. */
+	int (*tidy)(struct backend *be);
 	/* An empty `end`: none. Its bytes are the caller's: copy what you keep. */
 	int (*iter_new)(struct backend *be, enum table t, struct slice end,
 			struct backend_iter **ret_it);
@@ -188,6 +193,17 @@ int backend_sync(struct backend *be);
  * little space even for that.
  */
 int backend_reclaim(struct backend *be);
+/*
+ * Give back all that deleted rows occupy, as far as there is room to do it in; takes as
+ * long as rewriting them takes. -ECANCELED: `stop` became true.
+ */
+int backend_compact(struct backend *be, const atomic_bool *stop);
+/*
+ * To be called every few seconds while anything is deleted, by one thread at a time:
+ * after many deletions have come to an end, sees to it that no iterator has to step over
+ * them for long. Does nothing most times.
+ */
+int backend_tidy(struct backend *be);
 
 /*
  * An iterator over one table as it was when the iterator was made: it does not

@@ -4,6 +4,7 @@
 #define MEMOFS_STORE_BACKEND_ROCKSDB_H
 
 #include <rocksdb/c.h>
+#include <stdatomic.h>
 
 #include "store/backend.h"
 
@@ -21,6 +22,7 @@ struct rocks {
 	rocksdb_readoptions_t *read;
 	rocksdb_writeoptions_t *write;
 	uint64_t log_named; /* atomic; the newest log whose name is durable */
+	uint64_t deletions[TABLE_COUNT]; /* in memory, when rocks_tidy() looked last */
 };
 
 static inline struct rocks *rocks(struct backend *be)
@@ -41,6 +43,8 @@ int rocks_checkpoint(struct backend *be, const char *path);
 
 int rocks_sync(struct backend *be);
 int rocks_reclaim(struct backend *be);
+int rocks_compact(struct backend *be, const atomic_bool *stop);
+int rocks_tidy(struct backend *be);
 void rocks_stats(struct backend *be, struct backend_stats *ret_stats);
 
 /* Everything from the log and from memory to tables. */

@@ -18,6 +18,10 @@
 
 /* What opening takes, with some to spare: a log, a manifest, options, a few tables. */
 #define OPEN_BYTES (4 * 1024 * 1024)
+/* Of one table, in memory: so many are stepped over in a millisecond or two. */
+#define TIDY_DELETIONS 4096
+/* They have come to an end when no more than one part in so many is new. */
+#define TIDY_QUIET_PART 256
 
 static bool ends_with(const char *text, const char *end)
 {
@@ -138,6 +142,14 @@ int rocks_check_space(struct rocks *r)
 	return fs.f_bavail < OPEN_BYTES / fs.f_frsize ? -ENOSPC : 0;
 }
 
+static int flush_table(struct rocks *r, rocksdb_flushoptions_t *opt, enum table t)
+{
+	char *text = NULL;
+
+	rocksdb_flush_cf(r->db, opt, r->family[t], &text);
+	return rocks_error(text, "flushing a table");
+}
+
 /* From the log and from memory to tables: the log has then no more to say. */
 int rocks_flush(struct rocks *r)
 {
@@ -145,12 +157,8 @@ int rocks_flush(struct rocks *r)
 	int rc = 0;
 
 	rocksdb_flushoptions_set_wait(opt, 1);
-	for (int t = 0; rc == 0 && t < TABLE_COUNT; t++) {
-		char *text = NULL;
-
-		rocksdb_flush_cf(r->db, opt, r->family[t], &text);
-		rc = rocks_error(text, "flushing a table");
-	}
+	for (int t = 0; rc == 0 && t < TABLE_COUNT; t++)
+		rc = flush_table(r, opt, (enum table)t);
 	rocksdb_flushoptions_destroy(opt);
 	return rc;
 }
@@ -168,8 +176,6 @@ int rocks_reclaim(struct backend *be)
 	return rc ? rc : rocks_flush(r);
 }
 
-/* ---- numbers --------------------------------------------------------------------- */
-
 static uint64_t property(struct rocks *r, enum table t, const char *name)
 {
 	uint64_t n = 0;
@@ -179,6 +185,88 @@ static uint64_t property(struct rocks *r, enum table t, const char *name)
 		return 0;
 	return n;
 }
+
+/*
+ * In tables deletions are compacted away (see DELETIONS in the options), in memory each
+ * is stepped over: some 20 ms for as many as fit. So they are flushed, if nothing does it
+ * by itself: hardly any came since the last look. Those of an even flow of changes lie
+ * between other rows, and flushing each few of them would have tables rewritten for it.
+ */
+int rocks_tidy(struct backend *be)
+{
+	struct rocks *r = rocks(be);
+	rocksdb_flushoptions_t *opt = rocksdb_flushoptions_create();
+	int rc = 0;
+
+	rocksdb_flushoptions_set_wait(opt, 1);
+	for (int t = 0; rc == 0 && t < TABLE_COUNT; t++) {
+		uint64_t n =
+		    property(r, (enum table)t, "rocksdb.num-deletes-active-mem-table");
+		uint64_t before = r->deletions[t];
+
+		r->deletions[t] = n;
+		if (n < TIDY_DELETIONS || n < before || n - before > n / TIDY_QUIET_PART)
+			continue;
+		if (rocks_check_space(r) == 0) /* else it can wait */
+			rc = flush_table(r, opt, (enum table)t);
+	}
+	rocksdb_flushoptions_destroy(opt);
+	return rc;
+}
+
+/*
+ * A range without ends. What it writes anew comes before what it frees: false where
+ * there is no room for that.
+ */
+static bool compact_table(struct rocks *r, enum table t)
+{
+	rocksdb_compactoptions_t *opt;
+	struct statvfs fs;
+
+	if (fstatvfs(r->store_fd, &fs) ||
+	    (fs.f_blocks && (uint64_t)fs.f_bavail * fs.f_frsize <
+				OPEN_BYTES + property(r, t, "rocksdb.total-sst-files-size")))
+		return false;
+	opt = rocksdb_compactoptions_create();
+	rocksdb_compactoptions_set_exclusive_manual_compaction(opt, 0);
+	rocksdb_compact_range_cf_opt(r->db, r->family[t], opt, NULL, 0, NULL, 0);
+	rocksdb_compactoptions_destroy(opt);
+	return true;
+}
+
+/*
+ * Files that are not needed any more are deleted by a thread of the database, later;
+ * it does so at once for who allows it again to delete any.
+ */
+static int delete_files(struct rocks *r)
+{
+	char *text = NULL;
+
+	rocksdb_disable_file_deletions(r->db, &text);
+	if (!text)
+		rocksdb_enable_file_deletions(r->db, 0, &text);
+	return rocks_error(text, "deleting files");
+}
+
+int rocks_compact(struct backend *be, const atomic_bool *stop)
+{
+	struct rocks *r = rocks(be);
+	int rc = rocks_check_space(r);
+
+	if (rc == 0)
+		rc = rocks_flush(r);
+	for (int t = 0; rc == 0 && t < TABLE_COUNT; t++) {
+		if (atomic_load(stop))
+			rc = -ECANCELED;
+		else if (!compact_table(r, (enum table)t))
+			log_info("database: the disk has no room to compact the table "
+				 "\"%s\"",
+				 table_name((enum table)t));
+	}
+	return rc ? rc : delete_files(r);
+}
+
+/* ---- numbers --------------------------------------------------------------------- */
 
 /* Tables, logs, and whatever else the database keeps in its folder. */
 static uint64_t folder_bytes(struct rocks *r)

@@ -44,7 +44,8 @@ struct profile {
 
 static const struct profile profiles[TABLE_COUNT] = {
     [TABLE_META] = {256 * KIB, 4 * KIB},
-    [TABLE_INODE] = {4 * MIB, 4 * KIB, .lookups = true, .compress = true},
+    [TABLE_INODE] = {4 * MIB, 4 * KIB, .lookups = true, .deletes = true,
+		     .compress = true},
     [TABLE_DIRENT] = {4 * MIB, 4 * KIB, .lookups = true, .deletes = true,
 		      .compress = true},
     [TABLE_SMALL] = {8 * MIB, 16 * KIB, .lookups = true, .deletes = true,
@@ -54,7 +55,7 @@ static const struct profile profiles[TABLE_COUNT] = {
     [TABLE_GCQ] = {1 * MIB, 4 * KIB, .deletes = true},
     [TABLE_UNSYNCED] = {1 * MIB, 4 * KIB, .deletes = true},
     [TABLE_INTENT] = {1 * MIB, 4 * KIB, .deletes = true},
-    [TABLE_HEAT] = {1 * MIB, 4 * KIB},
+    [TABLE_HEAT] = {1 * MIB, 4 * KIB, .deletes = true},
     [TABLE_LEASE] = {1 * MIB, 4 * KIB, .deletes = true},
     [TABLE_SHARE] = {1 * MIB, 4 * KIB, .lookups = true, .deletes = true},
     [TABLE_SAME] = {4 * MIB, 4 * KIB, .lookups = true, .deletes = true},

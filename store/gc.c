@@ -272,6 +272,8 @@ static int pass(struct store *st)
 	r2 = leases_expire(st, &st->gc->stop);
 	r = r ? r : r2;
 	r2 = drop_orphans(st);
+	r = r ? r : r2;
+	r2 = backend_tidy(st->be);
 	return r ? r : r2;
 }
 
