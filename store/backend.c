@@ -15,7 +15,8 @@ const char *table_name(enum table table)
 	    [TABLE_GCQ] = "gcq",       [TABLE_UNSYNCED] = "unsynced",
 	    [TABLE_INTENT] = "intent", [TABLE_HEAT] = "heat",
 	    [TABLE_LEASE] = "lease",   [TABLE_SHARE] = "share",
-	    [TABLE_SAME] = "same",     [TABLE_COUNTER] = "counter",
+	    [TABLE_SAME] = "same",     [TABLE_HISTORY] = "history",
+	    [TABLE_COUNTER] = "counter",
 	};
 
 	assert((unsigned int)table < TABLE_COUNT);

@@ -37,6 +37,7 @@ enum table {
 	TABLE_LEASE,	/* reservations with a name */
 	TABLE_SHARE,	/* which trees read each other's contents */
 	TABLE_SAME,	/* where contents of trees are, by their hashes */
+	TABLE_HISTORY,	/* numbers over time, and their totals */
 	TABLE_COUNTER,	/* values are u64, little-endian, changed by BATCH_ADD */
 	TABLE_COUNT
 };

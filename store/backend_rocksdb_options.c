@@ -59,6 +59,7 @@ static const struct profile profiles[TABLE_COUNT] = {
     [TABLE_LEASE] = {1 * MIB, 4 * KIB, .deletes = true},
     [TABLE_SHARE] = {1 * MIB, 4 * KIB, .lookups = true, .deletes = true},
     [TABLE_SAME] = {4 * MIB, 4 * KIB, .lookups = true, .deletes = true},
+    [TABLE_HISTORY] = {256 * KIB, 4 * KIB},
     [TABLE_COUNTER] = {256 * KIB, 4 * KIB},
 };
 

@@ -24,6 +24,28 @@ static void uncharge(struct content *c)
 	c->charged_bytes = 0;
 }
 
+static void count_disk(struct content *c, uint64_t bytes)
+{
+	atomic_fetch_add(c->limits.disk_used_bytes,
+			 (int64_t)bytes - (int64_t)c->counted_bytes);
+	c->counted_bytes = bytes;
+}
+
+/* What the extent has now; the end of what was written may not be on the disk yet. */
+static void recount_disk(struct content *c)
+{
+	struct stat sb;
+
+	if (!content_in_memory(c) && !fstat(c->fd, &sb))
+		count_disk(c, (uint64_t)sb.st_blocks * 512);
+}
+
+void content_uncount(struct content *c)
+{
+	if (c->counted_bytes)
+		count_disk(c, 0);
+}
+
 static void free_memory(struct content *c)
 {
 	buf_deinit(&c->mem);
@@ -40,6 +62,7 @@ void content_deinit(struct content *c, bool drop)
 		close(c->fd);
 	if (has_extent && drop)
 		backend_extent_remove(c->limits.be, c->ino);
+	content_uncount(c);
 	c->fd = -1;
 }
 
@@ -180,6 +203,7 @@ static int spill(struct content *c)
 	c->fd = fd;
 	c->committed = false;
 	c->reserved = false;
+	recount_disk(c);
 	return 0;
 }
 
@@ -202,6 +226,7 @@ static int unspill(struct content *c)
 		return r;
 	close(c->fd);
 	c->fd = -1;
+	content_uncount(c);
 	digest_deinit(&c->digest);
 	mem.len = n;
 	c->mem = mem;
@@ -266,6 +291,7 @@ static int write_extent(struct content *c, const void *data, size_t len, uint64_
 
 	digest_forget(c, off);
 	r = pwrite_full(c->fd, data, len, off);
+	recount_disk(c);
 	if (r)
 		return r;
 	if (off == c->digest.len)
@@ -301,6 +327,7 @@ static int set_size(struct content *c, uint64_t size)
 		digest_forget(c, size);
 		if (ftruncate(c->fd, (off_t)size))
 			return -errno;
+		recount_disk(c);
 	}
 	c->size_bytes = size;
 	return 0;
@@ -332,6 +359,7 @@ static int allocate_extent(struct content *c, int mode, uint64_t off, uint64_t l
 		digest_forget(c, off);
 	if (fallocate(c->fd, mode, (off_t)off, (off_t)len))
 		return -errno;
+	recount_disk(c);
 	if (mode & FALLOC_FL_KEEP_SIZE)
 		c->reserved = true;
 	else if (off + len > c->size_bytes)

@@ -34,6 +34,7 @@ struct content_limits {
 	uint32_t small_max_bytes;
 	uint64_t memory_max_bytes;
 	_Atomic uint64_t *memory_used_bytes;
+	_Atomic int64_t *disk_used_bytes; /* of extents */
 };
 
 struct content {
@@ -43,6 +44,7 @@ struct content {
 	struct buf mem;		/* all of it, while fd is -1 */
 	uint64_t charged_bytes; /* of mem, counted in memory_used_bytes */
 	int fd;			/* the extent, or -1 */
+	uint64_t counted_bytes; /* of it, counted in disk_used_bytes */
 	bool committed;		/* the extent has its final name */
 	bool reserved;		/* there may be blocks past the end */
 	struct digest digest;	/* of the first digest.len bytes of the extent */
@@ -52,6 +54,9 @@ struct content {
 void content_init(struct content *c, const struct content_limits *limits, uint64_t ino);
 /* Frees memory and closes; `drop` also removes the extent, which may be committed. */
 void content_deinit(struct content *c, bool drop);
+
+/* It was published: its extent is counted in another way from now on. */
+void content_uncount(struct content *c);
 
 static inline bool content_in_memory(const struct content *c)
 {

@@ -144,7 +144,7 @@ static int compare(struct store *st, uint64_t ino, const atomic_bool *stop)
 		return r;
 	put_uses(&b, ino, &row, 1);
 	put_todo(&b, ino, SHARE_PUNCH, 0);
-	return backend_commit(st->be, &b);
+	return store_commit(st, &b);
 }
 
 /* ---- making holes ---- */
@@ -291,7 +291,7 @@ static int stop_reading(struct store *st, uint64_t ino, struct share_row *row)
 	put_uses(&b, ino, row, -1);
 	r = put_share(&b, ino, &none);
 	if (!r)
-		r = backend_commit(st->be, &b);
+		r = store_commit(st, &b);
 	for (size_t i = 0; !r && i < n; i++)
 		gc_reap(st, holders[i]);
 	return r;

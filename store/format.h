@@ -18,8 +18,11 @@
  *   1  the first
  *   2  the table LEASE, made empty by the backend; settings in rows of directories
  *   3  rows of sealed trees; the tables SHARE and SAME, made empty by the backend
+ *   4  the table HISTORY, made empty by the backend; the counters "used" and "dead",
+ *      which are added up when META "usage" is missing ("store/usage.h"); rows of GCQ
+ *      with blocks; settings of quota, max-entry and pin
  */
-#define STORE_FORMAT 3
+#define STORE_FORMAT 4
 #define STORE_FORMAT_OLDEST 1
 
 /*

@@ -2,7 +2,8 @@
 /*
  * The background thread: deletes what has lost its name, syncs extents that were
  * published without fsync, looks for what sealed trees have in common, writes counted
- * reads, drops extents nobody names and reservations that have ended.
+ * reads, drops extents nobody names and reservations that have ended, and counts what is
+ * below quotas.
  *
  * What is to be done stands in tables (GCQ, UNSYNCED, SHARE), so that a crash forgets
  * nothing. Callers also pass numbers in memory, so that the thread need not look
@@ -110,6 +111,17 @@ void gc_reap(struct store *st, uint64_t ino)
 	pthread_mutex_unlock(&gc->lock);
 }
 
+void gc_soon(struct store *st, bool urgent)
+{
+	struct gc *gc = st->gc;
+
+	if (!gc)
+		return;
+	pthread_mutex_lock(&gc->lock);
+	ask(gc, urgent);
+	pthread_mutex_unlock(&gc->lock);
+}
+
 void gc_unsynced(struct store *st, uint64_t ino, uint64_t disk_bytes)
 {
 	struct gc *gc = st->gc;
@@ -185,6 +197,18 @@ static bool has_reap(struct gc *gc)
 	return !notes_empty(&gc->reap);
 }
 
+bool gc_delete_now(struct store *st, bool wait)
+{
+	struct gc *gc = st->gc;
+	bool any;
+
+	if (!gc || (wait ? pthread_mutex_lock(&gc->work) : pthread_mutex_trylock(&gc->work)))
+		return false;
+	any = has_reap(gc) && reap(st) == 0;
+	pthread_mutex_unlock(&gc->work);
+	return any;
+}
+
 bool gc_make_room(struct store *st)
 {
 	struct gc *gc = st->gc;
@@ -248,6 +272,17 @@ static int drop_orphans(struct store *st)
 	return r == -ECANCELED ? 0 : r;
 }
 
+/* ---- what is below quotas ---- */
+
+static int count_usage(struct store *st)
+{
+	int r = 0;
+
+	if (atomic_load(&st->usage.count_wanted))
+		r = usage_count(st, &st->gc->stop);
+	return r == -ECANCELED ? 0 : r;
+}
+
 /* ---- passes ---- */
 
 static void log_once(struct store *st, int r)
@@ -271,6 +306,8 @@ static int pass(struct store *st)
 	r = r ? r : r2;
 	r2 = leases_expire(st, &st->gc->stop);
 	r = r ? r : r2;
+	r2 = count_usage(st);
+	r = r ? r : r2;
 	r2 = drop_orphans(st);
 	r = r ? r : r2;
 	r2 = backend_tidy(st->be);
@@ -278,12 +315,13 @@ static int pass(struct store *st)
 }
 
 /* Something was noted while a pass was under way. */
-static bool more_to_do(struct gc *gc)
+static bool more_to_do(struct store *st)
 {
+	struct gc *gc = st->gc;
 	CLEANUP_UNLOCK pthread_mutex_t *held = mutex_hold(&gc->lock);
 
 	return !notes_empty(&gc->reap) || !notes_empty(&gc->unsynced) ||
-	       !notes_empty(&gc->trees);
+	       !notes_empty(&gc->trees) || atomic_load(&st->usage.count_wanted);
 }
 
 int gc_settle(struct store *st)
@@ -294,7 +332,7 @@ int gc_settle(struct store *st)
 
 	do
 		r = pass(st);
-	while (!r && more_to_do(gc));
+	while (!r && more_to_do(st));
 	log_once(st, r);
 	return r;
 }

@@ -14,6 +14,15 @@ void gc_tree(struct store *st, uint64_t ino);
 /* Count reads of an inode whose last reader has closed it. */
 void gc_hits(struct store *st, uint64_t ino, uint64_t hits);
 
+/* A pass is wanted, at once when `urgent`. Cheap; any lock may be held. */
+void gc_soon(struct store *st, bool urgent);
+
+/*
+ * Delete now what was going to be deleted, unless the thread is at work and `wait` is
+ * not set. True when there was something. Locks as gc_make_room().
+ */
+bool gc_delete_now(struct store *st, bool wait);
+
 /*
  * The disk is full: delete now what was going to be deleted. True when there was
  * something, so that it is worth trying again. The caller holds no lock of the

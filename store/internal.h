@@ -33,6 +33,7 @@
 #include "store/room.h"
 #include "store/rows.h"
 #include "store/store.h"
+#include "store/usage.h"
 
 struct gc;
 struct lockfile;
@@ -76,6 +77,7 @@ struct store {
 	bool seek_orphans; /* extents nobody names may be there: at open, and at close */
 	_Atomic uint64_t staged_used_bytes; /* memory of values being written */
 	struct room room;
+	struct usage usage;
 };
 
 #define SMALL_MAX_DEFAULT (32u * 1024)
@@ -168,6 +170,11 @@ struct policy {
 	int64_t ttl_ns; /* what a child without a ttl has: DURATION_NONE or a duration */
 	mode_t mode;	/* of the directory */
 	gid_t gid;
+	uint64_t ns_ino; /* the directory of the root it is, or is below; 0: the root */
+	/* The nearest that has a quota, itself or above; 0: none. Above that there may be
+	 * others: go on at the branch that it is in, 0: the root. */
+	uint64_t quota_ino, quota_bytes, quota_parent_branch;
+	bool staged; /* what is in it is part of a tree that is being built */
 };
 /*
  * -ENOENT: the branch's directory is gone; -ENOTDIR: the number of a file. Under
@@ -211,11 +218,12 @@ void batch_put_inode(struct batch *b, const struct inode_row *row);
  */
 void batch_drop_inode(struct batch *b, const struct row_core *old);
 /*
- * Take the name away from what has it: both rows, the counters, and a GCQ row.
+ * Take the name away from what has it: both rows, the counters, and a GCQ row. Not the
+ * charge of quotas: usage_batch_charge().
  */
 void batch_drop_name(struct batch *b, uint64_t branch, struct slice name,
 		     const struct row_core *old);
-/* To `entries`, `dirs` and `bytes`: one inode more (sign 1) or less (-1). */
+/* To `entries`, `dirs`, `bytes` and `used`: one inode more (sign 1) or less (-1). */
 void batch_count(struct batch *b, const struct row_core *core, int sign);
 /*
  * The directory's mtime and ctime become now. Under `names`. Like the kernel's
@@ -234,10 +242,15 @@ int64_t dir_time_ns(int64_t completed_ns);
  * *ret_replaced_ino is 0 or the inode that lost its name, a sealed tree by its number
  * as a directory.
  * -ENOENT: the directory is gone; -EISDIR: a directory has the name and the new
- * one is none; -EEXIST: with `noreplace`, or for a directory: a live one has it.
+ * one is none; -EEXIST: with NAME_NOREPLACE, or for a directory: a live one has it;
+ * -EDQUOT.
  */
+enum name_flags {
+	NAME_NOREPLACE = 1 << 0,
+	NAME_PROMISED = 1 << 1, /* it was acknowledged: no quota is asked */
+};
 int name_publish(struct store *st, struct batch *b, const struct inode_row *row,
-		 bool noreplace, int64_t completed_ns, uint64_t *ret_replaced_ino);
+		 unsigned int flags, int64_t completed_ns, uint64_t *ret_replaced_ino);
 
 /*
  * Remove the entry `ino`, wherever it is, because its content is bad. A success

@@ -53,6 +53,10 @@ void batch_put_inode(struct batch *b, const struct inode_row *row)
 
 void batch_count(struct batch *b, const struct row_core *core, int sign)
 {
+	int64_t charge = (int64_t)core_charge(core);
+
+	if (charge)
+		batch_add(b, slice_str("used"), sign * charge);
 	batch_add(b, slice_str(S_ISDIR(core->mode) ? "dirs" : "entries"), sign);
 	if (core->size_bytes > 0)
 		batch_add(b, slice_str("bytes"), sign * (int64_t)core->size_bytes);
@@ -63,13 +67,17 @@ static void batch_count_replace(struct batch *b, const struct row_core *old,
 				const struct row_core *now)
 {
 	int64_t more = (int64_t)now->size_bytes - (int64_t)old->size_bytes;
+	int64_t charge = (int64_t)core_charge(now) - (int64_t)core_charge(old);
 
 	if (S_ISDIR(old->mode) != S_ISDIR(now->mode)) {
 		batch_count(b, old, -1);
 		batch_count(b, now, 1);
-	} else if (more) {
-		batch_add(b, slice_str("bytes"), more);
+		return;
 	}
+	if (more)
+		batch_add(b, slice_str("bytes"), more);
+	if (charge)
+		batch_add(b, slice_str("used"), charge);
 }
 
 static void batch_queue(struct batch *b, const struct row_core *old)
@@ -78,12 +86,14 @@ static void batch_queue(struct batch *b, const struct row_core *old)
 	struct key key = key_ino(old->ino);
 	struct gcq_row row = {.kind = S_ISDIR(old->mode) ? GCQ_TREE : GCQ_CONTENT,
 			      .layout = old->layout,
-			      .size_bytes = old->size_bytes};
+			      .size_bytes = old->size_bytes,
+			      .disk_bytes = core_content_bytes(old)};
 
 	if (gcq_encode(&row, &raw))
 		b->failed = true;
 	else
 		batch_put(b, TABLE_GCQ, key_slice(&key), buf_slice(&raw));
+	usage_batch_dead(b, (int64_t)row.disk_bytes);
 }
 
 void batch_drop_inode(struct batch *b, const struct row_core *old)
@@ -217,9 +227,9 @@ static int check_replace(const struct row_core *old, const struct policy *policy
 }
 
 int name_publish(struct store *st, struct batch *b, const struct inode_row *row,
-		 bool noreplace, int64_t completed_ns, uint64_t *ret_replaced_ino)
+		 unsigned int flags, int64_t completed_ns, uint64_t *ret_replaced_ino)
 {
-	int64_t now_ns = time_now_ns();
+	int64_t now_ns = time_now_ns(), more = (int64_t)core_charge(&row->core);
 	uint64_t replaced_ino = 0;
 	struct policy policy;
 	struct row_core old;
@@ -232,21 +242,26 @@ int name_publish(struct store *st, struct batch *b, const struct inode_row *row,
 	if (r && r != -ENOENT)
 		return r;
 	if (r == 0) {
-		r = check_replace(&old, &policy, row, noreplace, now_ns);
+		r = check_replace(&old, &policy, row, flags & NAME_NOREPLACE, now_ns);
 		if (r)
 			return r;
+		more -= (int64_t)core_charge(&old);
 		batch_drop_inode(b, &old);
 		batch_count_replace(b, &old, &row->core);
 		replaced_ino = core_shown_ino(&old);
 	} else {
 		batch_count(b, &row->core, 1);
 	}
+	r = flags & NAME_PROMISED ? 0 : usage_check_quota(st, &policy, NULL, more);
+	if (r)
+		return r;
+	usage_batch_charge(st, b, &policy, more);
 	batch_put_inode(b, row);
 	r = completed_ns ? touch_dir_later(st, b, policy.dir_ino, completed_ns)
 			 : batch_touch_dir(st, b, policy.dir_ino, now_ns);
 	if (r)
 		return r;
-	r = backend_commit(st->be, b);
+	r = store_commit(st, b);
 	if (r)
 		return r;
 	st->names_added++;
@@ -260,6 +275,7 @@ static int make(struct store *st, uint64_t branch, const char *name,
 		struct inode_row *row, struct store_attr *ret_attr)
 {
 	CLEANUP_BATCH struct batch b = BATCH_INIT;
+	CLEANUP_ROOM struct room_hold hold = ROOM_HOLD_INIT;
 	uint64_t replaced_ino;
 	struct policy policy;
 	int r;
@@ -272,7 +288,7 @@ static int make(struct store *st, uint64_t branch, const char *name,
 	row->parent_branch = branch;
 	row->name = slice_str(name);
 	row->core.ttl_ns = DURATION_UNSET;
-	r = room_take(st, ROOM_ROWS_BYTES + row->target.len);
+	r = room_take(st, ROOM_ROWS_BYTES + row->target.len, ROOM_WAIT, &hold);
 	if (r)
 		return r;
 	r = ino_alloc(st, &row->core.ino);
@@ -287,7 +303,7 @@ static int make(struct store *st, uint64_t branch, const char *name,
 		row->core.created_ns = time_now_ns();
 		row->core.atime_ns = row->core.mtime_ns = row->core.ctime_ns =
 		    row->core.created_ns;
-		r = name_publish(st, &b, row, true, 0, &replaced_ino);
+		r = name_publish(st, &b, row, NAME_NOREPLACE, 0, &replaced_ino);
 	}
 	pthread_mutex_unlock(&st->names);
 	if (r)
@@ -351,9 +367,10 @@ static int unlink_locked(struct store *st, uint64_t branch, struct slice name,
 	if (S_ISDIR(core.mode) || core.sealed)
 		return -EISDIR;
 	batch_drop_name(&b, branch, name, &core);
+	usage_batch_charge(st, &b, &policy, -(int64_t)core_charge(&core));
 	r = batch_touch_dir(st, &b, policy.dir_ino, now_ns);
 	if (r == 0)
-		r = backend_commit(st->be, &b);
+		r = store_commit(st, &b);
 	if (r == 0)
 		*ret_ino = core.ino;
 	return r;
@@ -391,11 +408,12 @@ static int drop_ino_locked(struct store *st, uint64_t ino)
 	batch_drop_name(&b, in.row.parent_branch, in.row.name, &in.row.core);
 	/* The directory may have been removed, and this wait for gc. */
 	if (policy_get(st, in.row.parent_branch, &policy) == 0) {
+		usage_batch_charge(st, &b, &policy, -(int64_t)core_charge(&in.row.core));
 		r = batch_touch_dir(st, &b, policy.dir_ino, time_now_ns());
 		if (r)
 			return r;
 	}
-	return backend_commit(st->be, &b);
+	return store_commit(st, &b);
 }
 
 int name_drop_ino(struct store *st, uint64_t ino)

@@ -25,6 +25,7 @@
 
 #include "store/internal.h"
 #include "store/settings.h"
+#include "store/stage.h"
 
 #define SLOTS (64 * 1024)
 #define SHARDS 64
@@ -128,18 +129,37 @@ static int owner_load(struct store *st, uint64_t branch, struct inode *ret_dir)
 	return S_ISDIR(ret_dir->row.core.mode) ? 0 : -ENOTDIR;
 }
 
-/* What is inherited: of each the nearest. */
+/* What is inherited: of each the nearest; of namespaces the farthest. */
 struct inherited {
 	int64_t ttl_ns;
 	struct settings settings;
+	uint64_t ns_ino;
+	uint64_t quota_ino, quota_parent_branch;
+	bool staged;
 };
+
+static void inherit_settings(struct inherited *in, const struct inode_row *dir)
+{
+	bool quota = in->settings.quota_bytes, max_entry = in->settings.max_entry_bytes;
+
+	settings_inherit(&in->settings, dir->settings);
+	if (!quota && in->settings.quota_bytes) {
+		in->quota_ino = dir->core.ino;
+		in->quota_parent_branch = dir->parent_branch;
+	}
+	if (!max_entry && in->settings.max_entry_bytes)
+		in->settings.max_entry_dir = dir->core.ino;
+}
 
 static void inherit(struct inherited *in, const struct inode_row *dir)
 {
 	if (in->ttl_ns == DURATION_UNSET)
 		in->ttl_ns = dir->core.ttl_ns;
 	if (dir->settings.len)
-		settings_inherit(&in->settings, dir->settings);
+		inherit_settings(in, dir);
+	if (dir->parent_branch)
+		in->ns_ino = dir->core.ino;
+	in->staged |= name_is_stage(dir->name);
 }
 
 /* The same from a branch for which it is known already. */
@@ -148,6 +168,13 @@ static void inherit_known(struct inherited *in, const struct policy *above,
 {
 	if (in->ttl_ns == DURATION_UNSET)
 		in->ttl_ns = above->ttl_ns;
+	if (!in->settings.quota_bytes) {
+		in->quota_ino = above->quota_ino;
+		in->quota_parent_branch = above->quota_parent_branch;
+	}
+	if (above->ns_ino)
+		in->ns_ino = above->ns_ino;
+	in->staged |= above->staged;
 	settings_merge(&in->settings, settings);
 }
 
@@ -197,6 +224,11 @@ static int policy_read(struct store *st, uint64_t branch, uint64_t epoch,
 	    .ttl_ns = in.ttl_ns == DURATION_UNSET ? DURATION_NONE : in.ttl_ns,
 	    .mode = dir.row.core.mode,
 	    .gid = dir.row.core.gid,
+	    .ns_ino = in.ns_ino,
+	    .quota_ino = in.quota_ino,
+	    .quota_bytes = in.settings.quota_bytes,
+	    .quota_parent_branch = in.quota_parent_branch,
+	    .staged = in.staged,
 	};
 	*ret_settings = in.settings;
 	return 0;

@@ -78,10 +78,18 @@ static void put_unsynced(struct store_staged *sg, struct batch *b)
 		batch_put(b, TABLE_UNSYNCED, key_slice(&key), buf_slice(&raw));
 }
 
-/* -ENOSPC: the disk is too full for what is about to be written. */
+/*
+ * For what is about to be written; it is kept until the value is published, so that what
+ * the last close was told holds. -ENOSPC.
+ */
 static int take_room(struct store_staged *sg, const struct buf *sums)
 {
-	return room_take(sg->st, sg->content.mem.len + sums->len + ROOM_ROWS_BYTES);
+	uint64_t bytes = sg->content.mem.len + sums->len + ROOM_ROWS_BYTES;
+	struct room_hold *hold = &sg->hold;
+
+	if (bytes <= hold->bytes)
+		return room_on_disk(sg->st, bytes);
+	return room_take(sg->st, bytes - hold->bytes, ROOM_WAIT, hold);
 }
 
 /* ---- intents ---- */
@@ -239,12 +247,14 @@ static int commit_row(struct store_staged *sg, struct batch *b, bool noreplace,
 		      uint64_t *ret_replaced_ino)
 {
 	CLEANUP_UNLOCK pthread_mutex_t *held = mutex_hold(&sg->st->names);
+	unsigned int flags = (noreplace ? NAME_NOREPLACE : 0) |
+			     (sg->intent.durable ? NAME_PROMISED : 0);
 	int r = 0;
 
 	if (sg->source)
 		r = seal_drop_source(sg->st, b, sg->source, sg->row.parent_branch);
 	if (!r)
-		r = name_publish(sg->st, b, &sg->row, noreplace, sg->completed_ns,
+		r = name_publish(sg->st, b, &sg->row, flags, sg->completed_ns,
 				 ret_replaced_ino);
 	if (!r && sg->source)
 		policy_changed(sg->st);
@@ -284,6 +294,8 @@ static int publish_content(struct store_staged *sg, uint64_t branch, struct slic
 	if (r)
 		return r;
 	sg->published = true;
+	content_uncount(&sg->content);
+	room_release(&sg->hold);
 	sg->intent.recorded = sg->intent.durable = false;
 	if (unsynced)
 		gc_unsynced(sg->st, sg->ino, sg->row.core.disk_bytes);

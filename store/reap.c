@@ -20,8 +20,20 @@ struct reaper {
 	struct store *st;
 	const atomic_bool *stop;
 	struct batch batch;
+	int64_t dead_bytes; /* of the contents in `batch` */
 	bool deleted;
 };
+
+static int reaper_commit(struct reaper *rp)
+{
+	int r;
+
+	usage_batch_dead(&rp->batch, -rp->dead_bytes);
+	r = store_commit(rp->st, &rp->batch);
+	rp->dead_bytes = 0;
+	batch_clear(&rp->batch);
+	return r;
+}
 
 static bool is_stopped(const struct reaper *rp)
 {
@@ -69,12 +81,9 @@ static int reap_content(struct reaper *rp, uint64_t ino, const struct gcq_row *r
 		return r;
 	batch_del_value(b, ino, row->layout, row->size_bytes);
 	batch_del(b, TABLE_GCQ, key_slice(&key));
+	rp->dead_bytes += (int64_t)row->disk_bytes;
 	rp->deleted = true;
-	if (b->count < BATCH_ROWS)
-		return 0;
-	r = backend_commit(rp->st->be, b);
-	batch_clear(b);
-	return r;
+	return b->count < BATCH_ROWS ? 0 : reaper_commit(rp);
 }
 
 /*
@@ -96,7 +105,9 @@ static int reap_damaged(struct reaper *rp, uint64_t ino)
 		return r;
 	batch_del_any_value(&b, ino);
 	r = backend_commit(rp->st->be, &b);
-	return r ? r : reap_tree(rp, ino); /* which deletes the row */
+	if (!r)
+		r = reap_tree(rp, ino); /* which deletes the row */
+	return r ? r : usage_count_dead(rp->st);
 }
 
 static int reap_row(struct reaper *rp, uint64_t ino, struct slice raw)
@@ -163,7 +174,7 @@ int reap_noted(struct store *st, const struct notes *notes, const atomic_bool *s
 
 	/* What was deleted before an error is deleted: its rows go, too. */
 	if (rp.batch.count) {
-		int r2 = backend_commit(st->be, &rp.batch);
+		int r2 = reaper_commit(&rp);
 
 		r = r ? r : r2;
 	}

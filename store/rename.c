@@ -157,12 +157,14 @@ static int rmdir_locked(struct store *st, struct end *end, const struct empty_ma
 	if (r)
 		return r;
 	batch_drop_name(&b, end->branch, end->name, &end->core);
+	usage_batch_charge(st, &b, &end->policy, -(int64_t)core_charge(&end->core));
 	r = batch_touch_dir(st, &b, end->policy.dir_ino, now_ns);
 	if (r)
 		return r;
-	r = backend_commit(st->be, &b);
+	r = store_commit(st, &b);
 	if (r)
 		return r;
+	usage_dir_removed(st, &end->policy, &end->core);
 	if (!end->core.sealed)
 		policy_changed(st);
 	return 0;
@@ -263,6 +265,42 @@ static int batch_move(struct store *st, struct batch *b, const struct end *from,
 	return 0;
 }
 
+static bool is_same_area(const struct end *from, const struct end *to)
+{
+	return from->policy.quota_ino == to->policy.quota_ino;
+}
+
+/* A directory's charge is not known. As XFS does it with projects: it is not moved. */
+static int check_area(const struct end *from, const struct end *to, bool exchange)
+{
+	if (is_same_area(from, to))
+		return 0;
+	return end_is_dir(from) || (exchange && end_is_dir(to)) ? -EXDEV : 0;
+}
+
+/* The charges of what is moved and replaced go from quota to quota. -EDQUOT. */
+static int move_charges(struct store *st, struct batch *b, const struct end *from,
+			const struct end *to, bool exchange)
+{
+	int64_t here = (int64_t)core_charge(&from->core);
+	int64_t there = to->exists ? (int64_t)core_charge(&to->core) : 0;
+	int r;
+
+	if (is_same_area(from, to)) {
+		if (!exchange)
+			usage_batch_charge(st, b, &to->policy, -there);
+		return 0;
+	}
+	r = usage_check_quota(st, &to->policy, &from->policy, here - there);
+	if (!r && exchange)
+		r = usage_check_quota(st, &from->policy, &to->policy, there - here);
+	if (r)
+		return r;
+	usage_batch_charge(st, b, &to->policy, here - there);
+	usage_batch_charge(st, b, &from->policy, (exchange ? there : 0) - here);
+	return 0;
+}
+
 static int rename_commit(struct store *st, const struct end *from, const struct end *to,
 			 bool exchange, int64_t now_ns)
 {
@@ -278,6 +316,9 @@ static int rename_commit(struct store *st, const struct end *from, const struct 
 			batch_count(&b, &to->core, -1);
 		}
 	}
+	r = move_charges(st, &b, from, to, exchange);
+	if (r)
+		return r;
 	r = batch_move(st, &b, from, to, now_ns, &moved);
 	if (r == 0 && exchange)
 		r = batch_move(st, &b, to, from, now_ns, &back);
@@ -286,9 +327,11 @@ static int rename_commit(struct store *st, const struct end *from, const struct 
 	if (r == 0 && to->policy.dir_ino != from->policy.dir_ino)
 		r = batch_touch_dir(st, &b, to->policy.dir_ino, now_ns);
 	if (r == 0)
-		r = backend_commit(st->be, &b);
+		r = store_commit(st, &b);
 	if (r)
 		return r;
+	if (to->exists && !exchange)
+		usage_dir_removed(st, &to->policy, &to->core);
 	st->names_added++;
 	if (end_is_dir(from) || end_is_dir(to))
 		policy_changed(st);
@@ -323,6 +366,8 @@ static int rename_locked(struct store *st, struct end *from, struct end *to,
 	if (r)
 		return r;
 	r = check_target(st, from, to, flags, mark);
+	if (!r)
+		r = check_area(from, to, exchange);
 	if (r)
 		return r;
 	return rename_commit(st, from, to, exchange, now_ns);

@@ -11,6 +11,8 @@
 
 #define LOOK_NS (50 * (NSEC_PER_SEC / 1000)) /* others fill the disk, too */
 #define LOOK_PART 4 /* a look allows one part in so many of the room it found */
+#define WAIT_STEP_NS (20 * (NSEC_PER_SEC / 1000))
+#define WAITING_MAX 2 /* the others are refused: they may be all who serve readers */
 
 /* A clock that costs nothing to read; its ticks are a few milliseconds. */
 static int64_t coarse_now_ns(void)
@@ -24,8 +26,9 @@ static int64_t coarse_now_ns(void)
 uint64_t room_reserve(const struct room *room, uint64_t total_bytes)
 {
 	uint64_t part = total_bytes / ROOM_DISK_PART;
+	uint64_t reserve = atomic_load(&room->reserve_bytes);
 
-	return part < room->reserve_bytes ? part : room->reserve_bytes;
+	return part < reserve ? part : reserve;
 }
 
 static void tell(struct store *st, uint64_t bytes, uint64_t avail_bytes,
@@ -70,7 +73,7 @@ static bool look(struct store *st, uint64_t bytes, bool last_try)
 	return true;
 }
 
-int room_take(struct store *st, uint64_t bytes)
+int room_on_disk(struct store *st, uint64_t bytes)
 {
 	struct room *room = &st->room;
 
@@ -89,4 +92,87 @@ int room_take(struct store *st, uint64_t bytes)
 bool room_is_there(struct store *st, uint64_t bytes)
 {
 	return !st->lock || look(st, bytes, false);
+}
+
+/* ---- the bound ---- */
+
+static bool hold_below(struct store *st, uint64_t bytes, struct room_hold *hold)
+{
+	struct usage *u = &st->usage;
+
+	atomic_fetch_add(&u->taken, (int64_t)bytes);
+	if (usage_total(u) > atomic_load(&u->size_bytes)) {
+		atomic_fetch_sub(&u->taken, (int64_t)bytes);
+		return false;
+	}
+	atomic_store(&u->told, false);
+	hold->st = st;
+	hold->bytes += bytes;
+	return true;
+}
+
+void room_release(struct room_hold *hold)
+{
+	if (hold->bytes)
+		atomic_fetch_sub(&hold->st->usage.taken, (int64_t)hold->bytes);
+	*hold = ROOM_HOLD_INIT;
+}
+
+static int refuse(struct store *st, uint64_t bytes)
+{
+	char want[SIZE_TEXT_MAX], size[SIZE_TEXT_MAX], total[SIZE_TEXT_MAX];
+
+	if (atomic_exchange(&st->usage.told, true))
+		return -ENOSPC;
+	size_format(bytes, want);
+	size_format(atomic_load(&st->usage.size_bytes), size);
+	size_format(usage_total(&st->usage), total);
+	log_warning("%s: no room for %s more: the store has %s of its size, %s, and nothing "
+		    "could be evicted in time; what is stored stays; make the store "
+		    "larger with the option size, or remove or unpin something",
+		    st->path, want, total, size);
+	return -ENOSPC;
+}
+
+/* May it be kept waiting? Few at a time. */
+static bool begin_waiting(struct store *st, enum room_wait wait)
+{
+	if (wait == ROOM_REFUSE)
+		return false;
+	if (atomic_fetch_add(&st->room.waiting, 1) < WAITING_MAX)
+		return true;
+	atomic_fetch_sub(&st->room.waiting, 1);
+	return false;
+}
+
+static bool wait_for_room(struct store *st, uint64_t bytes, struct room_hold *hold)
+{
+	const struct timespec step = {.tv_nsec = WAIT_STEP_NS};
+	int64_t until_ns = time_monotonic_ns() + st->room.wait_ns;
+	bool held = false;
+
+	while (!held && time_monotonic_ns() < until_ns) {
+		usage_wake(st);
+		nanosleep(&step, NULL);
+		held = hold_below(st, bytes, hold);
+	}
+	atomic_fetch_sub(&st->room.waiting, 1);
+	return held;
+}
+
+int room_take(struct store *st, uint64_t bytes, enum room_wait wait,
+	      struct room_hold *ret_hold)
+{
+	int r = room_on_disk(st, bytes);
+
+	if (r || hold_below(st, bytes, ret_hold))
+		return r;
+	usage_wake(st);
+	if (gc_delete_now(st, false) && hold_below(st, bytes, ret_hold))
+		return 0;
+	/* What alone is too large needs no waiting. */
+	if (bytes <= atomic_load(&st->usage.size_bytes) && begin_waiting(st, wait) &&
+	    wait_for_room(st, bytes, ret_hold))
+		return 0;
+	return refuse(st, bytes);
 }

@@ -11,6 +11,7 @@
 #define ROW_FORMAT 1
 #define ROW_FORMAT_SETTINGS 2
 #define ROW_FORMAT_SEALED 3
+#define ROW_FORMAT_GCQ_DISK 2
 
 /* ---- writing and reading fields ---- */
 
@@ -417,22 +418,33 @@ int gcq_encode(const struct gcq_row *row, struct buf *ret_raw)
 {
 	struct writer w = {.out = ret_raw};
 
-	put_u8(&w, ROW_FORMAT);
+	bool disk = row->disk_bytes != row->size_bytes;
+
+	put_u8(&w, disk ? ROW_FORMAT_GCQ_DISK : ROW_FORMAT);
 	put_u8(&w, (uint8_t)row->kind);
 	put_u8(&w, (uint8_t)row->layout);
 	put_u64(&w, row->size_bytes);
+	if (disk)
+		put_u64(&w, row->disk_bytes);
 	return w.err;
 }
 
 int gcq_decode(struct slice raw, struct gcq_row *ret_row)
 {
 	struct reader r = reader(raw);
+	uint8_t format = take_u8(&r);
 	struct gcq_row row;
 
-	take_format(&r);
 	row.kind = take_u8(&r);
 	row.layout = take_u8(&r);
 	row.size_bytes = take_u64(&r);
+	row.disk_bytes =
+	    format == ROW_FORMAT_GCQ_DISK ? take_u64(&r) : row.size_bytes;
+	/* Where they are the same, the row has the other format. */
+	if (format != ROW_FORMAT && (format != ROW_FORMAT_GCQ_DISK ||
+				     row.disk_bytes == row.size_bytes ||
+				     row.disk_bytes > 2 * (uint64_t)STORE_FILE_MAX))
+		r.bad = true;
 	if (take_end(&r) || row.kind >= GCQ_KIND_COUNT || row.layout >= LAYOUT_COUNT ||
 	    row.size_bytes > (uint64_t)STORE_FILE_MAX)
 		return -EUCLEAN;

@@ -8,6 +8,8 @@
  *             "clean"               → (empty) the last process closed the store
  *             "boot"                → text: the kernel's id of the boot under which
  *                                     every extent in UNSYNCED was found whole
+ *             "usage"               → (empty) "used" and "dead" of COUNTER are kept
+ *             "quota" be64(dir)     → (empty) so is "quota" of that directory
  *   INODE     be64(ino)             → struct inode_row
  *   DIRENT    be64(branch) name     → struct row_core, the same as in the inode row
  *   BRANCH    'v' be64(dir) version → u64 branch        (named versions only)
@@ -22,11 +24,14 @@
  *   SHARE, SAME                     → what sealed trees have in common: see
  *                                     "store/share_rows.h"
  *   COUNTER   "entries" "dirs" "bytes" "shared" → u64, by batch_add()
+ *             "used" "dead"         → u64, the same: see "store/usage.h"
+ *             "quota" be64(dir)     → u64, the same: charges below that directory
  *
  * Keys are big-endian, so that they sort; numbers in values are little-endian.
  * Every value that is a struct starts with a format byte: 1; or 2 for the inode row
  * of a directory that has settings, which are its last field; or 3 for both rows of a
- * sealed tree, which have the fields of a file's. Decoders check every
+ * sealed tree, which have the fields of a file's; or 2 for a row of GCQ whose content
+ * takes other than `size_bytes`. Decoders check every
  * bound and every field that other code relies on, and return -EUCLEAN for
  * anything else: bytes from the disk are input. What they return borrows from
  * the raw row, which must outlive it.
@@ -60,8 +65,8 @@ enum layout {
 
 /* The longest text of a ttl that a row holds. */
 #define ROW_TTL_TEXT_MAX 255
-/* The longest settings of a directory: three, each with name and lengths. */
-#define ROW_SETTINGS_MAX 1024
+/* The longest settings of a directory: six, each with name and lengths. */
+#define ROW_SETTINGS_MAX 2048
 
 /*
  * What lookup and listing need. An empty file has LAYOUT_NONE, any other file
@@ -128,6 +133,7 @@ struct gcq_row {
 	enum gcq_kind kind;
 	enum layout layout;
 	uint64_t size_bytes;
+	uint64_t disk_bytes; /* what it takes of the bounds: core_content_bytes() */
 };
 int gcq_encode(const struct gcq_row *row, struct buf *ret_raw);
 int gcq_decode(struct slice raw, struct gcq_row *ret_row);

@@ -7,13 +7,15 @@
 #include "store/internal.h"
 #include "store/lease.h"
 #include "store/sealed.h"
+#include "store/usage.h"
+#include "store/util/size.h"
 #include "store/util/text.h"
 #include "store/xattrs.h"
 
-static const char *const names[] = {
-    [STORE_SETTING_LEASE] = "lease",
-    [STORE_SETTING_WAIT] = "wait",
-    [STORE_SETTING_PUBLISH] = "publish",
+static const char *const names[STORE_SETTING_COUNT] = {
+    [STORE_SETTING_LEASE] = "lease",	     [STORE_SETTING_WAIT] = "wait",
+    [STORE_SETTING_PUBLISH] = "publish",     [STORE_SETTING_QUOTA] = "quota",
+    [STORE_SETTING_MAX_ENTRY] = "max-entry", [STORE_SETTING_PIN] = "pin",
 };
 
 static bool is_word(struct slice text, const char *word)
@@ -21,28 +23,68 @@ static bool is_word(struct slice text, const char *word)
 	return !slice_cmp(text, slice_str(word));
 }
 
-/* Into the field of `settings` that is its own. -EINVAL: not a value. */
-static int parse(enum store_setting which, struct slice text, struct settings *settings)
+static int parse_publish(struct slice text, struct settings *settings)
+{
+	if (!is_word(text, "always") && !is_word(text, "on-success"))
+		return -EINVAL;
+	settings->publish =
+	    is_word(text, "always") ? PUBLISH_ALWAYS : PUBLISH_ON_SUCCESS;
+	return 0;
+}
+
+static int parse_pin(struct slice text, struct settings *settings)
+{
+	if (!is_word(text, "yes") && !is_word(text, "no"))
+		return -EINVAL;
+	settings->pin = is_word(text, "yes") ? PIN_YES : PIN_NO;
+	return 0;
+}
+
+static int parse_bytes(struct slice text, uint64_t *ret_bytes)
+{
+	uint64_t bytes;
+
+	if (size_parse(text.data, text.len, &bytes) || !bytes)
+		return -EINVAL;
+	*ret_bytes = bytes;
+	return 0;
+}
+
+static int parse_wait(struct slice text, struct settings *settings)
+{
+	return duration_parse(text.data, text.len, &settings->wait_ns) ? -EINVAL : 0;
+}
+
+static int parse_lease(struct slice text, struct settings *settings)
 {
 	int64_t ns = 0;
 
-	if (which == STORE_SETTING_PUBLISH) {
-		if (!is_word(text, "always") && !is_word(text, "on-success"))
-			return -EINVAL;
-		settings->publish =
-		    is_word(text, "always") ? PUBLISH_ALWAYS : PUBLISH_ON_SUCCESS;
-		return 0;
-	}
-	if (duration_parse(text.data, text.len, &ns))
-		return -EINVAL;
-	if (which == STORE_SETTING_WAIT) {
-		settings->wait_ns = ns;
-		return 0;
-	}
-	if (ns < 1 || ns > STORE_LEASE_MAX_NS)
+	if (duration_parse(text.data, text.len, &ns) || ns < 1 || ns > STORE_LEASE_MAX_NS)
 		return -EINVAL;
 	settings->lease_ns = ns;
 	return 0;
+}
+
+/* Into the field of `settings` that is its own. -EINVAL: not a value. */
+static int parse(enum store_setting which, struct slice text, struct settings *settings)
+{
+	switch (which) {
+	case STORE_SETTING_LEASE:
+		return parse_lease(text, settings);
+	case STORE_SETTING_WAIT:
+		return parse_wait(text, settings);
+	case STORE_SETTING_PUBLISH:
+		return parse_publish(text, settings);
+	case STORE_SETTING_QUOTA:
+		return parse_bytes(text, &settings->quota_bytes);
+	case STORE_SETTING_MAX_ENTRY:
+		return parse_bytes(text, &settings->max_entry_bytes);
+	case STORE_SETTING_PIN:
+		return parse_pin(text, settings);
+	case STORE_SETTING_COUNT:
+		break;
+	}
+	return -EINVAL;
 }
 
 static bool is_set(enum store_setting which, const struct settings *settings)
@@ -53,9 +95,17 @@ static bool is_set(enum store_setting which, const struct settings *settings)
 	case STORE_SETTING_WAIT:
 		return settings->wait_ns != DURATION_UNSET;
 	case STORE_SETTING_PUBLISH:
+		return settings->publish != PUBLISH_UNSET;
+	case STORE_SETTING_QUOTA:
+		return settings->quota_bytes;
+	case STORE_SETTING_MAX_ENTRY:
+		return settings->max_entry_bytes;
+	case STORE_SETTING_PIN:
+		return settings->pin != PIN_UNSET;
+	case STORE_SETTING_COUNT:
 		break;
 	}
-	return settings->publish != PUBLISH_UNSET;
+	return false;
 }
 
 void settings_inherit(struct settings *settings, struct slice packed)
@@ -64,7 +114,7 @@ void settings_inherit(struct settings *settings, struct slice packed)
 	size_t pos = 0;
 
 	while (xattrs_next(packed, &pos, &name, &value)) {
-		for (int i = STORE_SETTING_LEASE; i <= STORE_SETTING_PUBLISH; i++) {
+		for (int i = 0; i < STORE_SETTING_COUNT; i++) {
 			enum store_setting which = (enum store_setting)i;
 
 			/* What is no value was not written here: it is as if unset. */
@@ -82,6 +132,14 @@ void settings_merge(struct settings *settings, const struct settings *above)
 		settings->wait_ns = above->wait_ns;
 	if (settings->publish == PUBLISH_UNSET)
 		settings->publish = above->publish;
+	if (settings->pin == PIN_UNSET)
+		settings->pin = above->pin;
+	if (!settings->quota_bytes)
+		settings->quota_bytes = above->quota_bytes;
+	if (!settings->max_entry_bytes) {
+		settings->max_entry_bytes = above->max_entry_bytes;
+		settings->max_entry_dir = above->max_entry_dir;
+	}
 }
 
 /* ---- for callers ---- */
@@ -115,7 +173,9 @@ static int set_locked(struct store *st, uint64_t dir_ino, enum store_setting whi
 {
 	CLEANUP_INODE struct inode dir = INODE_INIT;
 	CLEANUP_BUF struct buf packed = BUF_INIT;
+	CLEANUP_BUF struct buf before = BUF_INIT;
 	CLEANUP_BATCH struct batch b = BATCH_INIT;
+	bool had;
 	int r;
 
 	r = dir_load(st, dir_ino, &dir);
@@ -123,13 +183,18 @@ static int set_locked(struct store *st, uint64_t dir_ino, enum store_setting whi
 		r = pack(dir.row.settings, which, text, &packed);
 	if (r)
 		return r;
+	had = xattrs_get(dir.row.settings, names[which], &before) == 0;
 	dir.row.settings = buf_slice(&packed);
 	dir.row.core.ctime_ns = time_now_ns();
 	batch_put_inode(&b, &dir.row);
-	r = backend_commit(st->be, &b);
+	if (which == STORE_SETTING_QUOTA)
+		usage_batch_quota(&b, dir_ino, !had && text.len, !text.len);
+	r = store_commit(st, &b);
 	if (r)
 		return r;
 	policy_changed(st);
+	if (which == STORE_SETTING_QUOTA)
+		usage_quota_changed(st, dir_ino, !had && text.len, !text.len);
 	return 0;
 }
 
@@ -185,6 +250,9 @@ int store_settings(struct store *st, uint64_t branch, struct store_settings *ret
 							    : settings.lease_ns,
 	    .wait_ns = settings.wait_ns,
 	    .publish_always = settings.publish == PUBLISH_ALWAYS,
+	    .pinned = settings.pin == PIN_YES,
+	    .max_entry_bytes = settings.max_entry_bytes,
+	    .max_entry_dir = settings.max_entry_dir,
 	};
 	return 0;
 }

@@ -25,15 +25,15 @@ bool name_is_stage(struct slice name)
 }
 
 /* The row of what is made, like the directory it is in. Under `names`. */
-static int stage_row(struct store *st, uint64_t dir_ino, struct inode_row *row)
+static int stage_row(struct store *st, uint64_t dir_ino, struct inode_row *row,
+		     struct policy *ret_policy)
 {
 	CLEANUP_INODE struct inode dir = INODE_INIT;
-	struct policy policy;
 	int r;
 
 	/* The directory may be below one that was removed. */
-	r = policy_get(st, dir_ino, &policy);
-	if (r == 0 && policy.dir_ino != dir_ino)
+	r = policy_get(st, dir_ino, ret_policy);
+	if (r == 0 && ret_policy->dir_ino != dir_ino)
 		r = -ENOENT; /* the number of a branch */
 	if (r == 0)
 		r = inode_load(st, dir_ino, &dir);
@@ -62,10 +62,11 @@ static int stage_make(struct store *st, uint64_t dir_ino, uint64_t fresh,
 				.ttl_text = slice_str("none"),
 				.branch = fresh,
 				.cost_s = -1};
+	struct policy policy;
 	struct row_core core;
 	int r;
 
-	r = stage_row(st, dir_ino, &row);
+	r = stage_row(st, dir_ino, &row, &policy);
 	if (r)
 		return r;
 	r = dirent_load(st, dir_ino, row.name, &core);
@@ -76,7 +77,8 @@ static int stage_make(struct store *st, uint64_t dir_ino, uint64_t fresh,
 	/* Its directory's times stay: no child was made. */
 	batch_put_inode(&b, &row);
 	batch_count(&b, &row.core, 1);
-	r = backend_commit(st->be, &b);
+	usage_batch_charge(st, &b, &policy, (int64_t)core_charge(&row.core));
+	r = store_commit(st, &b);
 	if (r)
 		return r;
 	st->names_added++;
@@ -103,6 +105,7 @@ static int stage_find(struct store *st, uint64_t dir_ino, uint64_t *ret_ino)
 
 int store_stage_dir(struct store *st, uint64_t dir_ino, bool create, uint64_t *ret_ino)
 {
+	CLEANUP_ROOM struct room_hold hold = ROOM_HOLD_INIT;
 	uint64_t fresh;
 	int r;
 
@@ -111,7 +114,7 @@ int store_stage_dir(struct store *st, uint64_t dir_ino, bool create, uint64_t *r
 	r = stage_find(st, dir_ino, ret_ino);
 	if (r != -ENOENT || !create)
 		return r;
-	r = room_take(st, ROOM_ROWS_BYTES);
+	r = room_take(st, ROOM_ROWS_BYTES, ROOM_WAIT, &hold);
 	if (r == 0)
 		r = ino_alloc(st, &fresh);
 	if (r)

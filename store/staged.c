@@ -84,6 +84,7 @@ static int staged_begin(struct store_staged *sg, const struct store_stage_args *
 	    .small_max_bytes = sg->st->small_max_bytes,
 	    .memory_max_bytes = sg->st->staged_memory_bytes,
 	    .memory_used_bytes = &sg->st->staged_used_bytes,
+	    .disk_used_bytes = &sg->st->usage.staged,
 	};
 	int r;
 
@@ -148,6 +149,7 @@ void store_staged_free(struct store_staged *sg)
 	/* Its bytes may go to where others have them: nobody reads here any more. */
 	if (sg->published && sg->row.core.sealed)
 		gc_tree(sg->st, sg->ino);
+	room_release(&sg->hold);
 	store_gen_close(sg->base);
 	buf_deinit(&sg->intent.name);
 	buf_deinit(&sg->ttl_text);
@@ -164,9 +166,9 @@ uint64_t store_staged_ino(const struct store_staged *sg)
 /* ---- the base's content ---- */
 
 /* -ENOSPC: remembered, as that of a write. */
-static int take_room(struct store_staged *sg, uint64_t len)
+static int take_room(struct store_staged *sg, uint64_t len, struct room_hold *hold)
 {
-	int r = room_take(sg->st, len);
+	int r = room_take(sg->st, len, ROOM_REFUSE, hold);
 
 	if (r && !sg->content.error)
 		sg->content.error = r;
@@ -177,10 +179,11 @@ static int take_room(struct store_staged *sg, uint64_t len)
 static int write_content(struct store_staged *sg, const void *data, size_t len,
 			 uint64_t off)
 {
+	CLEANUP_ROOM struct room_hold hold = ROOM_HOLD_INIT;
 	int before = sg->content.error;
 	int r;
 
-	r = take_room(sg, len);
+	r = take_room(sg, len, &hold);
 	if (r)
 		return r;
 	r = content_write(&sg->content, data, len, off);
@@ -331,11 +334,12 @@ int store_staged_truncate(struct store_staged *sg, uint64_t size_bytes)
 int store_staged_allocate(struct store_staged *sg, int mode, uint64_t off, uint64_t len)
 {
 	CLEANUP_UNLOCK pthread_mutex_t *held = mutex_hold(&sg->lock);
+	CLEANUP_ROOM struct room_hold hold = ROOM_HOLD_INIT;
 	int r = 0;
 
 	/* Refused before anything was changed: nothing is remembered. */
 	if (!(mode & FALLOC_FL_PUNCH_HOLE) && len <= (uint64_t)STORE_FILE_MAX)
-		r = room_take(sg->st, len);
+		r = room_take(sg->st, len, ROOM_REFUSE, &hold);
 	if (!r)
 		r = begin_change(sg, UINT64_MAX);
 	if (!r)

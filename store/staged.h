@@ -41,6 +41,7 @@ struct store_staged {
 	uint64_t synced_writes;	  /* how many of them are on disk */
 	uint64_t attr_changes;
 	struct intent intent;
+	struct room_hold hold; /* for the publish */
 	const struct seal_source *source; /* a directory that goes with the publish */
 	bool published;
 	/* store_staged_check(), of a sealed tree: it is whole, as of `checked_writes` */

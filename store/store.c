@@ -32,7 +32,8 @@ static int struct_new(const struct store_options *opt, struct store **ret_store)
 	st->path = strdup(opt->kind == STORE_MEMORY ? ":memory:" : opt->path);
 	st->small_max_bytes = opt->small_max_bytes ?: SMALL_MAX_DEFAULT;
 	st->staged_memory_bytes = opt->staged_memory_bytes ?: STAGED_MEMORY_DEFAULT;
-	st->room.reserve_bytes = opt->reserve_bytes ?: ROOM_RESERVE_DEFAULT;
+	st->room.wait_ns = ROOM_WAIT_DEFAULT_NS;
+	usage_init(&st->usage);
 	st->clock = opt->clock ? opt->clock : &clock_system;
 	pthread_mutex_init(&st->names, NULL);
 	pthread_mutex_init(&st->ids, NULL);
@@ -71,6 +72,7 @@ static int make_root(struct store *st, const struct store_options *opt)
 	batch_put_inode(&b, &row);
 	batch_count(&b, &row.core, 1);
 	batch_put(&b, TABLE_META, slice_str("root"), slice(&format, 1));
+	usage_batch_new(&b);
 	r = backend_commit(st->be, &b);
 	return r ? r : backend_sync(st->be);
 }
@@ -212,6 +214,11 @@ static int open_parts(struct store *st, const struct store_options *opt,
 	r = make_or_check(st, opt, made, err);
 	if (r)
 		return r;
+	usage_set_bounds(st, opt);
+	r = usage_load(st);
+	if (r)
+		return err_set(err, -r, "%s: the counters cannot be read: %s", st->path,
+			       strerror(-r));
 	r = take_clean_mark(st, &clean, err);
 	if (r)
 		return r;
@@ -284,6 +291,7 @@ void store_close(struct store *st)
 	backend_free(st->be);
 	policy_cache_free(st->policy);
 	lockfile_free(st->lock);
+	usage_deinit(&st->usage);
 	pthread_mutex_destroy(&st->ids);
 	pthread_mutex_destroy(&st->names);
 	free(st->path);

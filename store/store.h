@@ -493,8 +493,20 @@ int store_ttl_get(struct store *st, uint64_t ino, int64_t *ret_ttl_ns,
  *    is DURATION_NONE: without end, as it is unless set.
  *  - publish: what becomes of an entry whose producer failed. `on-success`, which
  *    is the default, or `always`.
+ *  - quota: what is below the directory, at all its versions, may take so much: see
+ *    "bounds". A size, more than 0. Those of the directories above hold, too.
+ *  - max-entry: what one entry may take. A size, more than 0.
+ *  - pin: `yes`: what is below is never evicted. `no`, as it is unless set.
  */
-enum store_setting { STORE_SETTING_LEASE, STORE_SETTING_WAIT, STORE_SETTING_PUBLISH };
+enum store_setting {
+	STORE_SETTING_LEASE,
+	STORE_SETTING_WAIT,
+	STORE_SETTING_PUBLISH,
+	STORE_SETTING_QUOTA,
+	STORE_SETTING_MAX_ENTRY,
+	STORE_SETTING_PIN,
+	STORE_SETTING_COUNT
+};
 /* "" removes it. -EINVAL: not a value; -ENOENT, -ENOTDIR. */
 int store_setting_set(struct store *st, uint64_t dir_ino, enum store_setting which,
 		      const char *text);
@@ -506,6 +518,9 @@ struct store_settings {
 	int64_t lease_ns;
 	int64_t wait_ns; /* DURATION_UNSET: none given */
 	bool publish_always;
+	bool pinned;
+	uint64_t max_entry_bytes; /* 0: none but the store's */
+	uint64_t max_entry_dir;	  /* where it is set */
 };
 /* What applies to the children of a branch. -ENOENT. */
 int store_settings(struct store *st, uint64_t branch,
@@ -569,6 +584,8 @@ struct store_bounds {
 	enum store_policy policy;
 };
 void store_bounds(struct store *st, struct store_bounds *ret_bounds);
+/* Of the options size, max entry, reserve, policy and what is kept expired count. */
+void store_set_bounds(struct store *st, const struct store_options *opt);
 /*
  * How long a writer of so many bytes should be kept waiting, so that eviction keeps
  * up with it: 0 below the high mark, up to a second near the bound. Cheap.
@@ -586,10 +603,17 @@ int store_quota(struct store *st, uint64_t branch, struct store_quota *ret_quota
 /* The directory of the root that a branch is below; 0: it is the root's. -ENOENT. */
 int store_namespace(struct store *st, uint64_t branch, uint64_t *ret_dir_ino);
 
-/* An entry that is never evicted; what overwrites it is pinned, too. -ENOENT, -EINVAL. */
+/*
+ * An entry that is never evicted; what overwrites it is pinned, too. It may expire.
+ * -ENOENT; -EINVAL: a directory, which has a setting; -EPERM: in a sealed tree; -ENOSPC:
+ * it has as many foreign attributes as there may be.
+ */
 int store_pin_set(struct store *st, uint64_t ino, bool pinned);
 /* Its own, not that of a directory above. */
 int store_pin_get(struct store *st, uint64_t ino, bool *ret_pinned);
+/* The same of a value that is still being written. -ENOSPC. */
+int store_staged_pin_set(struct store_staged *sg, bool pinned);
+bool store_staged_pin_get(struct store_staged *sg);
 
 /* ---- what the store drops by itself -------------------------------------------- */
 

@@ -182,7 +182,7 @@ int tree_walk_step(struct tree_walk *walk, unsigned int max_rows, bool *ret_done
 	if (r == 0 && !more)
 		r = end_branch(walk, &b, &done);
 	if (r == 0)
-		r = backend_commit(st->be, &b);
+		r = store_commit(st, &b);
 	if (r)
 		return r;
 	*ret_done = done;

@@ -8,7 +8,7 @@
 
 /* Counted on the way, to be compared with the counters. */
 struct totals {
-	uint64_t entries, dirs, bytes, names;
+	uint64_t entries, dirs, bytes, names, charges;
 };
 
 static struct backend_iter *rows_of(struct store *st, enum table table)
@@ -74,6 +74,7 @@ static void check_inode(struct store *st, struct slice raw, struct totals *total
 
 	assert_ok(inode_decode(raw, &row));
 	totals->bytes += row.core.size_bytes;
+	totals->charges += core_charge(&row.core);
 	if (S_ISDIR(row.core.mode)) {
 		totals->dirs++;
 		assert_ok(policy_get(st, row.branch, &policy));
@@ -108,6 +109,7 @@ static void check_version(struct store *st, struct slice raw_key, struct slice r
 void check_rows(struct store *st)
 {
 	struct totals totals = {0};
+	struct store_bounds bounds;
 	struct store_stats stats;
 	struct backend_iter *it;
 
@@ -131,11 +133,17 @@ void check_rows(struct store *st)
 	assert_int_equal(stats.entries, totals.entries);
 	assert_int_equal(stats.dirs, totals.dirs);
 	assert_int_equal(stats.bytes, totals.bytes);
+	store_bounds(st, &bounds);
+	assert_int_equal(bounds.used_bytes, totals.charges);
 }
 
 void check_settled(struct store *st)
 {
+	struct store_bounds bounds;
+
 	assert_ok(store_settle(st));
 	check_rows(st);
 	assert_int_equal(count_rows(st, TABLE_GCQ), 0);
+	store_bounds(st, &bounds);
+	assert_int_equal(bounds.dead_bytes, 0);
 }

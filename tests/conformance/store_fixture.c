@@ -14,6 +14,7 @@ struct store_options fixture_options(const struct fixture *fx)
 				      .root_uid = 1,
 				      .root_gid = 2,
 				      .root_mode = 0755,
+				      .size_bytes = fx->size_bytes,
 				      .clock = fx->clock};
 }
 

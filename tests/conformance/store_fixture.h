@@ -25,6 +25,7 @@ struct fixture {
 	char dir[SCRATCH_MAX]; /* the test's own; the store is in it */
 	char path[SCRATCH_MAX + 8];
 	const struct store_clock *clock; /* NULL: the machine's */
+	uint64_t size_bytes;		 /* 0: the default */
 	struct store *st;		 /* closed by the teardown */
 	struct store_dir *list;		 /* of list_open(); closed before the store */
 };

@@ -292,7 +292,7 @@ static void test_locked(void **state)
 
 static void test_format(void **state)
 {
-	static const char newer[] = "memofs store, format 4\n";
+	static const char newer[] = "memofs store, format 5\n";
 	static const char *const damaged[] = {
 	    "", "memofs store, format 1", "memofs store, format x\n",
 	    "memofs store, format 99999999999999999999\n", "something else\n"};
@@ -302,7 +302,7 @@ static void test_format(void **state)
 	fixture_close(fx);
 	file_in(fx, "FORMAT", path);
 	scratch_write(path, newer, strlen(newer));
-	assert_refused(fx, fx->path, -EPROTO, WORDS("FORMAT", "format 4", "1 to 3 only"));
+	assert_refused(fx, fx->path, -EPROTO, WORDS("FORMAT", "format 5", "1 to 4 only"));
 	scratch_write(path, "memofs store, format 0\n", 23);
 	assert_refused(fx, fx->path, -EPROTO, WORDS("FORMAT", "format 0"));
 	for (size_t i = 0; i < sizeof(damaged) / sizeof(*damaged); i++) {
@@ -318,7 +318,8 @@ static void test_format(void **state)
 /* What makes a closed store one: it has none of the tables that came later. */
 static void drop_later_tables(const struct fixture *fx)
 {
-	static const enum table later[] = {TABLE_LEASE, TABLE_SHARE, TABLE_SAME};
+	static const enum table later[] = {TABLE_LEASE, TABLE_SHARE, TABLE_SAME,
+					   TABLE_HISTORY};
 	rocksdb_column_family_handle_t *families[TABLE_COUNT + 1];
 	const rocksdb_options_t *options[TABLE_COUNT + 1];
 	const char *names[TABLE_COUNT + 1];
@@ -382,11 +383,11 @@ static void test_format_1_is_raised(void **state)
 	dir = make_dir(fx->st, ROOT, "d");
 	file = make_file(fx->st, dir, "f", "content");
 	assert_ok(store_ttl_set(fx->st, dir, 3600 * NSEC_PER_SEC, "PT1H"));
-	assert_format(fx, "memofs store, format 3\n");
+	assert_format(fx, "memofs store, format 4\n");
 	make_format_1(fx);
 	fixture_open(fx);
 
-	assert_format(fx, "memofs store, format 3\n");
+	assert_format(fx, "memofs store, format 4\n");
 	assert_int_equal(lookup(fx->st, dir, "f"), file);
 	assert_ok(store_ttl_get(fx->st, dir, &ttl_ns, &text));
 	assert_true(ttl_ns == 3600 * NSEC_PER_SEC);

@@ -39,7 +39,10 @@ static int disk_setup(void **state)
 	fixture_close(fx);
 	if (mount("tmpfs", fx->dir, "tmpfs", 0, "size=48m"))
 		return -1;
+	/* What is full here is the disk, and nothing may be evicted. */
+	fx->size_bytes = STORE_SIZE_NONE;
 	fixture_open(fx);
+	assert_ok(store_setting_set(fx->st, ROOT, STORE_SETTING_PIN, "yes"));
 	return 0;
 }
 

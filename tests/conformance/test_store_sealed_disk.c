@@ -213,7 +213,7 @@ static void test_format_2_is_raised(void **state)
 	assert_non_null(in);
 	assert_non_null(fgets(now, sizeof(now), in));
 	fclose(in);
-	assert_string_equal(now, "memofs store, format 3\n");
+	assert_string_equal(now, "memofs store, format 4\n");
 }
 
 int main(int argc, char **argv)
