@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "fs/jobs.h"
 #include "fs/kcache.h"
 #include "fs/node.h"
 #include "fs/pending.h"
@@ -57,6 +58,8 @@ static int find_view(const struct vnode *parent, const char *name, struct vnode 
 	return 0;
 }
 
+#define JOBS_NAME "jobs" /* at the root only */
+
 static const struct {
 	const char *name;
 	enum vnode_kind kind;
@@ -77,6 +80,10 @@ static int find_folder(struct fs *fs, const struct vnode *parent, const char *na
 			want->kind = folders[i].kind;
 			return 0;
 		}
+	}
+	if (parent->dir_ino == STORE_ROOT_INO && strcmp(name, JOBS_NAME) == 0) {
+		want->kind = VNODE_JOBS;
+		return 0;
 	}
 	want->kind = VNODE_TEXT;
 	return text_find(fs, parent->dir_ino, name, &want->text);
@@ -101,6 +108,9 @@ static int find(struct fs *fs, const struct vnode *parent, const char *name,
 		return 0;
 	case VNODE_CONTROL:
 		return find_folder(fs, parent, name, want);
+	case VNODE_JOBS:
+		want->kind = VNODE_JOB;
+		return jobs_find(name, &want->text);
 	default:
 		return -ENOENT;
 	}
@@ -236,10 +246,14 @@ int control_list(fuse_req_t req, const struct vnode *dir,
 		return store_version_list(fs->store, dir->dir_ino, each_version, &ve);
 	if (dir->kind == VNODE_RESERVATIONS)
 		return reservation_list(fs, dir, each, arg);
-	if (dir->kind != VNODE_CONTROL)
-		return 0;
+	for (unsigned int i = 0; !r && dir->kind == VNODE_JOBS && i < jobs_count(); i++)
+		r = each(arg, jobs_name(i), S_IFREG);
+	if (r || dir->kind != VNODE_CONTROL)
+		return r;
 	for (size_t i = 0; !r && i < FOLDER_COUNT; i++)
 		r = each(arg, folders[i].name, S_IFDIR);
+	if (!r && dir->dir_ino == STORE_ROOT_INO)
+		r = each(arg, JOBS_NAME, S_IFDIR);
 	if (!r && stage_get(req, dir, false, &stage) == 0) /* only who can go there */
 		r = each(arg, STAGE_NAME, S_IFDIR);
 	return r ? r : list_texts(fs, dir, each, arg);

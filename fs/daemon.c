@@ -14,6 +14,7 @@
 #include "fs/config_text.h"
 #include "fs/fs.h"
 #include "fs/handle.h"
+#include "fs/jobs.h"
 #include "fs/kcache.h"
 #include "fs/namespaces.h"
 #include "fs/pending.h"
@@ -246,6 +247,8 @@ static int make_tables(struct daemon *d, struct errmsg *err)
 		r = kcache_new(fs, &fs->kcache);
 	if (!r)
 		r = waiters_new(fs, &fs->waiters);
+	if (!r)
+		r = jobs_new(fs->store, &fs->jobs);
 	return r ? err_set(err, -r, "cannot start: %s", strerror(-r)) : 0;
 }
 
@@ -307,6 +310,7 @@ static void tick(void *arg)
 static void take_down(struct daemon *d)
 {
 	stop_signal_thread(d);
+	jobs_stop(d->fs.jobs);
 	waiters_stop(d->fs.waiters); /* while there is a kernel to answer to */
 	session_free(d->session);
 	pending_stop(d->fs.pending);
@@ -317,6 +321,7 @@ static void take_down(struct daemon *d)
 	recent_free(d->fs.recent);
 	retry_table_free(d->fs.retries);
 	pending_table_free(d->fs.pending);
+	jobs_free(d->fs.jobs); /* no request comes any more */
 	waiters_free(d->fs.waiters); /* the end of a value is told to it */
 	vnode_table_free(d->fs.vnodes);
 	store_close(d->fs.store);

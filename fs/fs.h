@@ -27,6 +27,7 @@ struct kcache;
 struct recent;
 struct handle_list;
 struct waiters;
+struct jobs;
 
 struct fs {
 	struct fuse_session *se;
@@ -38,6 +39,7 @@ struct fs {
 	struct handle_list *handles;   /* all that is open */
 	struct recent *recent;	       /* attributes given out lately */
 	struct waiters *waiters;       /* opens of what is being computed */
+	struct jobs *jobs;	       /* what the daemon is asked to do */
 	_Atomic uint64_t requests;     /* for /.memofs/status */
 	/* When sealed_refuse() has spoken last, monotonic, and of which tree. */
 	_Atomic int64_t sealed_said_ns;

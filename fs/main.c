@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "fs/care.h"
 #include "fs/config.h"
 #include "fs/daemon.h"
 #include "fs/launch.h"
@@ -29,6 +30,10 @@ static const char usage[] =
     "                     also backend=rocksdb|memory, nonempty\n"
     "      --config FILE  read settings; again on SIGHUP\n"
     "      --log WHERE    stderr, syslog, or a file\n"
+    "      --check STORE  look through a store that is not mounted; with --repair,\n"
+    "                     drop what is damaged, with --database have the database\n"
+    "                     made anew before, with --fast read no contents\n"
+    "      --backup STORE make STORE/backup of a store that is not mounted\n"
     "  -h, --help         this\n"
     "  -V, --version      the version\n"
     "\n"
@@ -38,6 +43,8 @@ static const char usage[] =
 struct arguments {
 	struct daemon_options opt;
 	struct config command_line;
+	const char *check, *backup; /* a store: not to be mounted */
+	struct care_options care;
 	char store_path[PATH_MAX], mountpoint[PATH_MAX], config_path[PATH_MAX];
 };
 
@@ -126,7 +133,15 @@ static int set_debug(struct arguments *a, struct errmsg *err)
 	return config_set_option(&a->command_line, "log-level", "debug", err);
 }
 
-enum { OPT_CONFIG = 256, OPT_LOG };
+enum {
+	OPT_CONFIG = 256,
+	OPT_LOG,
+	OPT_CHECK,
+	OPT_BACKUP,
+	OPT_REPAIR,
+	OPT_FAST,
+	OPT_DATABASE
+};
 
 /* 0: go on; 1: done, exit well; -errno with a message. */
 static int parse(struct arguments *a, int argc, char **argv, struct errmsg *err)
@@ -136,6 +151,11 @@ static int parse(struct arguments *a, int argc, char **argv, struct errmsg *err)
 	    {"debug", no_argument, NULL, 'd'},
 	    {"config", required_argument, NULL, OPT_CONFIG},
 	    {"log", required_argument, NULL, OPT_LOG},
+	    {"check", required_argument, NULL, OPT_CHECK},
+	    {"backup", required_argument, NULL, OPT_BACKUP},
+	    {"repair", no_argument, NULL, OPT_REPAIR},
+	    {"fast", no_argument, NULL, OPT_FAST},
+	    {"database", no_argument, NULL, OPT_DATABASE},
 	    {"help", no_argument, NULL, 'h'},
 	    {"version", no_argument, NULL, 'V'},
 	    {0},
@@ -160,6 +180,21 @@ static int parse(struct arguments *a, int argc, char **argv, struct errmsg *err)
 		case OPT_LOG:
 			r = config_set_option(&a->command_line, "log", optarg, err);
 			break;
+		case OPT_CHECK:
+			a->check = optarg;
+			break;
+		case OPT_BACKUP:
+			a->backup = optarg;
+			break;
+		case OPT_REPAIR:
+			a->care.set |= CARE_REPAIR;
+			break;
+		case OPT_FAST:
+			a->care.set |= CARE_FAST;
+			break;
+		case OPT_DATABASE:
+			a->care.set |= CARE_DATABASE;
+			break;
 		case 'h':
 			fputs(usage, stdout);
 			return 1;
@@ -170,6 +205,8 @@ static int parse(struct arguments *a, int argc, char **argv, struct errmsg *err)
 			return err_set(err, EINVAL, "see memofsd --help");
 		}
 	}
+	if (!r && (a->check || a->backup))
+		return optind < argc ? err_set(err, EINVAL, "too many words; see --help") : 0;
 	return r ? r : take_paths(a, argc - optind, argv + optind, err);
 }
 
@@ -195,6 +232,10 @@ static int run(struct arguments *a, int argc, char **argv)
 
 	if (r > 0)
 		return EXIT_OK;
+	if (!r && a->check)
+		return care_offline_check(a->check, &a->care);
+	if (!r && a->backup)
+		return care_offline_backup(a->backup);
 	config_init(&config);
 	if (!r)
 		r = load_config(a, &config, &err);

@@ -25,7 +25,7 @@ int dirref_get(struct fs *fs, fuse_ino_t nodeid, struct dirref *ret_dir)
 	r = vnode_get(fs->vnodes, nodeid, &v);
 	if (r)
 		return r;
-	if (v.kind == VNODE_TEXT)
+	if (v.kind == VNODE_TEXT || v.kind == VNODE_JOB)
 		return -ENOTDIR;
 	if (v.kind != VNODE_DIR)
 		return -EPERM;

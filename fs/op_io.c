@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "fs/handle.h"
+#include "fs/jobs.h"
 #include "fs/kcache.h"
 #include "fs/node.h"
 #include "fs/reply.h"
@@ -99,7 +100,10 @@ static int drop_set_id(fuse_req_t req, struct store_staged *sg)
 	return store_staged_setattr(sg, STORE_SET_MODE, &attr, &attr);
 }
 
-/* Into the file of a reservation: each write(2) is one command, wherever it is. */
+/*
+ * Into the file of a reservation or of a job: each write(2) is one command, wherever
+ * it is.
+ */
 static int write_command(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size)
 {
 	struct fs *fs = fs_of(req);
@@ -108,6 +112,8 @@ static int write_command(fuse_req_t req, fuse_ino_t ino, const char *data, size_
 
 	if (r)
 		return -ESTALE;
+	if (v.kind == VNODE_JOB)
+		return jobs_start(fs->jobs, v.text, data, size);
 	return v.kind == VNODE_RESERVATION
 		   ? reservation_node_set(fs, &v, fuse_req_ctx(req)->pid, data, size,
 					  false)

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "fs/handle.h"
+#include "fs/jobs.h"
 #include "fs/kcache.h"
 #include "fs/node.h"
 #include "fs/open.h"
@@ -374,7 +375,7 @@ static int open_text(fuse_req_t req, uint64_t nodeid, int flags, struct handle *
 
 	if (r)
 		return -ESTALE;
-	if (v.kind != VNODE_TEXT && v.kind != VNODE_RESERVATION)
+	if (v.kind != VNODE_TEXT && v.kind != VNODE_RESERVATION && v.kind != VNODE_JOB)
 		return -EISDIR;
 	if (wants_write(flags) && v.kind == VNODE_TEXT)
 		return -EPERM;
@@ -385,6 +386,8 @@ static int open_text(fuse_req_t req, uint64_t nodeid, int flags, struct handle *
 		return -ENOMEM;
 	if (v.kind == VNODE_TEXT)
 		r = text_write(fs, v.text, v.dir_ino, &h->text);
+	else if (v.kind == VNODE_JOB)
+		r = jobs_text(fs->jobs, v.text, &h->text);
 	else
 		r = reservation_node_text(fs, &v, fuse_req_ctx(req)->pid, &h->text);
 	if (!r)

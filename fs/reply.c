@@ -63,14 +63,20 @@ uint64_t vnode_st_ino(const struct vnode *v)
 	return v->kind == VNODE_DIR && !(v->view.set & VIEW_VERSION) ? v->dir_ino : v->id;
 }
 
+static mode_t vnode_mode(const struct vnode *v)
+{
+	if (v->kind == VNODE_TEXT)
+		return S_IFREG | text_mode(v->text);
+	return v->kind == VNODE_JOB ? S_IFREG | 0600 : S_IFDIR | 0555;
+}
+
 void vnode_to_stat(const struct fs *fs, const struct vnode *v, struct stat *ret_st)
 {
 	struct timespec started = to_timespec(fs->started_ns);
 
 	*ret_st = (struct stat){
 	    .st_ino = v->id,
-	    .st_mode = v->kind == VNODE_TEXT ? S_IFREG | text_mode(v->text)
-						: S_IFDIR | 0555,
+	    .st_mode = vnode_mode(v),
 	    .st_nlink = 1,
 	    .st_uid = geteuid(),
 	    .st_gid = getegid(),

@@ -36,6 +36,8 @@ enum vnode_kind {
 	VNODE_FILE,	    /* a file or symlink, seen through a view that restricts */
 	VNODE_WAIT,	    /* `name`, which is missing and reserved, in a wait view */
 	VNODE_TEXT,	    /* /.memofs/status and the like */
+	VNODE_JOBS,	    /* /.memofs/jobs */
+	VNODE_JOB,	    /* a file in it: `text` is which */
 };
 
 /* A copy of what a node is; good for as long as the caller likes. */
@@ -46,7 +48,7 @@ struct vnode {
 	uint64_t dir_ino; /* its directory in the store; not of VNODE_FILE */
 	uint64_t ino; /* of the store: of VNODE_FILE; VNODE_WAIT: vnode_bind(), or 0 */
 	struct view view;  /* under which it is seen; VNODE_FILE: see view_of_entry() */
-	unsigned int text; /* VNODE_TEXT: which */
+	unsigned int text; /* VNODE_TEXT, VNODE_JOB: which */
 	char name[STORE_NAME_MAX + 1]; /* VNODE_RESERVATION, VNODE_WAIT */
 };
 

@@ -241,6 +241,20 @@ int extent_dir_remove(struct extent_dir *dir, uint64_t ino)
 	return drop_staged(dir, ino);
 }
 
+void extent_dir_name(uint64_t ino, char ret_name[EXTENT_NAME_MAX])
+{
+	snprintf(ret_name, EXTENT_NAME_MAX, "extents/%02x/%016" PRIx64, folder_of(ino),
+		 ino);
+}
+
+/* Is it a backup's, too? That knows nothing of what is read elsewhere from now on. */
+static bool has_links(int fd)
+{
+	struct stat st;
+
+	return fstat(fd, &st) || st.st_nlink > 1;
+}
+
 int extent_dir_punch(struct extent_dir *dir, uint64_t ino, uint64_t off, uint64_t len)
 {
 	char name[NAME_MAX_BYTES];
@@ -250,6 +264,10 @@ int extent_dir_punch(struct extent_dir *dir, uint64_t ino, uint64_t off, uint64_
 	fd = openat(dir->extents_fd, name, O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
+	if (has_links(fd)) {
+		close(fd);
+		return -EOPNOTSUPP;
+	}
 	rc = fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)off,
 		       (off_t)len)
 		 ? -errno

@@ -23,6 +23,10 @@ struct extent_dir;
 int extent_dir_new(int store_fd, struct extent_dir **ret_dir);
 void extent_dir_free(struct extent_dir *dir); /* NULL is fine */
 
+/* Where an extent is, from the store's directory. */
+#define EXTENT_NAME_MAX (sizeof("extents/xx/") + 16)
+void extent_dir_name(uint64_t ino, char ret_name[EXTENT_NAME_MAX]);
+
 int extent_dir_stage(struct extent_dir *dir, uint64_t ino, int *ret_fd);
 int extent_dir_commit(struct extent_dir *dir, uint64_t ino);
 int extent_dir_open(struct extent_dir *dir, uint64_t ino, int *ret_fd);

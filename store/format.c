@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "store/lock.h"
+#include "store/util/buf.h"
 
 #define FORMAT_FILE "FORMAT"
 #define FORMAT_NEW "FORMAT.new"
@@ -153,6 +154,11 @@ int format_check(const char *path, unsigned int *ret_format, struct errmsg *err)
 	if (faccessat(dir_fd, FORMAT_NEW, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
 		return 0;
 	return check_empty(path, dir_fd, err);
+}
+
+int format_text(struct buf *ret_text)
+{
+	return buf_printf(ret_text, FORMAT_TEXT "%d\n", STORE_FORMAT);
 }
 
 static int write_new(int dir_fd)

@@ -25,6 +25,11 @@
 #define STORE_FORMAT 4
 #define STORE_FORMAT_OLDEST 1
 
+#define FORMAT_FILE "FORMAT"
+/* What the file says of a store of this program. Appends; -ENOMEM. */
+struct buf;
+int format_text(struct buf *ret_text);
+
 /*
  * Make the directory `path` if only its parent exists, and see what it is.
  * Nothing else is written. *ret_format: that of the store it is, or 0: it is

@@ -380,6 +380,16 @@ static void *gc_main(void *arg)
 	return NULL;
 }
 
+void gc_hold(struct store *st)
+{
+	pthread_mutex_lock(&st->gc->work);
+}
+
+void gc_release(struct store *st)
+{
+	pthread_mutex_unlock(&st->gc->work);
+}
+
 uint64_t gc_ours_above(const struct store *st)
 {
 	return st->gc->ours_above;

@@ -33,6 +33,10 @@ bool gc_make_room(struct store *st);
 /* Sync every extent that was published before this call. */
 int gc_sync_extents(struct store *st);
 
+/* Nothing is deleted, and no extent changed, from hold to release. */
+void gc_hold(struct store *st);
+void gc_release(struct store *st);
+
 /* Numbers from here on were given out by this process. */
 uint64_t gc_ours_above(const struct store *st);
 
