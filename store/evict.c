@@ -440,7 +440,7 @@ static void dropped(struct dropping *d, struct evict_step *step)
 	ev->to_delete_bytes += d->dropped_bytes;
 	if (ev->to_delete_bytes < HURRY_BYTES)
 		return;
-	gc_hurry(ev->st);
+	gc_soon(ev->st, true);
 	ev->to_delete_bytes = 0;
 }
 
@@ -507,7 +507,7 @@ static void pause_hunt(struct evictor *ev, struct hunt *hunt)
 	if (hunt->pause_ns > PAUSE_MAX_NS)
 		hunt->pause_ns = PAUSE_MAX_NS;
 	hunt->resume_ns = time_monotonic_ns() + hunt->pause_ns;
-	gc_hurry(ev->st);
+	gc_soon(ev->st, true);
 	if (hunt->told)
 		return;
 	hunt->told = true;

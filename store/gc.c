@@ -152,11 +152,16 @@ void gc_hits(struct store *st, uint64_t ino, uint64_t hits)
 {
 	struct gc *gc = st->gc;
 
-	if (!gc || !heat_add(gc->heat, ino, hits, time_now_ns()))
+	if (!gc || !heat_add(gc->heat, ino, hits, st->clock->wall_ns(st->clock->arg)))
 		return;
 	pthread_mutex_lock(&gc->lock);
 	ask(gc, true);
 	pthread_mutex_unlock(&gc->lock);
+}
+
+int heat_look(struct store *st, uint64_t ino, struct heat_row *ret_row)
+{
+	return heat_peek(st, st->gc->heat, ino, ret_row);
 }
 
 int heat_hits(struct store *st, uint64_t ino, uint64_t *ret_hits)

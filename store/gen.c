@@ -186,6 +186,15 @@ bool gen_defer_reap(struct store *st, uint64_t ino)
 	return gen != NULL;
 }
 
+unsigned int gen_refs(struct store *st, uint64_t ino)
+{
+	struct gen_shard *shard = shard_of(st, ino);
+	CLEANUP_UNLOCK pthread_mutex_t *held = mutex_hold(&shard->lock);
+	const struct store_gen *gen = find_locked(shard, ino);
+
+	return gen ? gen->refs : 0;
+}
+
 bool gen_defer_share(struct store *st, uint64_t ino)
 {
 	struct gen_shard *shard = shard_of(st, ino);

@@ -78,6 +78,9 @@ bool gen_defer_reap(struct store *st, uint64_t ino);
  */
 bool gen_defer_share(struct store *st, uint64_t ino);
 
+/* By how many it is open, an index of a tree in memory included. */
+unsigned int gen_refs(struct store *st, uint64_t ino);
+
 /* Reads counted since it was opened; 0 when it is not. */
 uint64_t gen_hits(struct store *st, uint64_t ino);
 

@@ -13,7 +13,7 @@
 
 #define IDS_CHUNK 65536
 /* The numbers below are for inodes that are part of the format, as the root. */
-#define IDS_FIRST 16
+#define IDS_FIRST INO_FIRST
 
 static int reserved_load(struct store *st, uint64_t *ret_limit)
 {
@@ -76,4 +76,11 @@ int ino_alloc(struct store *st, uint64_t *ret_ino)
 	}
 	*ret_ino = st->ids_next++;
 	return 0;
+}
+
+uint64_t ino_end(struct store *st)
+{
+	CLEANUP_UNLOCK pthread_mutex_t *held = mutex_hold(&st->ids);
+
+	return st->ids_next;
 }

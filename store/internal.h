@@ -35,6 +35,8 @@
 #include "store/store.h"
 #include "store/usage.h"
 
+struct census;
+struct evictor;
 struct gc;
 struct lockfile;
 struct gen_table;
@@ -73,7 +75,11 @@ struct store {
 	struct gen_table *gens;	     /* gen.c */
 	struct sealed_cache *sealed; /* sealed_index.c */
 	struct gc *gc;		     /* gc.c; NULL until gc_start */
+	struct evictor *evictor;     /* evict.c; NULL until evict_new */
+	struct census *census;	     /* census.c; NULL until census_start */
 	struct leases *leases;
+	pthread_rwlock_t watch_lock; /* held for reading while it is called */
+	struct store_watch watch;    /* under watch_lock */
 	bool seek_orphans; /* extents nobody names may be there: at open, and at close */
 	_Atomic uint64_t staged_used_bytes; /* memory of values being written */
 	struct room room;
@@ -110,6 +116,10 @@ void store_damaged_key(struct store *st, enum table table);
 
 /* A number that was never given out before, nor will be again. */
 int ino_alloc(struct store *st, uint64_t *ret_ino);
+/* The first of them; those below are part of the format, as the root's is. */
+#define INO_FIRST 16
+/* The first that was not given out yet. Once ino_alloc() was called. */
+uint64_t ino_end(struct store *st);
 
 /* ---- clock.c ---- */
 
@@ -280,6 +290,8 @@ void gen_table_free(struct gen_table *gens); /* NULL is fine; none may be open *
 void gen_attr_changed(struct store *st, const struct row_core *core);
 /* Reads counted so far: the HEAT row and what is still in memory. */
 int heat_hits(struct store *st, uint64_t ino, uint64_t *ret_hits);
+/* About the same, and the last one, without those of who has it open; never waits. */
+int heat_look(struct store *st, uint64_t ino, struct heat_row *ret_row);
 
 /*
  * Once, before the threads: publish intents, check unsynced extents, and so on.

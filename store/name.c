@@ -7,7 +7,6 @@
  * dirent carries a copy of what lookup and listing answer, so that a lookup is
  * one get without a lock.
  */
-#include <assert.h>
 #include <errno.h>
 
 #include "store/internal.h"
@@ -389,42 +388,6 @@ int store_unlink(struct store *st, uint64_t branch, const char *name)
 	pthread_mutex_lock(&st->names);
 	r = unlink_locked(st, branch, slice_str(name), &ino);
 	pthread_mutex_unlock(&st->names);
-	if (r == 0)
-		gc_reap(st, ino);
-	return r;
-}
-
-static int drop_ino_locked(struct store *st, uint64_t ino)
-{
-	CLEANUP_BATCH struct batch b = BATCH_INIT;
-	CLEANUP_INODE struct inode in = INODE_INIT;
-	struct policy policy;
-	int r;
-
-	r = inode_load(st, ino, &in);
-	if (r)
-		return r;
-	assert(!S_ISDIR(in.row.core.mode));
-	batch_drop_name(&b, in.row.parent_branch, in.row.name, &in.row.core);
-	/* The directory may have been removed, and this wait for gc. */
-	if (policy_get(st, in.row.parent_branch, &policy) == 0) {
-		usage_batch_charge(st, &b, &policy, -(int64_t)core_charge(&in.row.core));
-		r = batch_touch_dir(st, &b, policy.dir_ino, time_now_ns());
-		if (r)
-			return r;
-	}
-	return store_commit(st, &b);
-}
-
-int name_drop_ino(struct store *st, uint64_t ino)
-{
-	int r;
-
-	pthread_mutex_lock(&st->names);
-	r = drop_ino_locked(st, ino);
-	pthread_mutex_unlock(&st->names);
-	if (r == -ENOENT)
-		return 0;
 	if (r == 0)
 		gc_reap(st, ino);
 	return r;

@@ -131,3 +131,23 @@ int store_staged_xattr_remove(struct store_staged *sg, const char *name)
 		replace_xattrs(sg, &packed);
 	return r;
 }
+
+/* ---- the pin ---- */
+
+int store_staged_pin_set(struct store_staged *sg, bool pinned)
+{
+	CLEANUP_UNLOCK pthread_mutex_t *held = mutex_hold(&sg->lock);
+	CLEANUP_BUF struct buf packed = BUF_INIT;
+	int r = xattrs_pin(buf_slice(&sg->xattrs), pinned, &packed);
+
+	if (!r)
+		replace_xattrs(sg, &packed);
+	return r;
+}
+
+bool store_staged_pin_get(struct store_staged *sg)
+{
+	CLEANUP_UNLOCK pthread_mutex_t *held = mutex_hold(&sg->lock);
+
+	return xattrs_pinned(buf_slice(&sg->xattrs));
+}

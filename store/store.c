@@ -14,7 +14,7 @@
 #include <sys/statvfs.h>
 #include <sys/sysinfo.h>
 
-#include "store/backup.h"
+#include "store/evict.h"
 #include "store/format.h"
 #include "store/gc.h"
 #include "store/internal.h"
@@ -36,6 +36,7 @@ static int struct_new(const struct store_options *opt, struct store **ret_store)
 	st->room.wait_ns = ROOM_WAIT_DEFAULT_NS;
 	usage_init(&st->usage);
 	st->clock = opt->clock ? opt->clock : &clock_system;
+	pthread_rwlock_init(&st->watch_lock, NULL);
 	pthread_mutex_init(&st->names, NULL);
 	pthread_mutex_init(&st->ids, NULL);
 	if (!st->path || policy_cache_new(&st->policy) || gen_table_new(&st->gens) ||
@@ -208,7 +209,6 @@ static int open_parts(struct store *st, const struct store_options *opt,
 		r = claim_dir(st, &made, err);
 		if (r)
 			return r;
-		backup_drop(st->path);
 	}
 	r = open_backend(st, opt, err);
 	if (r)
@@ -231,7 +231,11 @@ static int open_parts(struct store *st, const struct store_options *opt,
 	if (r)
 		return err_set(err, -r, "%s: the reservations cannot be read: %s",
 			       st->path, strerror(-r));
-	r = gc_start(st);
+	r = evict_new(st);
+	if (r == 0)
+		r = gc_start(st);
+	if (r == 0)
+		r = evict_start(st);
 	return r ? err_set(err, -r, "%s: the background work cannot be started: %s",
 			   st->path, strerror(-r))
 		 : 0;
@@ -279,12 +283,14 @@ void store_close(struct store *st)
 {
 	if (!st)
 		return;
+	evict_stop(st);
 	if (st->gc) {
 		sealed_forget_unused(st); /* which counts what was read */
 		gc_stop(st);
 		if (!st->seek_orphans) /* else the next start looks again */
 			mark_clean(st);
 	}
+	evict_free(st);
 	leases_free(st->leases);
 	if (st->sealed)
 		sealed_forget_unused(st);
@@ -296,6 +302,7 @@ void store_close(struct store *st)
 	usage_deinit(&st->usage);
 	pthread_mutex_destroy(&st->ids);
 	pthread_mutex_destroy(&st->names);
+	pthread_rwlock_destroy(&st->watch_lock);
 	free(st->path);
 	free(st);
 }

@@ -609,7 +609,7 @@ int store_namespace(struct store *st, uint64_t branch, uint64_t *ret_dir_ino);
  * it has as many foreign attributes as there may be.
  */
 int store_pin_set(struct store *st, uint64_t ino, bool pinned);
-/* Its own, not that of a directory above. */
+/* Its own, not that of a directory above. What is in a sealed tree has the tree's. */
 int store_pin_get(struct store *st, uint64_t ino, bool *ret_pinned);
 /* The same of a value that is still being written. -ENOSPC. */
 int store_staged_pin_set(struct store_staged *sg, bool pinned);
@@ -627,11 +627,15 @@ struct store_dropped {
 	uint64_t bytes;	 /* its charge */
 	double cost_s;	 /* negative: not known */
 };
-/* Called after the commit, without a lock, from any thread. Once, before it is used. */
+/*
+ * Called after the commit, from any thread, by several at once; no lock of the names is
+ * held. `what` is good until it returns. It may not call store_watch().
+ */
 struct store_watch {
 	void (*dropped)(void *arg, const struct store_dropped *what);
 	void *arg;
 };
+/* Only one; NULL: none any more, and nobody is being called when this returns. */
 void store_watch(struct store *st, const struct store_watch *watch);
 
 /* ---- census ---------------------------------------------------------------------- */
