@@ -14,6 +14,7 @@
 #include <sys/statvfs.h>
 #include <sys/sysinfo.h>
 
+#include "store/backup.h"
 #include "store/evict.h"
 #include "store/format.h"
 #include "store/gc.h"
@@ -209,6 +210,7 @@ static int open_parts(struct store *st, const struct store_options *opt,
 		r = claim_dir(st, &made, err);
 		if (r)
 			return r;
+		backup_drop(st->path);
 	}
 	r = open_backend(st, opt, err);
 	if (r)
