@@ -33,7 +33,7 @@ struct notice {
 	int r;
 	uint64_t tick;	 /* of kcache.ticks, when `req` came */
 	uint64_t ticket; /* of kcache.tickets */
-	uint64_t nodeid;
+	uint64_t nodeid; /* 0: everything */
 	size_t name_len; /* 0: the node's attributes */
 	char name[];
 };
@@ -51,6 +51,8 @@ struct kcache {
 	bool stop;	    /* under lock */
 	uint64_t ticks;	    /* under lock */
 	bool held_up;	    /* somebody holds a directory's lock; under lock */
+	bool all_waits;	    /* a notice about everything is in the queue; under lock */
+	uint64_t dropped_dir, dropped_ticket; /* the last one told of; under lock */
 };
 
 /* ---- time ---- */
@@ -185,6 +187,8 @@ static void deliver(struct kcache *kc, const struct notice *n)
 {
 	if (n->req)
 		reply_err(n->req, n->r);
+	else if (!n->nodeid)
+		kcache_all_changed(kc);
 	else if (n->name_len)
 		expire_name(kc, n);
 	else
@@ -203,6 +207,7 @@ static void *run(void *arg)
 			kc->first = n->next;
 			if (!kc->first)
 				kc->last = &kc->first;
+			kc->all_waits &= n->req || n->nodeid;
 			pthread_mutex_unlock(&kc->lock);
 			deliver(kc, n);
 			pthread_mutex_lock(&kc->lock);
@@ -457,4 +462,56 @@ void kcache_dir_changed(struct kcache *kc, uint64_t dir_ino, uint64_t through)
 void kcache_file_changed(struct kcache *kc, uint64_t ino, uint64_t through)
 {
 	attr_changed(kc, ino, through, vnode_files_of);
+}
+
+/* ---- what the store drops by itself ---- */
+
+/* More notices than this: all names are made stale at once, which is one. */
+enum { BACKLOG_MAX = 1024, DIRS_BACKLOG_MAX = 65536 };
+
+/* Is one by one too much? Then everything is told, once for all that wait now. */
+static bool tell_all(struct kcache *kc)
+{
+	bool too_many, begin;
+
+	pthread_mutex_lock(&kc->lock);
+	too_many = kc->tickets - kc->delivered > BACKLOG_MAX || kc->all_waits;
+	begin = too_many && !kc->all_waits && atomic_load(&kc->has_epoch);
+	kc->all_waits |= begin;
+	pthread_mutex_unlock(&kc->lock);
+	if (begin)
+		enqueue(kc, 0, NULL);
+	return too_many;
+}
+
+/* Its times have changed. Those of one batch are of few directories. */
+static void dir_dropped(struct kcache *kc, uint64_t dir_ino)
+{
+	bool waits;
+
+	pthread_mutex_lock(&kc->lock);
+	waits = (kc->dropped_dir == dir_ino && kc->delivered < kc->dropped_ticket) ||
+		kc->tickets - kc->delivered > DIRS_BACKLOG_MAX;
+	if (!waits) {
+		kc->dropped_dir = dir_ino;
+		kc->dropped_ticket = kc->tickets + 1;
+	}
+	pthread_mutex_unlock(&kc->lock);
+	if (!waits)
+		kcache_dir_changed(kc, dir_ino, 0);
+}
+
+void kcache_name_dropped(struct kcache *kc, uint64_t branch, const char *name)
+{
+	CLEANUP_BUF struct buf version = BUF_INIT;
+	uint64_t dir_ino;
+
+	if (store_branch_owner(kc->fs->store, branch, &dir_ino, &version))
+		return; /* the directory is gone, too */
+	dir_dropped(kc, dir_ino);
+	if (tell_all(kc))
+		return;
+	/* Where no view is in use, tell() knows of no path. */
+	if (!tell(kc, branch, name, 0) && shows(kc, dir_ino, NULL, branch))
+		enqueue(kc, dir_ino, name);
 }

@@ -44,6 +44,7 @@ int subject_get_created(struct subject *s, struct buf *out);
 int subject_get_age(struct subject *s, struct buf *out);
 int subject_get_state(struct subject *s, struct buf *out);
 int subject_get_reservation(struct subject *s, struct buf *out);
+int subject_get_pin(struct subject *s, struct buf *out);
 int subject_get_setting(struct subject *s, enum store_setting which, struct buf *out);
 int fact_get_hash(const struct store_facts *f, struct buf *out);
 int fact_get_hits(const struct store_facts *f, struct buf *out);
@@ -61,6 +62,7 @@ int subject_set_version(struct subject *s, const char *value, size_t size);
 int subject_set_cost(struct subject *s, const char *value, size_t size);
 int subject_set_reservation(struct subject *s, const char *value, size_t size);
 int subject_set_reservation_extend(struct subject *s, const char *value, size_t size);
+int subject_set_pin(struct subject *s, const char *value, size_t size);
 int subject_set_setting(struct subject *s, enum store_setting which, const char *value,
 			size_t size);
 /* -ENODATA: there is none to remove. */
@@ -68,6 +70,7 @@ int subject_remove_ttl(struct subject *s);
 int subject_remove_version(struct subject *s);
 int subject_remove_cost(struct subject *s);
 int subject_remove_reservation(struct subject *s);
+int subject_remove_pin(struct subject *s);
 int subject_remove_setting(struct subject *s, enum store_setting which);
 
 #endif

@@ -156,3 +156,20 @@ int subject_get_setting(struct subject *s, enum store_setting which, struct buf 
 		return -ENODATA;
 	return store_setting_get(s->fs->store, s->ino, which, out);
 }
+
+/* Of a directory a setting for all below; of an entry its own. */
+int subject_get_pin(struct subject *s, struct buf *out)
+{
+	bool pinned = false;
+	int r = 0;
+
+	if (s->is_dir)
+		return subject_get_setting(s, STORE_SETTING_PIN, out);
+	if (s->pending)
+		pinned = store_staged_pin_get(subject_staged(s));
+	else
+		r = store_pin_get(s->fs->store, s->ino, &pinned);
+	if (r)
+		return r;
+	return pinned ? buf_printf(out, "yes") : -ENODATA;
+}

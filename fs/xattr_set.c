@@ -233,3 +233,35 @@ int subject_remove_setting(struct subject *s, enum store_setting which)
 
 	return r ? r : store_setting_set(s->fs->store, s->ino, which, "");
 }
+
+/* ---- pins ---- */
+
+static int pin(struct subject *s, bool pinned)
+{
+	return s->pending ? store_staged_pin_set(subject_staged(s), pinned)
+			  : store_pin_set(s->fs->store, s->ino, pinned);
+}
+
+int subject_set_pin(struct subject *s, const char *value, size_t size)
+{
+	bool pinned = size == 3 && !memcmp(value, "yes", 3);
+
+	if (s->is_dir)
+		return subject_set_setting(s, STORE_SETTING_PIN, value, size);
+	if (!pinned && (size != 2 || memcmp(value, "no", 2))) {
+		log_warning("pin \"%.*s\" is neither yes nor no",
+			    (int)(size < 64 ? size : 64), value);
+		return -EINVAL;
+	}
+	return pin(s, pinned);
+}
+
+int subject_remove_pin(struct subject *s)
+{
+	CLEANUP_BUF struct buf own = BUF_INIT;
+	int r = subject_get_pin(s, &own);
+
+	if (!r && s->is_dir)
+		return subject_remove_setting(s, STORE_SETTING_PIN);
+	return r ? r : pin(s, false);
+}
