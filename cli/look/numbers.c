@@ -55,10 +55,24 @@ double latency_percentile(const struct latency *l, double percent)
 
 /* ---- stats.json ---------------------------------------------------------------- */
 
-/* Nothing that is counted is negative. */
+/* What is counted is neither negative nor more than this; sums of it are finite. */
+#define LARGEST 1e18
+/* Some three thousand years. */
+#define LATEST_S 1e11
+
+static double bounded(double value)
+{
+	return fmin(fmax(value, 0), LARGEST);
+}
+
 static double number(const struct jval *object, const char *key)
 {
-	return fmax(jval_number(jval_get(object, key), 0), 0);
+	return bounded(jval_number(jval_get(object, key), 0));
+}
+
+static double point_in_time(const struct jval *object, const char *key)
+{
+	return fmin(number(object, key), LATEST_S);
 }
 
 static struct totals read_totals(const struct jval *object)
@@ -85,9 +99,9 @@ static struct histogram read_histogram(const struct jval *array)
 		entries = le ? le->next : NULL;
 		bytes = entries ? entries->next : NULL;
 		h.bucket[h.n++] = (struct histogram_bucket){
-		    .le = jval_number(le, INFINITY),
-		    .entries = fmax(jval_number(entries, 0), 0),
-		    .bytes = fmax(jval_number(bytes, 0), 0),
+		    .le = fmax(jval_number(le, INFINITY), 0),
+		    .entries = bounded(jval_number(entries, 0)),
+		    .bytes = bounded(jval_number(bytes, 0)),
 		};
 	}
 	return h;
@@ -187,16 +201,16 @@ int numbers_read(const char *text, size_t len, struct numbers *ret_numbers,
 		return err_set(err, EINVAL, "it is no JSON object");
 	}
 	n.version = jval_string(jval_get(root, "version"), "");
-	n.time_s = number(root, "time");
-	n.started_s = number(root, "started");
-	n.since_s = number(root, "since");
+	n.time_s = point_in_time(root, "time");
+	n.started_s = point_in_time(root, "started");
+	n.since_s = point_in_time(root, "since");
 	n.total = read_totals(jval_get(root, "total"));
 	n.since_start = read_totals(jval_get(root, "since_start"));
 	read_store(jval_get(root, "store"), &n);
 	read_now(jval_get(root, "now"), &n);
 	read_latencies(jval_get(root, "latency"), &n);
 	census = jval_get(root, "census");
-	n.census_time_s = number(census, "time");
+	n.census_time_s = point_in_time(census, "time");
 	n.age_s = read_histogram(jval_get(census, "age_s"));
 	n.cost_s = read_histogram(jval_get(census, "cost_s"));
 	n.entry_bytes = read_histogram(jval_get(census, "size_bytes"));
@@ -319,8 +333,10 @@ static int read_line(const char *line, const char *end, const struct columns *co
 		if (!parse_field(at, len, &value))
 			return err_set(err, EINVAL, "line %zu: field %zu is no number",
 				       line_no, n + 1);
+		value = bounded(value);
 		memcpy((char *)ret + columns->to[n], &value, sizeof(value));
 	}
+	ret->time_s = fmin(ret->time_s, LATEST_S);
 	if (n < columns->n)
 		return err_set(err, EINVAL, "line %zu: %zu fields are missing", line_no,
 			       columns->n - n);

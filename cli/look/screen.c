@@ -144,19 +144,25 @@ void screen_show(const struct buf *lines)
 {
 	const char *at = (const char *)lines->data, *end = at + lines->len;
 	CLEANUP_BUF struct buf out = BUF_INIT;
+	size_t columns, rows, shown = 0;
 
+	screen_size(&columns, &rows);
 	must(buf_append(&out, "\033[H", 3));
 	while (at < end) {
 		const char *newline = memchr(at, '\n', (size_t)(end - at));
 		size_t len = (size_t)((newline ? newline : end) - at);
 
-		must(buf_append(&out, at, len));
+		/* Before the text: behind a full line it would take the last character.
+		 */
 		must(buf_append(&out, "\033[K", 3));
+		must(buf_append(&out, at, len));
 		at += len + 1;
+		shown++;
 		if (at < end)
 			must(buf_append(&out, "\r\n", 2));
 	}
-	must(buf_append(&out, "\033[J", 3));
+	if (shown < rows) /* nothing stays below the last one */
+		must(buf_append(&out, "\r\n\033[J", 5));
 	if (copy_bytes(STDOUT_FILENO, out.data, out.len))
 		screen.end = SIGHUP;
 }

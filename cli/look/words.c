@@ -38,7 +38,9 @@ const char *word_duration(double seconds, char ret_text[WORD_MAX])
 		return ret_text;
 	}
 	/* Just below what "never" is: 292 years. */
-	duration_format_short((int64_t)(fmin(seconds, LARGEST / 1e9) * 1e9), ret_text);
+	duration_format_short(
+	    (int64_t)(fmin(fmax(seconds, -LARGEST / 1e9), LARGEST / 1e9) * 1e9),
+	    ret_text);
 	return ret_text;
 }
 
@@ -73,7 +75,8 @@ static const char *word_time(double time_s, const char *format, char ret_text[WO
 	time_t t = (time_t)fmin(fmax(time_s, 0), 1e11);
 	struct tm tm;
 
-	if (!localtime_r(&t, &tm) || !strftime(ret_text, WORD_MAX, format, &tm))
+	if (isnan(time_s) || !localtime_r(&t, &tm) ||
+	    !strftime(ret_text, WORD_MAX, format, &tm))
 		return no_number(ret_text);
 	return ret_text;
 }
