@@ -295,6 +295,22 @@ static void make_tree_ready(struct store_gen *gen, struct tree_place *p)
 	gen->ready = true;
 }
 
+static void note_origin(struct store_gen *gen, const struct inode_row *row, double part)
+{
+	double cost_s = row->cost_s < 0 ? row->cost_s : row->cost_s * part;
+
+	atomic_store_explicit(&gen->branch, row->parent_branch, memory_order_relaxed);
+	atomic_store_explicit(&gen->cost_s, cost_s, memory_order_relaxed);
+}
+
+/* All files of a tree together have its cost. */
+static double part_of_tree(const struct tree_place *p)
+{
+	double tree_bytes = (double)p->in.row.core.size_bytes;
+
+	return tree_bytes > 0 ? (double)p->entry.size_bytes / tree_bytes : 0;
+}
+
 static int gen_open_in_tree(struct store_gen *gen, bool expired_too)
 {
 	CLEANUP_PLACE struct tree_place p = TREE_PLACE_INIT;
@@ -307,6 +323,7 @@ static int gen_open_in_tree(struct store_gen *gen, bool expired_too)
 	if (!expired_too &&
 	    core_expires_ns(&p.in.row.core, p.policy.ttl_ns) <= time_now_ns())
 		return -ETIME;
+	note_origin(gen, &p.in.row, part_of_tree(&p));
 	make_tree_ready(gen, &p);
 	return 0;
 }
@@ -326,6 +343,7 @@ static int gen_open(struct store_gen *gen, bool expired_too)
 		return -EINVAL;
 	if (!expired_too && core_expires_ns(&in.row.core, policy.ttl_ns) <= time_now_ns())
 		return -ETIME;
+	note_origin(gen, &in.row, 1);
 	return make_ready(gen, &in.row, policy.ttl_ns);
 }
 
@@ -452,6 +470,13 @@ void gen_attr_changed(struct store *st, const struct row_core *core)
 		pthread_mutex_unlock(&gen->lock);
 	}
 	pthread_mutex_unlock(&shard->lock);
+}
+
+void store_gen_origin(const struct store_gen *gen, uint64_t *ret_branch,
+		      double *ret_cost_s)
+{
+	*ret_branch = atomic_load_explicit(&gen->branch, memory_order_relaxed);
+	*ret_cost_s = atomic_load_explicit(&gen->cost_s, memory_order_relaxed);
 }
 
 void store_gen_hit(struct store_gen *gen)

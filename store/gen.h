@@ -58,6 +58,10 @@ struct store_gen {
 	struct sealed_index *tree;
 	uint64_t tree_off;
 
+	/* As of the last open, for store_gen_origin(). */
+	_Atomic uint64_t branch;
+	_Atomic double cost_s;
+
 	_Atomic(uint8_t *) small; /* NULL: not loaded, or not kept */
 	atomic_bool condemned;
 	_Atomic uint64_t hits;

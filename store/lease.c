@@ -279,7 +279,7 @@ int64_t leases_oldest_ns(struct store *st)
 /* A copy of a lease, followed by its name and owner, each with its NUL. */
 struct copy {
 	enum store_lease_kind kind;
-	uint64_t token;
+	uint64_t branch, token;
 	int64_t since_ns, ends_ns;
 	uint32_t name_len, owner_len;
 };
@@ -287,6 +287,7 @@ struct copy {
 static int copy_one(const struct lease *lease, struct buf *out)
 {
 	struct copy copy = {.kind = lease->kind,
+			    .branch = lease->branch,
 			    .token = lease->token,
 			    .since_ns = lease->since_ns,
 			    .ends_ns = lease->ends_ns,
@@ -314,30 +315,85 @@ static int copy_branch(struct store *st, uint64_t branch, struct buf *out)
 	return r;
 }
 
+static int copy_some(struct store *st, size_t max, struct buf *out)
+{
+	CLEANUP_UNLOCK pthread_mutex_t *held = mutex_hold(&st->leases->lock);
+	const struct htab *names = &st->leases->table.names;
+	int64_t now_ns = leases_now_ns(st);
+	int r = 0;
+
+	for (size_t i = 0; i < names->bucket_count && max; i++) {
+		for (struct hlink *l = names->buckets[i]; !r && l && max; l = l->next) {
+			const struct lease *lease = CONTAINER_OF(l, struct lease, link);
+
+			if (!lease_live(lease, now_ns))
+				continue;
+			r = copy_one(lease, out);
+			max--;
+		}
+	}
+	return r;
+}
+
+/* Without the lock: `each` may do anything. */
+static int each_copy(struct store *st, const struct buf *copies,
+		     int (*each)(void *arg, uint64_t branch, const char *name,
+				 const struct store_lease *lease),
+		     void *arg)
+{
+	int r = 0;
+
+	for (size_t at = 0; !r && at < copies->len;) {
+		const char *name;
+		struct store_lease lease;
+		struct copy copy;
+
+		memcpy(&copy, copies->data + at, sizeof(copy));
+		name = (const char *)copies->data + at + sizeof(copy);
+		at += sizeof(copy) + copy.name_len + copy.owner_len + 2;
+		lease = (struct store_lease){
+		    .kind = copy.kind, .token = copy.token, .since_ns = copy.since_ns};
+		memcpy(lease.owner, name + copy.name_len + 1, copy.owner_len + 1);
+		set_ends(st, copy.ends_ns, &lease);
+		r = each(arg, copy.branch, name, &lease);
+	}
+	return r;
+}
+
+int store_lease_list_all(struct store *st, size_t max,
+			 int (*each)(void *arg, uint64_t branch, const char *name,
+				     const struct store_lease *lease),
+			 void *arg)
+{
+	CLEANUP_BUF struct buf copies = BUF_INIT;
+	int r = copy_some(st, max, &copies);
+
+	return r ? r : each_copy(st, &copies, each, arg);
+}
+
+struct list {
+	int (*each)(void *arg, const char *name, const struct store_lease *lease);
+	void *arg;
+};
+
+static int each_of_branch(void *arg, uint64_t branch, const char *name,
+			  const struct store_lease *lease)
+{
+	struct list *list = arg;
+
+	return list->each(list->arg, name, lease);
+}
+
 int store_lease_list(struct store *st, uint64_t branch,
 		     int (*each)(void *arg, const char *name,
 				 const struct store_lease *lease),
 		     void *arg)
 {
 	CLEANUP_BUF struct buf copies = BUF_INIT;
+	struct list list = {each, arg};
 	int r = copy_branch(st, branch, &copies);
 
-	/* Without the lock: `each` may do anything. */
-	for (size_t at = 0; !r && at < copies.len;) {
-		const char *name;
-		struct store_lease lease;
-		struct copy copy;
-
-		memcpy(&copy, copies.data + at, sizeof(copy));
-		name = (const char *)copies.data + at + sizeof(copy);
-		at += sizeof(copy) + copy.name_len + copy.owner_len + 2;
-		lease = (struct store_lease){
-		    .kind = copy.kind, .token = copy.token, .since_ns = copy.since_ns};
-		memcpy(lease.owner, name + copy.name_len + 1, copy.owner_len + 1);
-		set_ends(st, copy.ends_ns, &lease);
-		r = each(arg, name, &lease);
-	}
-	return r;
+	return r ? r : each_copy(st, &copies, each_of_branch, &list);
 }
 
 uint64_t store_lease_count(struct store *st)

@@ -77,6 +77,11 @@ int store_lease_list(struct store *st, uint64_t branch,
 		     int (*each)(void *arg, const char *name,
 				 const struct store_lease *lease),
 		     void *arg);
+/* The same of all branches, but `max` at most, whichever they are. */
+int store_lease_list_all(struct store *st, size_t max,
+			 int (*each)(void *arg, uint64_t branch, const char *name,
+				     const struct store_lease *lease),
+			 void *arg);
 /* How many there are in all. */
 uint64_t store_lease_count(struct store *st);
 

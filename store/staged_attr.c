@@ -82,6 +82,14 @@ int store_staged_cost_set(struct store_staged *sg, double cost_s)
 	return 0;
 }
 
+bool store_staged_published(struct store_staged *sg, double *ret_cost_s)
+{
+	CLEANUP_UNLOCK pthread_mutex_t *held = mutex_hold(&sg->lock);
+
+	*ret_cost_s = sg->row.cost_s;
+	return sg->published;
+}
+
 /* ---- foreign attributes ---- */
 
 /* Take over what a change has packed. */

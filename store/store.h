@@ -272,6 +272,12 @@ int store_gen_read(struct store_gen *gen, void *data, size_t len, uint64_t off,
 int store_gen_seek(struct store_gen *gen, uint64_t off, int whence, uint64_t *ret_off);
 /* The attributes of an inode that is open, even if it was removed. -ENOENT: not open. */
 int store_gen_attr_by_ino(struct store *st, uint64_t ino, struct store_attr *ret_attr);
+/*
+ * Where it was when it was opened last, and what it has cost; negative: not known. Of
+ * a file in a sealed tree: where the tree is, and its part of the tree's cost, by size.
+ */
+void store_gen_origin(const struct store_gen *gen, uint64_t *ret_branch,
+		      double *ret_cost_s);
 /* Count one read of it (the `hits` attribute). Cheap; kept in memory for a while. */
 void store_gen_hit(struct store_gen *gen);
 
@@ -563,6 +569,11 @@ int store_cost_set(struct store *st, uint64_t ino, double cost_s);
  * to store_publish(). A negative one is not known, or, before the publish, measured.
  */
 int store_staged_cost_set(struct store_staged *sg, double cost_s);
+/*
+ * After store_publish(): has it become a generation, and not only changed attributes
+ * of another? *ret_cost_s: what it has cost; negative: not known.
+ */
+bool store_staged_published(struct store_staged *sg, double *ret_cost_s);
 
 /* ---- bounds ------------------------------------------------------------------- */
 

@@ -48,12 +48,23 @@ static const struct {
 };
 #define LEVEL_COUNT (sizeof(levels) / sizeof(levels[0]))
 
+/* No line is shorter than its head, so that all lines in the ring are known. */
+enum { LINE_MIN_BYTES = 32, LINES_MAX = LOG_RECENT_BYTES / LINE_MIN_BYTES };
+
+/* Where a line begins, by `total`. */
+struct line {
+	uint64_t at, tag;
+};
+
 /* `total` counts all bytes ever put in: the ring holds the last of them. */
 static struct {
 	pthread_mutex_t lock;
 	char *data; /* LOG_RECENT_BYTES, from the first line on; all: under lock */
-	uint64_t total;
+	struct line *lines; /* LINES_MAX, a ring, too */
+	uint64_t total, line_total;
 } recent = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static _Atomic(uint64_t (*)(void)) tagger;
 
 static int open_file(const char *path, int *ret_fd, struct errmsg *err)
 {
@@ -177,24 +188,50 @@ static size_t print_head(char *line, size_t cap, enum log_level level)
 
 /* ---- the newest lines ---- */
 
+/* What the tagger itself says has no tag. */
+static uint64_t ask_tag(void)
+{
+	static __thread bool asking;
+	uint64_t (*tag)(void) = atomic_load(&tagger);
+	uint64_t answer = 0;
+
+	if (!tag || asking)
+		return 0;
+	asking = true;
+	answer = tag();
+	asking = false;
+	return answer;
+}
+
 /* Under the lock. A line is shorter than the ring. */
-static void ring_put(const char *line, size_t len)
+static void ring_put(const char *line, size_t len, uint64_t tag)
 {
 	size_t at = (size_t)(recent.total % LOG_RECENT_BYTES);
 	size_t first = LOG_RECENT_BYTES - at < len ? LOG_RECENT_BYTES - at : len;
 
 	memcpy(recent.data + at, line, first);
 	memcpy(recent.data, line + first, len - first);
+	recent.lines[recent.line_total++ % LINES_MAX] = (struct line){recent.total, tag};
 	recent.total += len;
+}
+
+/* Under the lock. */
+static bool has_memory(void)
+{
+	if (!recent.data)
+		recent.data = malloc(LOG_RECENT_BYTES);
+	if (!recent.lines)
+		recent.lines = malloc(LINES_MAX * sizeof(*recent.lines));
+	return recent.data && recent.lines;
 }
 
 static void remember(const char *line, size_t len)
 {
+	uint64_t tag = ask_tag(); /* not under the lock: it may write lines */
+
 	pthread_mutex_lock(&recent.lock);
-	if (!recent.data) /* without memory there is only the sink */
-		recent.data = malloc(LOG_RECENT_BYTES);
-	if (recent.data)
-		ring_put(line, len);
+	if (has_memory()) /* else there is only the sink */
+		ring_put(line, len, tag);
 	pthread_mutex_unlock(&recent.lock);
 }
 
@@ -227,6 +264,49 @@ int log_recent(struct buf *ret_text)
 	r = recent.data ? ring_copy(ret_text) : 0;
 	pthread_mutex_unlock(&recent.lock);
 	return r;
+}
+
+/* Under the lock: append what is in the ring from `at` to before `end`. */
+static int copy_line(uint64_t at, uint64_t end, struct buf *ret_text)
+{
+	int r = buf_reserve(ret_text, ret_text->len + (size_t)(end - at));
+
+	for (; !r && at < end; at++)
+		ret_text->data[ret_text->len++] =
+		    (uint8_t)recent.data[at % LOG_RECENT_BYTES];
+	return r;
+}
+
+/* Under the lock. */
+static int copy_tagged(uint64_t tag, struct buf *ret_text)
+{
+	uint64_t i = recent.line_total < LINES_MAX ? 0 : recent.line_total - LINES_MAX;
+	int r = 0;
+
+	for (; !r && i < recent.line_total; i++) {
+		const struct line *line = &recent.lines[i % LINES_MAX];
+		bool last = i + 1 == recent.line_total;
+		uint64_t end = last ? recent.total : recent.lines[(i + 1) % LINES_MAX].at;
+
+		if (line->tag == tag && line->at + LOG_RECENT_BYTES >= recent.total)
+			r = copy_line(line->at, end, ret_text);
+	}
+	return r;
+}
+
+int log_recent_tagged(uint64_t tag, struct buf *ret_text)
+{
+	int r;
+
+	pthread_mutex_lock(&recent.lock);
+	r = copy_tagged(tag, ret_text);
+	pthread_mutex_unlock(&recent.lock);
+	return r;
+}
+
+void log_set_tagger(uint64_t (*tag)(void))
+{
+	atomic_store(&tagger, tag);
 }
 
 /* ---- one line ---- */

@@ -12,6 +12,8 @@
 #ifndef MEMOFS_STORE_UTIL_LOG_H
 #define MEMOFS_STORE_UTIL_LOG_H
 
+#include <stdint.h>
+
 #include "store/util/err.h"
 
 enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
@@ -34,6 +36,14 @@ void log_set_level(enum log_level level);
 #define LOG_RECENT_BYTES (256 * 1024)
 struct buf;
 int log_recent(struct buf *ret_text);
+/*
+ * Lines can have a tag, a number that `tag` answers when one is written, in the thread
+ * that writes it; 0 is none. It may itself write lines, which have none. NULL: no more
+ * tags; a call that has begun is not waited for.
+ */
+void log_set_tagger(uint64_t (*tag)(void));
+/* Of the newest lines those with this tag. Appends them. -ENOMEM. */
+int log_recent_tagged(uint64_t tag, struct buf *ret_text);
 int log_level_parse(const char *text, enum log_level *ret_level); /* -EINVAL */
 const char *log_level_name(enum log_level level);
 

@@ -5,12 +5,19 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /* Blank, tab and the line breaks, whatever the locale. */
 bool text_is_space(char c);
 
 /* Leave the white space at both ends out. */
 void text_trim(const char **text, size_t *len);
+
+/*
+ * The character at the front of `len` bytes, at least one of them; its length is
+ * returned, or 0 when it is not UTF-8 (RFC 3629: no overlong forms, no surrogates).
+ */
+size_t text_char(const char *text, size_t len, uint32_t *ret_char);
 
 /*
  * Write `text` so that it is one harmless line: control characters become

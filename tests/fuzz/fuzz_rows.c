@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "store/history_rows.h"
 #include "store/rows.h"
 #include "store/settings.h"
 #include "store/share_rows.h"
@@ -209,11 +210,40 @@ static void fuzz_todo(struct slice raw)
 	check_same(raw, &again);
 }
 
+static void fuzz_history(struct slice raw)
+{
+	CLEANUP_BUF struct buf again = BUF_INIT;
+	struct history_row row;
+	enum history_tag tag;
+	uint64_t number;
+
+	if (key_history_decode(raw, &tag, &number) == 0)
+		check_same_key(raw, key_history(tag, number));
+	if (history_decode(raw, &row))
+		return;
+	FUZZ_CHECK(row.number * 60 <= INT64_MAX / NSEC_PER_SEC);
+	FUZZ_CHECK(history_encode(&row, &again) == 0);
+	check_same(raw, &again);
+}
+
+static void fuzz_total(struct slice raw)
+{
+	CLEANUP_BUF struct buf again = BUF_INIT;
+	struct total_row row;
+
+	if (total_decode(raw, &row))
+		return;
+	FUZZ_CHECK(row.since_ns >= 0);
+	FUZZ_CHECK(total_encode(&row, &again) == 0);
+	check_same(raw, &again);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
 	static void (*const targets[])(struct slice raw) = {
 	    fuzz_keys, fuzz_dirent, fuzz_inode, fuzz_owner, fuzz_gcq,  fuzz_unsynced,
-	    fuzz_heat, fuzz_u64,    fuzz_lease, fuzz_share, fuzz_same, fuzz_todo};
+	    fuzz_heat, fuzz_u64,    fuzz_lease, fuzz_share, fuzz_same, fuzz_todo,
+	    fuzz_history, fuzz_total};
 
 	if (len == 0 || data[0] >= sizeof(targets) / sizeof(*targets))
 		return 0;

@@ -373,6 +373,68 @@ static const char *recent_lines(struct fixture *f)
 	return (const char *)f->content.data;
 }
 
+static __thread uint64_t tag_now;
+
+static uint64_t answer_tag(void)
+{
+	log_info("asked for the tag"); /* has none, and does not ask again */
+	return tag_now;
+}
+
+static const char *tagged_lines(struct fixture *f, uint64_t tag)
+{
+	buf_clear(&f->content);
+	assert_int_equal(log_recent_tagged(tag, &f->content), 0);
+	assert_int_equal(buf_append(&f->content, "", 1), 0);
+	return (const char *)f->content.data;
+}
+
+static void test_lines_of_a_tag(void **state)
+{
+	struct fixture *f = *state;
+	struct errmsg err;
+
+	assert_int_equal(log_open(LOG_SINK_FILE, f->path, &err), 0);
+	log_set_tagger(answer_tag);
+	tag_now = 71;
+	log_info("of the first");
+	tag_now = 72;
+	log_info("of the second");
+	tag_now = 71;
+	log_info("again of the first");
+	log_set_tagger(NULL);
+	log_info("of none");
+	tagged_lines(f, 71);
+	assert_non_null(strstr((char *)f->content.data, "of the first\n"));
+	assert_non_null(strstr((char *)f->content.data, "again of the first\n"));
+	assert_null(strstr((char *)f->content.data, "second"));
+	assert_null(strstr((char *)f->content.data, "asked"));
+	assert_non_null(strstr(tagged_lines(f, 72), "of the second\n"));
+	assert_int_equal(strlen(tagged_lines(f, 73)), 0);
+	assert_non_null(strstr(recent_lines(f), "asked for the tag\n"));
+	assert_non_null(strstr(recent_lines(f), "of none\n"));
+}
+
+/* What the ring has lost is not there under its tag either. */
+static void test_tagged_lines_go_with_the_ring(void **state)
+{
+	struct fixture *f = *state;
+	struct errmsg err;
+	size_t before, shown;
+
+	assert_int_equal(log_open(LOG_SINK_FILE, f->path, &err), 0);
+	log_set_tagger(answer_tag);
+	tag_now = 74;
+	log_info("the first of many");
+	for (int i = 0; i < 10000; i++)
+		log_info("x");
+	log_set_tagger(NULL);
+	assert_null(strstr(tagged_lines(f, 74), "the first of many"));
+	shown = strlen(tagged_lines(f, 74));
+	before = strlen(recent_lines(f));
+	assert_true(shown > 1000 && shown <= before);
+}
+
 static void test_recent_lines_are_those_of_the_sink(void **state)
 {
 	struct fixture *f = *state;
@@ -424,6 +486,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    TEST(test_recent_lines_are_those_of_the_sink),
+	    TEST(test_lines_of_a_tag),
+	    TEST(test_tagged_lines_go_with_the_ring),
 	    TEST(test_recent_lines_wrap),
 	    TEST(test_line),
 	    TEST(test_level),
