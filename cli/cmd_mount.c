@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
-#include <limits.h>
 #include <stddef.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "cli/commands.h"
+#include "cli/daemonpath.h"
 #include "cli/message.h"
-#include "cli/paths.h"
 
 struct mount_options {
 	bool foreground, debug;
@@ -30,37 +28,6 @@ static const struct cli_option options[] = {
     CLI_END,
 };
 
-static bool executable(const char *path)
-{
-	return access(path, X_OK) == 0;
-}
-
-/*
- * The daemon that belongs to this program: $MEMOFSD, else the one beside it, else
- * the one that was installed. NULL after a message.
- */
-static char *find_daemon(void)
-{
-	const char *env = getenv("MEMOFSD");
-	CLEANUP_FREE char *dir = NULL, *beside = NULL;
-	char self[PATH_MAX + 1];
-	ssize_t n;
-
-	if (env && *env)
-		return xstrdup(env);
-	n = readlink("/proc/self/exe", self, PATH_MAX);
-	self[n > 0 ? n : 0] = '\0';
-	dir = path_parent(self);
-	beside = path_join(dir, "memofsd");
-	if (n > 0 && executable(beside))
-		return xstrdup(beside);
-	if (executable(MEMOFS_LIBEXECDIR "/memofsd"))
-		return xstrdup(MEMOFS_LIBEXECDIR "/memofsd");
-	cli_error("mount: there is no memofsd in %s or %s; set MEMOFSD to its path", dir,
-		  MEMOFS_LIBEXECDIR);
-	return NULL;
-}
-
 static int run(const void *opt, char **operands, size_t n)
 {
 	const struct mount_options *o = opt;
@@ -72,7 +39,7 @@ static int run(const void *opt, char **operands, size_t n)
 		cli_error("mount: %s is empty", *operands[0] ? "MOUNTPOINT" : "STORE");
 		return CLI_USAGE;
 	}
-	daemon = find_daemon();
+	daemon = daemon_path("mount");
 	if (!daemon)
 		return CLI_MOUNT;
 	argv[argc++] = "memofsd";

@@ -7,6 +7,7 @@
 
 extern const struct command cmd_explain;
 extern const struct command cmd_cache;
+extern const struct command cmd_check;
 extern const struct command cmd_clear;
 extern const struct command cmd_extend;
 extern const struct command cmd_get;

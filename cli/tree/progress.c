@@ -71,13 +71,14 @@ static void append_head(const struct progress *p, double share, struct buf *out)
 static void append_files(const struct progress *p, uint64_t files, struct buf *out)
 {
 	char count[PROGRESS_COUNT_MAX], total[PROGRESS_COUNT_MAX];
+	const char *unit = p->unit ? p->unit : "files";
 
 	progress_count(files, count);
 	if (p->total_files)
-		must(buf_printf(out, " %s of %s files", count,
-				progress_count(p->total_files, total)));
+		must(buf_printf(out, " %s of %s %s", count,
+				progress_count(p->total_files, total), unit));
 	else
-		must(buf_printf(out, " %s files", count));
+		must(buf_printf(out, " %s %s", count, unit));
 }
 
 static void append_rate(uint64_t bytes, int64_t elapsed_ns, struct buf *out)

@@ -16,6 +16,7 @@
 
 struct progress {
 	const char *verb, *what; /* the caller's */
+	const char *unit;	 /* of what is counted; NULL: "files" */
 	uint64_t total_files, total_bytes;
 	int64_t begun_ns, shown_ns; /* monotonic */
 	bool on, drawn;
