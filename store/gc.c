@@ -39,6 +39,7 @@
 #define TICK_NS (5 * NSEC_PER_SEC)	   /* a pass when nobody asks for one */
 #define REAP_URGENT 8192		   /* numbers that do not wait */
 #define UNSYNCED_URGENT_BYTES (256u << 20) /* bytes that do not wait */
+#define ROUNDS_MAX 4096 /* a path has no more directories */
 #define TREES_MAX 4096			   /* more of them wait for the next start */
 
 struct gc {
@@ -184,15 +185,24 @@ static void look_again(struct gc *gc, struct notes *notes)
 	note_all(notes);
 }
 
-static int reap(struct store *st)
+/* Under work. Ended early, the next one looks at all of it. */
+static int reap_until(struct store *st, const atomic_bool *stop, struct reaped *sum)
 {
 	struct gc *gc = st->gc;
 	CLEANUP_NOTES struct notes notes = notes_take(gc, &gc->reap);
-	int r = reap_noted(st, &notes, &gc->stop, &gc->deleted);
+	int r = reap_noted(st, &notes, stop, sum);
 
-	if (r)
+	gc->deleted |= sum->any;
+	if (r || atomic_load(stop))
 		look_again(gc, &gc->reap);
 	return r;
+}
+
+static int reap(struct store *st)
+{
+	struct reaped sum = {0};
+
+	return reap_until(st, &st->gc->stop, &sum);
 }
 
 static bool has_reap(struct gc *gc)
@@ -225,6 +235,42 @@ bool gc_make_room(struct store *st)
 	/* Also what was deleted before the disk was short. */
 	gc->deleted = backend_reclaim(st->be) != 0;
 	return true;
+}
+
+/* Comparing trees holds it for long. */
+static int hold_work(struct gc *gc, const atomic_bool *stop)
+{
+	for (;;) {
+		struct timespec until;
+
+		clock_gettime(CLOCK_REALTIME, &until);
+		until.tv_sec++;
+		if (!pthread_mutex_timedlock(&gc->work, &until))
+			return 0;
+		if (atomic_load(stop))
+			return -ECANCELED;
+	}
+}
+
+int gc_reclaim(struct store *st, const atomic_bool *stop, uint64_t *ret_bytes)
+{
+	struct gc *gc = st->gc;
+	struct reaped sum = {0};
+	int r = hold_work(gc, stop);
+
+	if (r)
+		return r;
+	look_again(gc, &gc->reap);
+	/* A directory leaves what is below it for the next round. */
+	for (int round = 0; !r && has_reap(gc) && round < ROUNDS_MAX; round++) {
+		r = reap_until(st, stop, &sum);
+		if (!r && atomic_load(stop))
+			r = -ECANCELED;
+	}
+	pthread_mutex_unlock(&gc->work);
+	if (!r)
+		*ret_bytes = sum.bytes;
+	return r;
 }
 
 /* ---- syncing extents ---- */

@@ -30,6 +30,12 @@ bool gc_delete_now(struct store *st, bool wait);
  */
 bool gc_make_room(struct store *st);
 
+/*
+ * Delete everything that may be deleted, and add up its contents. The caller holds no
+ * lock of the store. -ECANCELED: `stop` became true.
+ */
+int gc_reclaim(struct store *st, const atomic_bool *stop, uint64_t *ret_bytes);
+
 /* Sync every extent that was published before this call. */
 int gc_sync_extents(struct store *st);
 

@@ -106,6 +106,11 @@ static inline struct slice slice_str(const char *text)
 	return slice(text, strlen(text));
 }
 
+static inline int64_t store_wall_ns(const struct store *st)
+{
+	return st->clock->wall_ns(st->clock->arg);
+}
+
 /* Log it and return -EUCLEAN: row `what` of `number` cannot be read. */
 int store_damaged(struct store *st, const char *what, uint64_t number);
 

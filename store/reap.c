@@ -21,7 +21,7 @@ struct reaper {
 	const atomic_bool *stop;
 	struct batch batch;
 	int64_t dead_bytes; /* of the contents in `batch` */
-	bool deleted;
+	struct reaped sum;
 };
 
 static int reaper_commit(struct reaper *rp)
@@ -82,7 +82,8 @@ static int reap_content(struct reaper *rp, uint64_t ino, const struct gcq_row *r
 	batch_del_value(b, ino, row->layout, row->size_bytes);
 	batch_del(b, TABLE_GCQ, key_slice(&key));
 	rp->dead_bytes += (int64_t)row->disk_bytes;
-	rp->deleted = true;
+	rp->sum.any = true;
+	rp->sum.bytes += row->disk_bytes;
 	return b->count < BATCH_ROWS ? 0 : reaper_commit(rp);
 }
 
@@ -167,7 +168,7 @@ static int reap_all(struct reaper *rp)
 }
 
 int reap_noted(struct store *st, const struct notes *notes, const atomic_bool *stop,
-	       bool *deleted)
+	       struct reaped *sum)
 {
 	struct reaper rp = {.st = st, .stop = stop};
 	int r = notes->all ? reap_all(&rp) : reap_some(&rp, notes);
@@ -179,7 +180,8 @@ int reap_noted(struct store *st, const struct notes *notes, const atomic_bool *s
 		r = r ? r : r2;
 	}
 	batch_deinit(&rp.batch);
-	*deleted |= rp.deleted;
+	sum->any |= rp.sum.any;
+	sum->bytes += rp.sum.bytes;
 	return r;
 }
 

@@ -6,13 +6,18 @@
 #include "store/internal.h"
 #include "store/notes.h"
 
+struct reaped {
+	bool any;
+	uint64_t bytes; /* of contents, as they count among the bounds */
+};
+
 /*
  * Delete what the noted numbers, or all, have in TABLE_GCQ, except what is open.
  * Given up early, as a success, when `stop` becomes true: the rows keep what is
- * left. *deleted becomes true when there was something. One caller at a time.
+ * left. Adds to *sum what it has deleted, also before an error. One caller at a time.
  */
 int reap_noted(struct store *st, const struct notes *notes, const atomic_bool *stop,
-	       bool *deleted);
+	       struct reaped *sum);
 
 /*
  * Remove the extents that neither an inode nor TABLE_GCQ names. Numbers from

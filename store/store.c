@@ -14,8 +14,9 @@
 #include <sys/statvfs.h>
 #include <sys/sysinfo.h>
 
-#include "store/backup.h"
+#include "store/census.h"
 #include "store/evict.h"
+#include "store/backup.h"
 #include "store/format.h"
 #include "store/gc.h"
 #include "store/internal.h"
@@ -238,6 +239,8 @@ static int open_parts(struct store *st, const struct store_options *opt,
 		r = gc_start(st);
 	if (r == 0)
 		r = evict_start(st);
+	if (r == 0)
+		r = census_start(st);
 	return r ? err_set(err, -r, "%s: the background work cannot be started: %s",
 			   st->path, strerror(-r))
 		 : 0;
@@ -285,6 +288,7 @@ void store_close(struct store *st)
 {
 	if (!st)
 		return;
+	census_stop(st);
 	evict_stop(st);
 	if (st->gc) {
 		sealed_forget_unused(st); /* which counts what was read */

@@ -7,6 +7,7 @@
 #include <sys/statvfs.h>
 #include <sys/sysinfo.h>
 
+#include "store/census.h"
 #include "store/gc.h"
 #include "store/internal.h"
 #include "store/sealed.h"
@@ -440,6 +441,7 @@ void usage_set_bounds(struct store *st, const struct store_options *opt)
 void store_set_bounds(struct store *st, const struct store_options *opt)
 {
 	usage_set_bounds(st, opt);
+	census_wake(st); /* what has expired may have to go sooner */
 	if (is_above_high(&st->usage))
 		usage_wake(st);
 }
