@@ -212,12 +212,12 @@ static bool has_reap(struct gc *gc)
 	return !notes_empty(&gc->reap);
 }
 
-bool gc_delete_now(struct store *st, bool wait)
+bool gc_delete_now(struct store *st)
 {
 	struct gc *gc = st->gc;
 	bool any;
 
-	if (!gc || (wait ? pthread_mutex_lock(&gc->work) : pthread_mutex_trylock(&gc->work)))
+	if (!gc || pthread_mutex_trylock(&gc->work))
 		return false;
 	any = has_reap(gc) && reap(st) == 0;
 	pthread_mutex_unlock(&gc->work);

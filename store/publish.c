@@ -25,6 +25,8 @@
 #include "store/seal.h"
 #include "store/sealed.h"
 #include "store/staged.h"
+#include "store/staged_limits.h"
+#include "store/sums.h"
 #include "store/value.h"
 
 /* ---- the row and what goes with it ---- */
@@ -78,20 +80,6 @@ static void put_unsynced(struct store_staged *sg, struct batch *b)
 		batch_put(b, TABLE_UNSYNCED, key_slice(&key), buf_slice(&raw));
 }
 
-/*
- * For what is about to be written; it is kept until the value is published, so that what
- * the last close was told holds. -ENOSPC.
- */
-static int take_room(struct store_staged *sg, const struct buf *sums)
-{
-	uint64_t bytes = sg->content.mem.len + sums->len + ROOM_ROWS_BYTES;
-	struct room_hold *hold = &sg->hold;
-
-	if (bytes <= hold->bytes)
-		return room_on_disk(sg->st, bytes);
-	return room_take(sg->st, bytes - hold->bytes, ROOM_WAIT, hold);
-}
-
 /* ---- intents ---- */
 
 static bool intent_is_current(const struct store_staged *sg, uint64_t branch,
@@ -133,7 +121,7 @@ static int record_intent(struct store_staged *sg, uint64_t branch, struct slice 
 	if (!r)
 		r = seal(sg, &sums);
 	if (!r)
-		r = take_room(sg, &sums);
+		r = staged_take_place(sg, branch, name, sums.len);
 	if (r)
 		return r;
 	if (buf_set(&in->name, name.data, name.len))
@@ -174,14 +162,28 @@ int staged_withdraw(struct store_staged *sg, bool sync)
 	return 0;
 }
 
+/* What the rows of its checksums will take, about: holes take little. */
+static uint64_t sums_bytes(const struct content *c)
+{
+	return sizeof(uint64_t) *
+	       (c->counted_bytes / SUMS_BLOCK_BYTES + 4 * sums_chunks(c->size_bytes));
+}
+
 int store_staged_flush(struct store_staged *sg, uint64_t branch, const char *name)
 {
 	CLEANUP_UNLOCK pthread_mutex_t *held = mutex_hold(&sg->lock);
 
-	if (sg->content.error)
-		return sg->content.error;
-	if (sg->published || !staged_content_changed(sg) || !sg->synced ||
-	    sg->synced_writes != sg->writes ||
+	int r = sg->content.error;
+
+	if (r || sg->published || !staged_content_changed(sg))
+		return r;
+	/* What it is refused for is told to who can still be told. */
+	r = staged_take_place(sg, branch, slice_str(name), sums_bytes(&sg->content));
+	if (r) {
+		sg->content.error = r;
+		return r;
+	}
+	if (!sg->synced || sg->synced_writes != sg->writes ||
 	    intent_is_current(sg, branch, slice_str(name)))
 		return 0;
 	return record_intent(sg, branch, slice_str(name));
@@ -257,7 +259,7 @@ static int commit_row(struct store_staged *sg, struct batch *b, bool noreplace,
 		r = name_publish(sg->st, b, &sg->row, flags, sg->completed_ns,
 				 ret_replaced_ino);
 	if (!r && sg->source)
-		policy_changed(sg->st);
+		seal_source_dropped(sg->st, sg->source);
 	return r;
 }
 
@@ -275,7 +277,7 @@ static int publish_content(struct store_staged *sg, uint64_t branch, struct slic
 		r = seal(sg, &sums);
 	/* What fsync and close have promised is not refused any more. */
 	if (!r && !sg->intent.durable)
-		r = take_room(sg, &sums);
+		r = staged_take_place(sg, branch, name, sums.len);
 	if (r)
 		return r;
 	/* An intent stands for a synced extent with a synced name. */

@@ -12,6 +12,8 @@
 #define LOOK_NS (50 * (NSEC_PER_SEC / 1000)) /* others fill the disk, too */
 #define LOOK_PART 4 /* a look allows one part in so many of the room it found */
 #define WAIT_STEP_NS (20 * (NSEC_PER_SEC / 1000))
+#define DELETE_STEP_NS (5 * (NSEC_PER_SEC / 1000))
+#define DELETE_STEPS 40
 #define WAITING_MAX 2 /* the others are refused: they may be all who serve readers */
 
 /* A clock that costs nothing to read; its ticks are a few milliseconds. */
@@ -145,34 +147,72 @@ static bool begin_waiting(struct store *st, enum room_wait wait)
 	return false;
 }
 
-static bool wait_for_room(struct store *st, uint64_t bytes, struct room_hold *hold)
+/* Until `ask` has no objection, or it has taken too long. */
+static int wait_until(struct store *st, int (*ask)(struct store *st, void *arg), void *arg)
 {
 	const struct timespec step = {.tv_nsec = WAIT_STEP_NS};
 	int64_t until_ns = time_monotonic_ns() + st->room.wait_ns;
-	bool held = false;
+	int r;
 
-	while (!held && time_monotonic_ns() < until_ns) {
+	do {
 		usage_wake(st);
 		nanosleep(&step, NULL);
-		held = hold_below(st, bytes, hold);
-	}
+		r = ask(st, arg);
+	} while (r && time_monotonic_ns() < until_ns);
 	atomic_fetch_sub(&st->room.waiting, 1);
-	return held;
+	return r;
+}
+
+int room_wait_until(struct store *st, int (*ask)(struct store *st, void *arg), void *arg)
+{
+	int r = ask(st, arg);
+
+	return r && begin_waiting(st, ROOM_WAIT) ? wait_until(st, ask, arg) : r;
+}
+
+struct room_need {
+	uint64_t bytes;
+	struct room_hold *hold;
+};
+
+static int ask_for_room(struct store *st, void *arg)
+{
+	const struct room_need *need = arg;
+
+	return hold_below(st, need->bytes, need->hold) ? 0 : -ENOSPC;
+}
+
+/* While something is on its way out, which takes moments. */
+static bool hold_when_deleted(struct store *st, uint64_t bytes, struct room_hold *hold)
+{
+	const struct timespec step = {.tv_nsec = DELETE_STEP_NS};
+
+	usage_wake(st);
+	for (int i = 0; i < DELETE_STEPS; i++) {
+		bool any = gc_delete_now(st);
+
+		if (hold_below(st, bytes, hold))
+			return true;
+		if (any || atomic_load(&st->usage.dead) < (int64_t)bytes)
+			return false;
+		nanosleep(&step, NULL);
+	}
+	return false;
 }
 
 int room_take(struct store *st, uint64_t bytes, enum room_wait wait,
 	      struct room_hold *ret_hold)
 {
+	struct room_need need = {bytes, ret_hold};
 	int r = room_on_disk(st, bytes);
 
 	if (r || hold_below(st, bytes, ret_hold))
 		return r;
-	usage_wake(st);
-	if (gc_delete_now(st, false) && hold_below(st, bytes, ret_hold))
+	if (hold_when_deleted(st, bytes, ret_hold))
 		return 0;
 	/* What alone is too large needs no waiting. */
 	if (bytes <= atomic_load(&st->usage.size_bytes) && begin_waiting(st, wait) &&
-	    wait_for_room(st, bytes, ret_hold))
+	    !wait_until(st, ask_for_room, &need))
 		return 0;
 	return refuse(st, bytes);
 }

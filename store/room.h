@@ -61,6 +61,11 @@ void room_release(struct room_hold *hold); /* also one that holds nothing */
 enum room_wait { ROOM_REFUSE, ROOM_WAIT };
 int room_take(struct store *st, uint64_t bytes, enum room_wait wait,
 	      struct room_hold *ret_hold);
+/*
+ * The same waiting for another reason: `ask` is asked until it answers 0, for a few seconds
+ * at most. Its last answer.
+ */
+int room_wait_until(struct store *st, int (*ask)(struct store *st, void *arg), void *arg);
 /* Of the disk alone. A store in memory has always room. */
 int room_on_disk(struct store *st, uint64_t bytes);
 /* The same for the background thread, which deletes nothing for it. */

@@ -362,6 +362,16 @@ int seal_drop_source(struct store *st, struct batch *b, const struct seal_source
 	return batch_touch_dir(st, b, policy.dir_ino, time_now_ns());
 }
 
+void seal_source_dropped(struct store *st, const struct seal_source *source)
+{
+	const struct row_core dir = {.ino = source->ino, .mode = S_IFDIR};
+	struct policy policy;
+
+	if (!policy_get(st, source->branch, &policy))
+		usage_dir_removed(st, &policy, &dir);
+	policy_changed(st);
+}
+
 /* Whether there may be a tree at the name; the reasons are those of rename(2). */
 static int check_target(struct store *st, uint64_t branch, const char *name,
 			bool noreplace, struct store_attr *ret_old)

@@ -19,4 +19,7 @@ struct seal_source {
 int seal_drop_source(struct store *st, struct batch *b, const struct seal_source *source,
 		     uint64_t branch);
 
+/* It was committed. Under `names`. */
+void seal_source_dropped(struct store *st, const struct seal_source *source);
+
 #endif

@@ -19,6 +19,7 @@
 #include "store/gc.h"
 #include "store/gen.h"
 #include "store/sealed.h"
+#include "store/staged_limits.h"
 #include "store/util/log.h"
 
 #define COPY_BYTES (1024 * 1024)
@@ -101,9 +102,11 @@ static int staged_begin(struct store_staged *sg, const struct store_stage_args *
 	sg->row.writer = args->writer;
 	sg->base_ino = args->base_ino;
 	sg->base_replaced = args->base_ino && args->truncate;
+	sg->branch = args->branch;
 	r = args->base_ino ? adopt_base(sg, args) : adopt_dir(sg, args);
 	if (r)
 		return r;
+	staged_limits_init(sg);
 	sg->row.core.ino = sg->ino;
 	set_times(sg);
 	return 0;
@@ -165,11 +168,15 @@ uint64_t store_staged_ino(const struct store_staged *sg)
 
 /* ---- the base's content ---- */
 
-/* -ENOSPC: remembered, as that of a write. */
-static int take_room(struct store_staged *sg, uint64_t len, struct room_hold *hold)
+/* -ENOSPC, -EFBIG, -EDQUOT: remembered, as those of a write. */
+static int take_room(struct store_staged *sg, uint64_t len, uint64_t end,
+		     struct room_hold *hold)
 {
-	int r = room_take(sg->st, len, ROOM_REFUSE, hold);
+	uint64_t size = sg->content.size_bytes;
+	int r = staged_may_grow(sg, end > size ? end : size, len);
 
+	if (!r)
+		r = room_take(sg->st, len, ROOM_REFUSE, hold);
 	if (r && !sg->content.error)
 		sg->content.error = r;
 	return r;
@@ -181,9 +188,12 @@ static int write_content(struct store_staged *sg, const void *data, size_t len,
 {
 	CLEANUP_ROOM struct room_hold hold = ROOM_HOLD_INIT;
 	int before = sg->content.error;
+	uint64_t end;
 	int r;
 
-	r = take_room(sg, len, &hold);
+	if (__builtin_add_overflow(off, len, &end))
+		end = UINT64_MAX;
+	r = take_room(sg, len, end, &hold);
 	if (r)
 		return r;
 	r = content_write(&sg->content, data, len, off);
@@ -323,6 +333,9 @@ int store_staged_truncate(struct store_staged *sg, uint64_t size_bytes)
 		staged_attr_changed(sg);
 		return 0;
 	}
+	r = size_bytes > size_of(sg) ? staged_may_grow(sg, size_bytes, 0) : 0;
+	if (r)
+		return r; /* nothing was changed */
 	r = begin_change(sg, size_bytes);
 	if (!r)
 		r = content_truncate(&sg->content, size_bytes);
@@ -338,7 +351,11 @@ int store_staged_allocate(struct store_staged *sg, int mode, uint64_t off, uint6
 	int r = 0;
 
 	/* Refused before anything was changed: nothing is remembered. */
-	if (!(mode & FALLOC_FL_PUNCH_HOLE) && len <= (uint64_t)STORE_FILE_MAX)
+	if (!(mode & FALLOC_FL_PUNCH_HOLE) && len <= (uint64_t)STORE_FILE_MAX &&
+	    off <= (uint64_t)STORE_FILE_MAX)
+		r = staged_may_grow(sg, off + len > size_of(sg) ? off + len : size_of(sg),
+				    len);
+	if (!r && !(mode & FALLOC_FL_PUNCH_HOLE) && len <= (uint64_t)STORE_FILE_MAX)
 		r = room_take(sg->st, len, ROOM_REFUSE, &hold);
 	if (!r)
 		r = begin_change(sg, UINT64_MAX);

@@ -21,6 +21,7 @@ struct seal_source;
 struct store_staged {
 	struct store *st;
 	uint64_t ino;	    /* fixed */
+	uint64_t branch;    /* fixed: where it was begun */
 	uint64_t base_ino;  /* fixed; 0: none */
 	bool base_replaced; /* fixed: begun with the content cut off */
 
@@ -42,6 +43,10 @@ struct store_staged {
 	uint64_t attr_changes;
 	struct intent intent;
 	struct room_hold hold; /* for the publish */
+	/* Fixed: "store/staged_limits.h"; the directory it is set on, 0: the option */
+	uint64_t max_entry_bytes, max_entry_dir;
+	bool max_entry_given; /* fixed: by somebody */
+	bool told_too_large;
 	const struct seal_source *source; /* a directory that goes with the publish */
 	bool published;
 	/* store_staged_check(), of a sealed tree: it is whole, as of `checked_writes` */

@@ -428,6 +428,7 @@ void usage_set_bounds(struct store *st, const struct store_options *opt)
 	uint64_t size = opt->size_bytes ?: default_size(st);
 	uint64_t max_entry = opt->max_entry_bytes;
 
+	atomic_store(&u->max_entry_given, max_entry != 0);
 	if (!max_entry)
 		max_entry = size == STORE_SIZE_NONE ? STORE_SIZE_NONE : size / 2;
 	atomic_store(&u->size_bytes, size);
@@ -615,6 +616,32 @@ int usage_check_quota(struct store *st, const struct policy *policy,
 			r = -EDQUOT;
 	}
 	if (above_high)
+		usage_wake(st);
+	return r;
+}
+
+int usage_ask_quota(struct store *st, uint64_t branch, int64_t bytes, int64_t replaced)
+{
+	struct usage *u = &st->usage;
+	struct policy policy;
+	int r = 0;
+
+	if (policy_get(st, branch, &policy))
+		return 0; /* who publishes is told */
+	for (struct quota q = quota_of(&policy); !r && q.dir_ino; quota_up(st, &q)) {
+		CLEANUP_UNLOCK pthread_mutex_t *held = mutex_hold(&u->lock);
+		const struct area *area = area_find(u, q.dir_ino);
+		int64_t left = (int64_t)q.bytes;
+
+		if (!area || !area->counted)
+			continue;
+		if (replaced >= 0)
+			left -= area->used - replaced;
+		/* What is too much already may become less. */
+		if (bytes > left && bytes > replaced)
+			r = -EDQUOT;
+	}
+	if (r)
 		usage_wake(st);
 	return r;
 }

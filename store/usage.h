@@ -38,6 +38,7 @@ struct store;
 struct usage {
 	/* Options; STORE_SIZE_NONE where there is no bound. */
 	_Atomic uint64_t size_bytes, max_entry_bytes;
+	atomic_bool max_entry_given; /* else it is a part of the size */
 	_Atomic int policy; /* enum store_policy */
 	_Atomic int64_t keep_expired_ns;
 
@@ -107,6 +108,11 @@ void usage_batch_charge(struct store *st, struct batch *b, const struct policy *
  */
 int usage_check_quota(struct store *st, const struct policy *policy,
 		      const struct policy *from, int64_t bytes);
+/*
+ * Without `names`, about the same for a value in a branch that takes so much and replaces
+ * what takes `replaced`. -1: is it more than the whole quota?
+ */
+int usage_ask_quota(struct store *st, uint64_t branch, int64_t bytes, int64_t replaced);
 /* A directory was removed in a branch of that policy, and may leave something. */
 void usage_dir_removed(struct store *st, const struct policy *policy,
 		       const struct row_core *dir);

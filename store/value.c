@@ -211,8 +211,7 @@ static struct slice shown_name(struct slice name)
 	return name_is_stage(name) ? slice_str(STAGE_NAME "/stage") : name;
 }
 
-/* As far up as it can be followed; for people. */
-static void describe_path(struct store *st, uint64_t ino, struct buf *ret_path)
+void value_path(struct store *st, uint64_t ino, struct buf *ret_path)
 {
 	CLEANUP_BUF struct buf name = BUF_INIT;
 	CLEANUP_BUF struct buf version = BUF_INIT;
@@ -233,7 +232,7 @@ int value_condemn(struct store *st, uint64_t ino, const char *why)
 	CLEANUP_BUF struct buf path = BUF_INIT;
 	int r;
 
-	describe_path(st, ino, &path);
+	value_path(st, ino, &path);
 	if (!path.len)
 		(void)buf_append(&path, "a removed entry", 15);
 	r = name_drop_ino(st, ino);

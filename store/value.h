@@ -34,6 +34,9 @@ int value_load_sums(struct store *st, const struct row_core *core, uint64_t chun
 /* Read all of it and compare with its checksums. -EUCLEAN as above. */
 int value_verify(struct store *st, const struct inode_row *row, const char **ret_why);
 
+/* Append the path of an inode, as far up as it can be followed: for people. */
+void value_path(struct store *st, uint64_t ino, struct buf *ret_path);
+
 /*
  * The content of `ino` is bad: say so in the log, with its path, and drop the
  * entry so that the next lookup misses. Returns -EUCLEAN.
