@@ -6,6 +6,7 @@
 #include "cli/command.h"
 
 extern const struct command cmd_explain;
+extern const struct command cmd_backup;
 extern const struct command cmd_cache;
 extern const struct command cmd_check;
 extern const struct command cmd_clear;
@@ -21,6 +22,7 @@ extern const struct command cmd_report;
 extern const struct command cmd_reservations;
 extern const struct command cmd_reserve;
 extern const struct command cmd_restore;
+extern const struct command cmd_restore_backup;
 extern const struct command cmd_rm;
 extern const struct command cmd_run;
 extern const struct command cmd_save;

@@ -36,7 +36,7 @@ static const struct command *const commands[] = {
     &cmd_mount,	  &cmd_umount,	&cmd_status,  &cmd_get,	  &cmd_put,	     &cmd_ls,
     &cmd_stat,	  &cmd_rm,	&cmd_run,     &cmd_key,	  &cmd_explain,	     &cmd_ns,
     &cmd_reserve, &cmd_extend,	&cmd_release, &cmd_wait,  &cmd_reservations, &cmd_save,
-    &cmd_restore, &cmd_check, &cmd_clear,	&cmd_cache,   &cmd_stats, &cmd_top,	     &cmd_report,
+    &cmd_restore, &cmd_check, &cmd_backup, &cmd_restore_backup, &cmd_clear,	&cmd_cache,   &cmd_stats, &cmd_top,	     &cmd_report,
     &cmd_help,	  &cmd_version, NULL,
 };
 

@@ -215,7 +215,7 @@ static int write_manifest(struct backup *b)
 	if (!r)
 		r = format_text(&format);
 	if (!r)
-		r = write_file(b->dir_fd, FORMAT_FILE, buf_slice(&format));
+		r = write_file(b->dir_fd, MANIFEST_FORMAT_FILE, buf_slice(&format));
 	if (!r)
 		r = manifest_format(&b->manifest, &text);
 	if (!r && syncfs(b->dir_fd))

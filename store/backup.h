@@ -3,7 +3,8 @@
  * A copy of a store that is in use, made in the store itself:
  *
  *   STORE/backup/MANIFEST     written last: see "store/util/manifest.h"
- *   STORE/backup/FORMAT       as the store's
+ *   STORE/backup/STORE_FORMAT what will be its FORMAT: a backup is no store, since to
+ *                             mount it would change it
  *   STORE/backup/db/          a checkpoint of the database
  *   STORE/backup/extents/XX/  hard links of the extents
  *

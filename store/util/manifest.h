@@ -23,6 +23,8 @@
 #include "store/util/err.h"
 
 #define MANIFEST_FILE "MANIFEST"
+/* The FORMAT of the store, by a name under which it makes no store of the backup. */
+#define MANIFEST_FORMAT_FILE "STORE_FORMAT"
 #define MANIFEST_MAX_BYTES (16 * 1024 * 1024)
 #define MANIFEST_DB_MAX 100000
 #define MANIFEST_NAME_MAX 255
