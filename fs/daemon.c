@@ -16,11 +16,13 @@
 #include "fs/handle.h"
 #include "fs/jobs.h"
 #include "fs/kcache.h"
+#include "fs/metrics.h"
 #include "fs/namespaces.h"
 #include "fs/pending.h"
 #include "fs/recent.h"
 #include "fs/retry.h"
 #include "fs/session.h"
+#include "fs/topic.h"
 #include "fs/vnode.h"
 #include "fs/waiters.h"
 #include "store/util/log.h"
@@ -225,16 +227,63 @@ static void value_settled(void *arg, uint64_t branch, const char *name)
 	fs_name_settled(arg, branch, name);
 }
 
+static void value_stored(void *arg, uint64_t branch, double cost_s, int64_t took_ns)
+{
+	struct fs *fs = arg;
+	struct metrics_ns *ns = metrics_branch(fs->metrics, branch);
+
+	metrics_add(ns, STORE_COUNT_PUBLISHED, 1);
+	metrics_add_s(ns, STORE_COUNT_COMPUTED_US, cost_s);
+	metrics_took(fs->metrics, METRICS_PUBLISH, took_ns);
+}
+
+static void value_failed(void *arg, uint64_t branch)
+{
+	struct fs *fs = arg;
+
+	metrics_add(metrics_branch(fs->metrics, branch), STORE_COUNT_FAILED, 1);
+}
+
+static void value_reserved(void *arg, uint64_t branch, bool busy)
+{
+	struct fs *fs = arg;
+
+	metrics_add(metrics_branch(fs->metrics, branch),
+		    busy ? STORE_COUNT_RESERVED_BUSY : STORE_COUNT_RESERVED, 1);
+}
+
+/* What the store takes away by itself; by a thread of the store. */
+static void value_dropped(void *arg, const struct store_dropped *what)
+{
+	struct fs *fs = arg;
+
+	kcache_name_dropped(fs->kcache, what->branch, what->name);
+	metrics_dropped(fs->metrics, what);
+}
+
+static void watch_drops(struct fs *fs)
+{
+	const struct store_watch watch = {.dropped = value_dropped, .arg = fs};
+
+	store_watch(fs->store, &watch);
+}
+
 static int make_tables(struct daemon *d, struct errmsg *err)
 {
 	struct fs *fs = &d->fs;
 	struct pending_events events = {
 	    .published = value_published,
 	    .settled = value_settled,
+	    .stored = value_stored,
+	    .failed = value_failed,
+	    .reserved = value_reserved,
 	    .arg = fs,
 	};
-	int r = pending_table_new(fs->store, &events, &fs->pending);
+	int r = metrics_new(fs->store, &fs->metrics);
 
+	topic_begin(fs);
+	if (!r)
+		r = pending_table_new(fs->store, &events, &fs->pending);
 	if (!r)
 		r = vnode_table_new(&fs->vnodes);
 	if (!r)
@@ -294,7 +343,11 @@ static int mount_it(struct daemon *d, struct errmsg *err)
 		r = session_start(d->session, err);
 	if (!r)
 		r = start_signal_thread(d, err);
-	return r ? r : probe(d, err);
+	if (r)
+		return r;
+	/* The probe makes stale what the kernel may have been told before this. */
+	watch_drops(&d->fs);
+	return probe(d, err);
 }
 
 static void tick(void *arg)
@@ -304,12 +357,15 @@ static void tick(void *arg)
 	pending_reap(d->fs.pending);
 	retry_reap(d->fs.retries);
 	kcache_tick(d->fs.kcache);
+	metrics_tick(d->fs.metrics, time_now_ns());
 }
 
 /* In reverse; everything may be missing. */
 static void take_down(struct daemon *d)
 {
 	stop_signal_thread(d);
+	if (d->fs.store)
+		store_watch(d->fs.store, NULL);
 	jobs_stop(d->fs.jobs);
 	waiters_stop(d->fs.waiters); /* while there is a kernel to answer to */
 	session_free(d->session);
@@ -323,7 +379,11 @@ static void take_down(struct daemon *d)
 	pending_table_free(d->fs.pending);
 	jobs_free(d->fs.jobs); /* no request comes any more */
 	waiters_free(d->fs.waiters); /* the end of a value is told to it */
+	topic_begin(NULL);
 	vnode_table_free(d->fs.vnodes);
+	if (d->fs.metrics)
+		metrics_save(d->fs.metrics);
+	metrics_free(d->fs.metrics);
 	store_close(d->fs.store);
 }
 

@@ -28,6 +28,7 @@ struct recent;
 struct handle_list;
 struct waiters;
 struct jobs;
+struct metrics;
 
 struct fs {
 	struct fuse_session *se;
@@ -39,6 +40,7 @@ struct fs {
 	struct handle_list *handles;   /* all that is open */
 	struct recent *recent;	       /* attributes given out lately */
 	struct waiters *waiters;       /* opens of what is being computed */
+	struct metrics *metrics;       /* what is counted */
 	struct jobs *jobs;	       /* what the daemon is asked to do */
 	_Atomic uint64_t requests;     /* for /.memofs/status */
 	/* When sealed_refuse() has spoken last, monotonic, and of which tree. */

@@ -29,6 +29,7 @@ struct handle {
 	atomic_bool synced;	   /* HANDLE_PENDING: fsync was asked for */
 	struct store_gen *gen;	   /* HANDLE_GEN; owned */
 	struct pending *pending;   /* HANDLE_PENDING; a reference */
+	uint64_t ns_ino;	   /* whose bytes are counted, for metrics_ns() */
 	struct buf text;	   /* HANDLE_TEXT */
 	size_t counted;		   /* of it, by handle_count_text() */
 	struct listing *listing;   /* HANDLE_DIR; owned */

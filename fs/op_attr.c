@@ -9,6 +9,7 @@
 
 #include "fs/handle.h"
 #include "fs/kcache.h"
+#include "fs/metrics.h"
 #include "fs/node.h"
 #include "fs/pending.h"
 #include "fs/recent.h"
@@ -248,6 +249,7 @@ static int truncate_published(fuse_req_t req, const struct view *view,
 	store_staged_free(sg);
 	if (r)
 		return r;
+	metrics_add(metrics_branch(fs->metrics, args.branch), STORE_COUNT_PUBLISHED, 1);
 	kcache_name_changed(fs->kcache, args.branch, name, 0);
 	fs_name_settled(fs, args.branch, name);
 	return -ESTALE;

@@ -7,6 +7,7 @@
 #include "fs/pending.h"
 #include "fs/recent.h"
 #include "fs/reply.h"
+#include "fs/topic.h"
 #include "fs/vnode.h"
 
 void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
@@ -15,7 +16,12 @@ void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	struct fs *fs = fs_of(req);
 	char name[STORE_NAME_MAX + 1];
 	uint64_t branch;
-	int r = h->writer ? pending_flush(h->pending, fuse_req_ctx(req)->pid) : 0;
+	int r = 0;
+
+	if (h->writer) {
+		topic_enter(TOPIC_NAMESPACE, h->ns_ino); /* it has no name yet */
+		r = pending_flush(h->pending, fuse_req_ctx(req)->pid);
+	}
 
 	if (!h->writer || !vnode_any_dir(fs->vnodes)) {
 		reply_err(req, r);

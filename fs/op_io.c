@@ -11,9 +11,11 @@
 #include "fs/handle.h"
 #include "fs/jobs.h"
 #include "fs/kcache.h"
+#include "fs/metrics.h"
 #include "fs/node.h"
 #include "fs/reply.h"
 #include "fs/reservation.h"
+#include "fs/topic.h"
 
 static int read_text(const struct buf *text, void *data, size_t size, uint64_t off,
 		     size_t *ret_len)
@@ -53,19 +55,33 @@ void op_io_thread_done(void)
 	buf_deinit(&scratch);
 }
 
+/* Of a control file nothing is counted. Before the answer, after which the handle may
+ * be gone. */
+static void count(fuse_req_t req, const struct handle *h, enum store_count what,
+		  uint64_t by)
+{
+	struct metrics *m = fs_of(req)->metrics;
+
+	if (h->kind == HANDLE_GEN || h->writer)
+		metrics_add(metrics_ns(m, h->ns_ino), what, by);
+}
+
 void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
 	     struct fuse_file_info *fi)
 {
+	struct handle *h = handle_of(fi->fh);
 	size_t len;
 	int r = buf_reserve(&scratch, size);
 
 	if (!r)
-		r = read_handle(handle_of(fi->fh), scratch.data, size, (uint64_t)off,
-				&len);
+		r = read_handle(h, scratch.data, size, (uint64_t)off, &len);
 	if (r == -EUCLEAN) { /* the entry was dropped: the next lookup misses */
+		count(req, h, STORE_COUNT_MISSES_DAMAGED, 1);
 		kcache_all_changed(fs_of(req)->kcache);
 		r = -EIO;
 	}
+	if (!r && h->kind == HANDLE_GEN)
+		count(req, h, STORE_COUNT_BYTES_READ, len);
 	if (r)
 		reply_err(req, r);
 	else
@@ -140,13 +156,18 @@ static void note_writer(fuse_req_t req, struct fuse_file_info *fi)
 void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off_t off,
 	      struct fuse_file_info *fi)
 {
+	struct handle *h = handle_of(fi->fh);
 	int r;
 
 	note_writer(req, fi);
-	if (handle_of(fi->fh)->kind == HANDLE_TEXT)
+	if (h->writer) /* its inode has no name yet */
+		topic_enter(TOPIC_NAMESPACE, h->ns_ino);
+	if (h->kind == HANDLE_TEXT)
 		r = write_command(req, ino, data, size);
 	else
 		r = write_value(req, writing(fi), data, size, off);
+	if (!r)
+		count(req, h, STORE_COUNT_BYTES_WRITTEN, size);
 	if (r)
 		reply_err(req, r);
 	else
@@ -245,6 +266,8 @@ void op_copy_file_range(fuse_req_t req, fuse_ino_t ino_in, off_t off_in,
 	else
 		r = copy_through(in, (uint64_t)off_in, out, (uint64_t)off_out, len,
 				 &done);
+	if (!r)
+		count(req, handle_of(fi_out->fh), STORE_COUNT_BYTES_WRITTEN, done);
 	if (r)
 		reply_err(req, r);
 	else

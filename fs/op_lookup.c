@@ -12,6 +12,7 @@
 
 #include "fs/control.h"
 #include "fs/kcache.h"
+#include "fs/metrics.h"
 #include "fs/node.h"
 #include "fs/pending.h"
 #include "fs/pending_reply.h"
@@ -197,6 +198,37 @@ static bool is_creator(struct lookup *l, struct retry *note)
 	return true;
 }
 
+/* Why it is missing, as far as it can be told afterwards. */
+static enum store_count why_missing(const struct lookup *l, const struct retry *note)
+{
+	int64_t now_ns = time_now_ns();
+	struct store_attr attr;
+
+	if (note && note->damaged)
+		return STORE_COUNT_MISSES_DAMAGED;
+	if (!l->branch || store_lookup_expired(l->fs->store, l->branch, l->name, &attr))
+		return STORE_COUNT_MISSES_ABSENT;
+	if (store_attr_expired(&attr, now_ns))
+		return STORE_COUNT_MISSES_EXPIRED;
+	return view_admits(&l->dir.view, &attr, now_ns, NULL)
+		   ? STORE_COUNT_MISSES_ABSENT
+		   : STORE_COUNT_MISSES_TOO_OLD;
+}
+
+/*
+ * Who comes back to write it asks for nothing, and what a sealed tree does not have
+ * is a part of the result.
+ */
+static void count_miss(const struct lookup *l, const struct retry *note)
+{
+	struct metrics *m = l->fs->metrics;
+
+	if ((note && note->kind != RETRY_READ) || store_ino_in_tree(l->dir.ino))
+		return;
+	metrics_add(metrics_branch(m, l->branch ? l->branch : l->dir.ino),
+		    why_missing(l, note), 1);
+}
+
 /* The name is missing. -EAGAIN: not any more. */
 static int answer_miss(struct lookup *l, struct retry *note, bool busy,
 		       struct fuse_entry_param *ret_e)
@@ -207,6 +239,7 @@ static int answer_miss(struct lookup *l, struct retry *note, bool busy,
 		r = wait_lookup(l->fs, &l->dir, l->branch, l->name, ret_e);
 	if (r != -ENOENT)
 		return r;
+	count_miss(l, note);
 	entry_negative(l->fs, &l->dir, busy, ret_e);
 	return 0;
 }

@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 
 #include "fs/kcache.h"
+#include "fs/metrics.h"
 #include "fs/node.h"
 #include "fs/pending.h"
 #include "fs/pending_reply.h"
@@ -86,6 +87,9 @@ static void reply_new(fuse_req_t req, const struct place *at, int r,
 		reply_err(req, r);
 		return;
 	}
+	if (!S_ISDIR(attr->mode))
+		metrics_add(metrics_branch(fs->metrics, at->branch),
+			    STORE_COUNT_PUBLISHED, 1);
 	kcache_wait(fs->kcache, place_changed(fs, at));
 	fs_name_settled(fs, at->branch, at->name);
 	if (fuse_reply_entry(req, &e) == -ENOENT && vnode_is(e.ino))

@@ -16,6 +16,7 @@
 #include "fs/handle.h"
 #include "fs/jobs.h"
 #include "fs/kcache.h"
+#include "fs/metrics.h"
 #include "fs/node.h"
 #include "fs/open.h"
 #include "fs/pending.h"
@@ -64,6 +65,8 @@ static int open_pending(struct fs *fs, struct pending *p, bool writer, bool trun
 			struct handle **ret_h, struct fuse_file_info *fi)
 {
 	struct handle *h = handle_new(fs->handles, HANDLE_PENDING);
+	char name[STORE_NAME_MAX + 1];
+	uint64_t branch;
 	int r = 0;
 
 	if (!h) {
@@ -74,6 +77,8 @@ static int open_pending(struct fs *fs, struct pending *p, bool writer, bool trun
 	}
 	h->pending = p;
 	h->writer = writer;
+	pending_where(p, &branch, name);
+	h->ns_ino = metrics_ns_ino(metrics_branch(fs->metrics, branch));
 	if (truncate)
 		r = store_staged_truncate(pending_staged(p), 0);
 	if (r) {
@@ -178,11 +183,15 @@ static struct retry_key note_key(fuse_req_t req, const struct target *t)
 	return key;
 }
 
-/* Ask for another lookup, which will pin what it finds. */
-static int refuse_read(fuse_req_t req, const struct target *t)
+/* Ask for another lookup, which will pin what it finds. `why`: as it was opened. */
+static int refuse_read(fuse_req_t req, const struct target *t, int why)
 {
 	struct retry_key key = note_key(req, t);
-	struct retry note = {.kind = RETRY_READ, .ino = t->nodeid};
+	struct retry note = {
+	    .kind = RETRY_READ,
+	    .ino = t->nodeid,
+	    .damaged = why == -EUCLEAN,
+	};
 
 	retry_put(fs_of(req)->retries, &key, &note);
 	return -ESTALE;
@@ -296,7 +305,7 @@ static int find_gen(fuse_req_t req, const struct target *t, struct store_gen **r
 	if (noted && note.ino == t->nodeid && !note.looked_up &&
 	    store_gen_reopen(fs->store, t->ino, ret_gen) == 0)
 		return 0;
-	return refuse_read(req, t);
+	return refuse_read(req, t, r);
 }
 
 int open_found(struct fs *fs, struct store_gen *gen, struct handle **ret_h,
@@ -310,6 +319,7 @@ int open_found(struct fs *fs, struct store_gen *gen, struct handle **ret_h,
 	}
 	h->gen = gen;
 	store_gen_hit(gen);
+	h->ns_ino = metrics_ns_ino(metrics_hit(fs->metrics, gen));
 	fi->noflush = 1;
 	*ret_h = h;
 	return 0;
@@ -327,7 +337,7 @@ static int open_gen(fuse_req_t req, const struct target *t, struct handle **ret_
 		r = sealed_may_read(req, t->ino);
 	if (r) {
 		store_gen_close(gen);
-		return r == -ENOENT ? refuse_read(req, t) : r;
+		return r == -ENOENT ? refuse_read(req, t, r) : r;
 	}
 	fi->keep_cache = 1; /* a generation never changes */
 	return open_found(fs_of(req), gen, ret_h, fi);
@@ -358,7 +368,7 @@ static int open_behind(fuse_req_t req, struct pending *p, struct handle **ret_h,
 	if (!r)
 		r = store_gen_open(fs->store, attr.ino, &gen);
 	if (r)
-		return refuse_read(req, &t);
+		return refuse_read(req, &t, r);
 	fi->direct_io = 1;
 	return open_found(fs, gen, ret_h, fi);
 }

@@ -627,7 +627,8 @@ int pending_open(struct pending *p, bool writer)
 
 static void describe(const struct pending *p, struct pending_info *ret_info)
 {
-	*ret_info = (struct pending_info){.since_ns = p->since_ns,
+	*ret_info = (struct pending_info){.branch = p->branch,
+					  .since_ns = p->since_ns,
 					  .pid = p->tgid,
 					  .uid = p->uid,
 					  .lingers = p->lingers};
@@ -642,40 +643,84 @@ struct snapshot {
 	size_t count;
 };
 
+/* Under the lock. */
+static int snapshot_init(struct snapshot *s, size_t max)
+{
+	s->values = calloc(max + 1, sizeof(struct pending *));
+	s->infos = calloc(max + 1, sizeof(struct pending_info));
+	return s->values && s->infos ? 0 : -ENOMEM;
+}
+
+static void snapshot_add(struct snapshot *s, struct pending *p)
+{
+	describe(p, &s->infos[s->count]);
+	s->values[s->count++] = pending_ref(p);
+}
+
 static int take_snapshot(struct pending_table *t, uint64_t branch, struct snapshot *ret_s)
 {
 	struct pending *p;
-	size_t max = t->by_branch.count;
+	int r = snapshot_init(ret_s, t->by_branch.count);
 
-	ret_s->values = calloc(max + 1, sizeof(struct pending *));
-	ret_s->infos = calloc(max + 1, sizeof(struct pending_info));
-	if (!ret_s->values || !ret_s->infos)
-		return -ENOMEM;
-	for (p = pending_first_in_branch(t, branch); p; p = pending_next_in_branch(p)) {
-		describe(p, &ret_s->infos[ret_s->count]);
-		ret_s->values[ret_s->count++] = pending_ref(p);
-	}
+	if (r)
+		return r;
+	for (p = pending_first_in_branch(t, branch); p; p = pending_next_in_branch(p))
+		snapshot_add(ret_s, p);
 	return 0;
+}
+
+static int take_some(struct pending_table *t, size_t max, struct snapshot *ret_s)
+{
+	size_t count = t->by_branch.count < max ? t->by_branch.count : max;
+	int r = snapshot_init(ret_s, count);
+
+	for (size_t i = 0; !r && i < t->by_branch.bucket_count; i++) {
+		struct hlink *l = t->by_branch.buckets[i];
+
+		for (; l && ret_s->count < count; l = l->next)
+			snapshot_add(ret_s, CONTAINER_OF(l, struct pending, by_branch));
+	}
+	return r;
+}
+
+/* Takes over what `s` has. `r`: as it was taken. */
+static int each_in(struct snapshot *s, int r,
+		   int (*each)(void *arg, const struct pending_info *info), void *arg)
+{
+	struct store_attr attr;
+
+	for (size_t i = 0; i < s->count; i++) {
+		store_staged_attr(s->values[i]->sg, &attr);
+		s->infos[i].size_bytes = attr.size_bytes;
+		if (!r)
+			r = each(arg, &s->infos[i]);
+		pending_unref(s->values[i]);
+	}
+	free(s->values);
+	free(s->infos);
+	return r;
 }
 
 int pending_list(struct pending_table *t, uint64_t branch,
 		 int (*each)(void *arg, const struct pending_info *info), void *arg)
 {
 	struct snapshot s = {0};
-	struct store_attr attr;
 	int r;
 
 	pthread_mutex_lock(&t->lock);
 	r = take_snapshot(t, branch, &s);
 	pthread_mutex_unlock(&t->lock);
-	for (size_t i = 0; i < s.count; i++) {
-		store_staged_attr(s.values[i]->sg, &attr);
-		s.infos[i].size_bytes = attr.size_bytes;
-		if (!r)
-			r = each(arg, &s.infos[i]);
-		pending_unref(s.values[i]);
-	}
-	free(s.values);
-	free(s.infos);
-	return r;
+	return each_in(&s, r, each, arg);
+}
+
+int pending_list_all(struct pending_table *t, size_t max,
+		     int (*each)(void *arg, const struct pending_info *info), void *arg)
+{
+	struct snapshot s = {0};
+	int r;
+
+	pthread_mutex_lock(&t->lock);
+	r = take_some(t, max, &s);
+	pthread_mutex_unlock(&t->lock);
+	return each_in(&s, r, each, arg);
 }

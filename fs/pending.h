@@ -65,13 +65,19 @@ struct failures;
 struct pending;
 struct pending_table;
 
-/* Called without locks, by any thread. Either may be NULL. */
+/* Called without locks, by any thread. Each may be NULL. */
 struct pending_events {
 	/* A value is now what the name shows. */
 	void (*published)(void *arg, uint64_t branch, const char *name);
 	/* A value of that name was published, dropped or renamed away, and its lease
 	 * is free; or it has begun to linger. Whoever waits may look again, and ask. */
 	void (*settled)(void *arg, uint64_t branch, const char *name);
+	/* For counting: a generation was made, in so long, which had cost so much (if
+	 * negative, that is not known); or a value was not stored, for a reason. */
+	void (*stored)(void *arg, uint64_t branch, double cost_s, int64_t took_ns);
+	void (*failed)(void *arg, uint64_t branch);
+	/* Or O_EXCL has taken the lease of a name; `busy`: has found it taken. */
+	void (*reserved)(void *arg, uint64_t branch, bool busy);
 	void *arg;
 };
 
@@ -206,6 +212,7 @@ bool pending_releasing(const struct pending_table *t);
 /* ---- for listings ---- */
 
 struct pending_info {
+	uint64_t branch;
 	char name[STORE_NAME_MAX + 1];
 	uint64_t size_bytes; /* so far */
 	int64_t since_ns;    /* wall clock */
@@ -220,6 +227,10 @@ struct pending_info {
  */
 int pending_list(struct pending_table *t, uint64_t branch,
 		 int (*each)(void *arg, const struct pending_info *info), void *arg);
+
+/* The same of all branches, but `max` at most, whichever they are. */
+int pending_list_all(struct pending_table *t, size_t max,
+		     int (*each)(void *arg, const struct pending_info *info), void *arg);
 
 /* Drop what was begun and never opened. Call it now and then. */
 void pending_reap(struct pending_table *t);

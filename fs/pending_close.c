@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "fs/session.h"
+#include "fs/topic.h"
 #include "store/util/log.h"
 
 /* ---- who produced it ---- */
@@ -253,8 +254,23 @@ static void finish(struct pending *p, bool published)
 
 static void not_stored(struct pending *p, const char *why)
 {
+	struct topic former = topic_enter(TOPIC_BRANCH, p->branch);
+
 	log_warning("\"%s\" was not stored: %s", p->name, why);
+	topic_leave(former);
 	failure_put(p->table->failures, p->branch, p->name, why);
+	if (p->table->events.failed)
+		p->table->events.failed(p->table->events.arg, p->branch);
+}
+
+static void stored(struct pending *p, int64_t took_ns)
+{
+	const struct pending_events *ev = &p->table->events;
+	double cost_s;
+
+	failure_clear(p->table->failures, p->branch, p->name);
+	if (ev->stored && store_staged_published(p->sg, &cost_s))
+		ev->stored(ev->arg, p->branch, cost_s, took_ns);
 }
 
 static void drop(struct pending *p, const char *why)
@@ -317,17 +333,19 @@ static void publish(struct pending *p)
 {
 	char why[FAILURE_TEXT_MAX];
 	int r = check_whole(p, why);
+	int64_t begun_ns;
 
 	if (r) {
 		drop(p, why);
 		return;
 	}
 	settle_former(p);
+	begun_ns = time_monotonic_ns();
 	r = store_publish(p->sg, p->branch, p->name, false, NULL, NULL);
 	if (r)
 		not_stored(p, strerror(-r));
 	else
-		failure_clear(p->table->failures, p->branch, p->name);
+		stored(p, time_monotonic_ns() - begun_ns);
 	finish(p, r == 0);
 }
 

@@ -70,6 +70,14 @@ static int hold_free(struct pending *p)
 	return r;
 }
 
+static void tell_reserved(const struct pending *p, uint64_t branch, int r)
+{
+	const struct pending_events *ev = &p->table->events;
+
+	if (ev->reserved && (!r || r == -EBUSY))
+		ev->reserved(ev->arg, branch, r == -EBUSY);
+}
+
 int hold_begin(struct pending *p, const struct pending_args *args, uint64_t token)
 {
 	struct hold *h = &p->hold;
@@ -86,6 +94,8 @@ int hold_begin(struct pending *p, const struct pending_args *args, uint64_t toke
 	pthread_mutex_lock(&h->lock);
 	r = hold_free(p);
 	pthread_mutex_unlock(&h->lock);
+	if (args->exclusive)
+		tell_reserved(p, args->branch, r);
 	if (r == -EBUSY)
 		return args->exclusive ? -EEXIST : 0;
 	return r;

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "fs/failures.h"
+#include "fs/metrics.h"
 #include "fs/pending.h"
 #include "fs/reply.h"
 #include "fs/waiters.h"
@@ -49,9 +50,22 @@ static void log_refused(const char *name, const struct reservation_command *cmd,
 			  name, cmd->owner);
 }
 
+/* An extension is no acquisition: it was taken before. */
+static void count(struct fs *fs, uint64_t branch, int r, const struct store_lease *lease,
+		  int64_t begun_ns)
+{
+	struct metrics_ns *ns = metrics_branch(fs->metrics, branch);
+
+	if (r == -EBUSY)
+		metrics_add(ns, STORE_COUNT_RESERVED_BUSY, 1);
+	else if (!r && lease->since_ns >= begun_ns)
+		metrics_add(ns, STORE_COUNT_RESERVED, 1);
+}
+
 static int take(struct fs *fs, uint64_t branch, const char *name,
 		const struct reservation_command *cmd, bool extend_only)
 {
+	int64_t begun_ns = time_now_ns();
 	int64_t duration_ns = cmd->duration_ns;
 	struct store_settings settings;
 	struct store_lease lease;
@@ -67,6 +81,7 @@ static int take(struct fs *fs, uint64_t branch, const char *name,
 	else if (!r)
 		r = store_lease_acquire(fs->store, branch, name, cmd->owner, duration_ns,
 					&lease);
+	count(fs, branch, r, &lease, begun_ns);
 	if (r)
 		log_refused(name, cmd, r, &lease);
 	else

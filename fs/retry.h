@@ -44,6 +44,7 @@ struct retry {
 	enum retry_kind kind;
 	uint64_t ino;	       /* the node that was stale, or that was pinned */
 	bool truncate;	       /* RETRY_WRITE, RETRY_CREATE: O_TRUNC */
+	bool damaged;	       /* RETRY_READ: what was found could not be read */
 	uint64_t place;	       /* RETRY_CREATE: the name, as in struct retry_key */
 	bool looked_up;	       /* the kernel has asked for the name since */
 	struct store_gen *gen; /* RETRY_READ: pinned by the LOOKUP; or */

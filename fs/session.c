@@ -30,7 +30,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "fs/metrics.h"
 #include "fs/mountpoint.h"
+#include "fs/topic.h"
 #include "store/util/log.h"
 
 struct session {
@@ -187,6 +189,39 @@ static int receive(struct worker *w, struct fuse_buf *buf)
 	return n;
 }
 
+/* Which requests are timed; METRICS_OPS: not this one. */
+static enum metrics_op timed_as(const struct fuse_in_header *in)
+{
+	switch (in->opcode) {
+	case FUSE_LOOKUP:
+		return METRICS_LOOKUP;
+	case FUSE_OPEN:
+		return METRICS_OPEN;
+	case FUSE_READ:
+		return METRICS_READ;
+	case FUSE_WRITE:
+		return METRICS_WRITE;
+	case FUSE_FLUSH:
+		return METRICS_CLOSE;
+	default:
+		return METRICS_OPS;
+	}
+}
+
+/* From when it was received to when it was answered, or put aside to wait. */
+static void process(struct session *s, const struct fuse_buf *buf)
+{
+	const struct fuse_in_header *in = buf->mem;
+	enum metrics_op op = timed_as(in);
+	int64_t begun_ns = op == METRICS_OPS ? 0 : time_monotonic_ns();
+
+	topic_enter(TOPIC_NODE, in->nodeid);
+	fuse_session_process_buf(s->fs->se, buf);
+	topic_enter(TOPIC_NONE, 0);
+	if (op != METRICS_OPS)
+		metrics_took(s->fs->metrics, op, time_monotonic_ns() - begun_ns);
+}
+
 static void *work(void *arg)
 {
 	struct session *s = arg;
@@ -201,7 +236,7 @@ static void *work(void *arg)
 			continue;
 		if (n <= 0) /* unmounted, or told to end */
 			break;
-		fuse_session_process_buf(s->fs->se, &buf);
+		process(s, &buf);
 	}
 	fuse_session_exit(s->fs->se);
 	if (w.token)

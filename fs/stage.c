@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "fs/metrics.h"
 #include "fs/node.h"
 #include "fs/pending.h"
 #include "fs/process.h"
@@ -173,5 +174,8 @@ int stage_seal(fuse_req_t req, const struct stage_place *from,
 	session_pass_token(); /* it takes as long as copying */
 	r = store_seal(fs->store, from->branch, from->name, to->branch, to->name,
 		       noreplace, &by, NULL, NULL);
-	return r ? explain(from->name, r) : 0;
+	if (r)
+		return explain(from->name, r);
+	metrics_add(metrics_branch(fs->metrics, to->branch), STORE_COUNT_PUBLISHED, 1);
+	return 0;
 }

@@ -9,6 +9,7 @@
 
 #include "fs/handle.h"
 #include "fs/pending.h"
+#include "fs/stats.h"
 #include "fs/vnode.h"
 #include "fs/waiters.h"
 #include "store/util/log.h"
@@ -74,7 +75,8 @@ static int write_config(struct fs *fs, uint64_t dir_ino, struct buf *out)
 /* The newest lines, for who may not read the file, or the journal. */
 static int write_log(struct fs *fs, uint64_t dir_ino, struct buf *out)
 {
-	return log_recent(out);
+	return dir_ino == STORE_ROOT_INO ? log_recent(out)
+					 : log_recent_tagged(dir_ino, out);
 }
 
 static const struct {
@@ -84,8 +86,13 @@ static const struct {
 	int (*write)(struct fs *fs, uint64_t dir_ino, struct buf *out);
 } texts[] = {
     {"config", TEXT_OF_ROOT, 0444, write_config},
-    {"log", TEXT_OF_ROOT, 0444, write_log},
+    {"history.csv", TEXT_OF_ROOT, 0444, stats_history},
+    {"log", TEXT_OF_ROOT | TEXT_OF_NAMESPACE, 0444, write_log},
+    {"metrics", TEXT_OF_ROOT | TEXT_OF_NAMESPACE, 0444, stats_metrics},
+    {"stats", TEXT_OF_ROOT | TEXT_OF_NAMESPACE, 0444, stats_text},
+    {"stats.json", TEXT_OF_ROOT, 0444, stats_json},
     {"status", TEXT_OF_ROOT, 0444, write_status},
+    {"top.json", TEXT_OF_ROOT, 0400, stats_top}, /* names of anybody's entries */
     {"version", TEXT_OF_ROOT, 0444, write_version},
 };
 

@@ -191,6 +191,60 @@ void wait_table_settled(struct wait_table *t, uint64_t branch, const char *name)
 	pthread_mutex_unlock(&t->lock);
 }
 
+struct waited_name {
+	uint64_t branch;
+	size_t waiters;
+	char *name;
+};
+
+/* Under the lock. -ENOMEM: not all of them. */
+static int copy_names(struct wait_table *t, struct waited_name *names, size_t max,
+		      size_t *ret_count)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < t->by_name.bucket_count; i++) {
+		for (struct hlink *l = t->by_name.buckets[i]; l && count < max;
+		     l = l->next) {
+			struct wait_key *k = CONTAINER_OF(l, struct wait_key, by_name);
+
+			if (!k->first)
+				continue;
+			names[count].name = strdup(k->name);
+			if (!names[count].name)
+				return -ENOMEM;
+			names[count].branch = k->branch;
+			for (struct waiter *w = k->first; w; w = w->next)
+				names[count].waiters++;
+			*ret_count = ++count;
+		}
+	}
+	return 0;
+}
+
+int wait_table_list(struct wait_table *t, size_t max,
+		    int (*each)(void *arg, uint64_t branch, const char *name,
+				size_t waiters),
+		    void *arg)
+{
+	struct waited_name *names = calloc(max, sizeof(*names));
+	size_t count = 0;
+	int r;
+
+	if (!names)
+		return -ENOMEM;
+	pthread_mutex_lock(&t->lock);
+	r = copy_names(t, names, max, &count);
+	pthread_mutex_unlock(&t->lock);
+	for (size_t i = 0; i < count; i++) {
+		if (!r)
+			r = each(arg, names[i].branch, names[i].name, names[i].waiters);
+		free(names[i].name);
+	}
+	free(names);
+	return r;
+}
+
 uint64_t wait_table_count(const struct wait_table *t)
 {
 	return atomic_load(&t->count);

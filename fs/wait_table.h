@@ -84,6 +84,14 @@ void wait_table_ready(struct wait_table *t, struct waiter *w);
 void wait_table_interrupt(struct wait_table *t, uint64_t id);
 /* Something happened to this name. Costs one atomic read while nobody waits. */
 void wait_table_settled(struct wait_table *t, uint64_t branch, const char *name);
+/*
+ * Names that are waited for, `max` at most, and by how many, until `each` returns
+ * non-zero, which is returned. No lock is held meanwhile. -ENOMEM.
+ */
+int wait_table_list(struct wait_table *t, size_t max,
+		    int (*each)(void *arg, uint64_t branch, const char *name,
+				size_t waiters),
+		    void *arg);
 /* How many wait. */
 uint64_t wait_table_count(const struct wait_table *t);
 

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fs/metrics.h"
 #include "fs/open.h"
 #include "fs/pending.h"
 #include "fs/reply.h"
@@ -40,7 +41,9 @@ struct parked {
 	struct waiter w;
 	fuse_req_t req;
 	uint64_t nodeid;
-	int flags; /* of open(2) */
+	int flags;	  /* of open(2) */
+	int64_t since_ns; /* monotonic: since when it has to wait; 0: not yet */
+	uint64_t ns_ino;  /* from then on: where */
 };
 
 /* ---- what there is ---- */
@@ -248,6 +251,28 @@ static int open_published(struct waiters *ws, struct parked *p, const struct vno
 	return open_found(ws->fs, gen, ret_h, fi);
 }
 
+/* It has to wait, which it counts once. */
+static void count_wait(struct waiters *ws, struct parked *p)
+{
+	struct metrics_ns *ns = metrics_branch(ws->fs->metrics, ws->branch);
+
+	if (p->since_ns)
+		return;
+	p->since_ns = time_monotonic_ns();
+	p->ns_ino = metrics_ns_ino(ns);
+	metrics_add(ns, STORE_COUNT_WAITS, 1);
+}
+
+/* Before the answer: who gets it may look at the count. */
+static void count_end(struct parked *p)
+{
+	struct metrics *m = fs_of(p->req)->metrics;
+
+	if (p->since_ns)
+		metrics_add(metrics_ns(m, p->ns_ino), STORE_COUNT_WAITED_US,
+			    (uint64_t)(time_monotonic_ns() - p->since_ns) / 1000);
+}
+
 static enum wait_verdict answer_hit(struct waiters *ws, struct parked *p,
 				    const struct vnode *v)
 {
@@ -257,6 +282,7 @@ static enum wait_verdict answer_hit(struct waiters *ws, struct parked *p,
 
 	if (r == -ENOENT || r == -ETIME || r == -EUCLEAN)
 		return WAIT_AGAIN;
+	count_end(p);
 	if (r)
 		reply_err(p->req, r);
 	else
@@ -266,6 +292,7 @@ static enum wait_verdict answer_hit(struct waiters *ws, struct parked *p,
 
 static enum wait_verdict refuse(struct parked *p, int r)
 {
+	count_end(p);
 	reply_err(p->req, r);
 	return WAIT_ANSWERED;
 }
@@ -291,6 +318,7 @@ static enum wait_verdict answer(void *arg, struct waiter *w, enum wait_why why)
 	if (why == WAIT_TIME_IS_UP)
 		return refuse(p, -ETIMEDOUT);
 	pending_ask(ws->fs->pending, ws->branch, ws->name, fuse_req_ctx(p->req)->pid);
+	count_wait(ws, p);
 	return WAIT_ON;
 }
 
@@ -420,4 +448,12 @@ void waiters_free(struct waiters *ws)
 uint64_t waiters_count(const struct waiters *ws)
 {
 	return wait_table_count(ws->table);
+}
+
+int waiters_list(const struct waiters *ws, size_t max,
+		 int (*each)(void *arg, uint64_t branch, const char *name,
+			     size_t waiters),
+		 void *arg)
+{
+	return wait_table_list(ws->table, max, each, arg);
 }

@@ -40,6 +40,12 @@ uint64_t waiters_count(const struct waiters *ws);
  */
 void fs_name_settled(struct fs *fs, uint64_t branch, const char *name);
 
+/* See wait_table_list(). */
+int waiters_list(const struct waiters *ws, size_t max,
+		 int (*each)(void *arg, uint64_t branch, const char *name,
+			     size_t waiters),
+		 void *arg);
+
 /*
  * The name was missing a moment ago, in a directory under a view with VIEW_WAIT. 0:
  * somebody computes it; here is its node (one lookup is counted). -ENOENT: nobody

@@ -244,7 +244,8 @@ static int world_new(void **state)
 {
 	static struct world w;
 	struct store_options opt = {.kind = STORE_MEMORY, .root_mode = 0755};
-	struct pending_events events = {on_published, on_settled, &w};
+	struct pending_events events = {
+	    .published = on_published, .settled = on_settled, .arg = &w};
 
 	w.published = w.settled = 0;
 	if (store_open(&opt, &w.st, NULL) || pending_table_new(w.st, &events, &w.t))
