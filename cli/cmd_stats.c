@@ -117,7 +117,8 @@ static void show_size(const struct subject *s)
 	} else {
 		line_put(&l, PLAIN, word_size(used, a));
 	}
-	line_printf(&l, PLAIN, ", %s entries", word_count(entries, a));
+	line_printf(&l, PLAIN, ", %s %s", word_count(entries, a),
+		    entries == 1 ? "entry" : "entries");
 	end(&l);
 }
 

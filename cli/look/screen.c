@@ -25,6 +25,8 @@ static struct {
 	volatile sig_atomic_t taken;
 	bool has_keys; /* stdin is a terminal, too */
 	volatile sig_atomic_t end, resized, stopped;
+	char keys[32]; /* read, not asked for yet */
+	size_t key_at, n_keys;
 } screen;
 
 /* Only what may be called in a handler. */
@@ -177,16 +179,43 @@ static void stop(void)
 		screen.end = SIGHUP;
 }
 
-/* 0: none that means anything; -1: there will be no more. */
-static int read_key(void)
+/* False: there will be no more. */
+static bool read_keys(void)
 {
-	char bytes[32];
-	ssize_t n = read(STDIN_FILENO, bytes, sizeof(bytes));
+	ssize_t n = read(STDIN_FILENO, screen.keys, sizeof(screen.keys));
 
-	if (n <= 0)
-		return n < 0 && (errno == EINTR || errno == EAGAIN) ? 0 : -1;
-	/* Arrows and the like come as several bytes that begin with an escape. */
-	return bytes[0] == '\033' ? 0 : bytes[0];
+	if (n < 0)
+		return errno == EINTR || errno == EAGAIN;
+	screen.key_at = 0;
+	screen.n_keys = (size_t)n;
+	return n > 0;
+}
+
+/* Arrows and the like are an escape, a bracket or O, and up to a letter or a tilde. */
+static void skip_sequence(void)
+{
+	const char *keys = screen.keys;
+
+	if (screen.key_at < screen.n_keys && strchr("[O", keys[screen.key_at])) {
+		do
+			screen.key_at++;
+		while (screen.key_at < screen.n_keys &&
+		       (keys[screen.key_at] < 0x40 || keys[screen.key_at] == '['));
+		screen.key_at += screen.key_at < screen.n_keys;
+	}
+}
+
+/* 0: there is none (any more). */
+static char next_key(void)
+{
+	while (screen.key_at < screen.n_keys) {
+		char key = screen.keys[screen.key_at++];
+
+		if (key != '\033')
+			return key;
+		skip_sequence();
+	}
+	return 0;
 }
 
 /* Signals are let in only here, so that none is missed between a look and the wait. */
@@ -220,39 +249,40 @@ static int64_t time_left(int64_t until_ns)
 	return left_ns > 0 ? left_ns : 0;
 }
 
+/* What the signals and the terminal said, if anything. */
+static bool event_of(short events, enum screen_event *ret_event, char *ret_key)
+{
+	if (events && !read_keys() && !screen.end)
+		screen.end = SIGHUP;
+	if (screen.end) {
+		*ret_event = SCREEN_END;
+		return true;
+	}
+	if (screen.stopped || screen.resized) {
+		screen.resized = 0;
+		if (screen.stopped)
+			stop();
+		*ret_event = SCREEN_RESIZE;
+		return true;
+	}
+	*ret_key = next_key();
+	*ret_event = SCREEN_KEY;
+	return *ret_key != 0;
+}
+
 enum screen_event screen_wait(int64_t timeout_ns, char *ret_key)
 {
 	int64_t until_ns = time_monotonic_ns() + timeout_ns;
+	enum screen_event event;
+	short events = 0;
 
-	for (;;) {
+	while (!event_of(events, &event, ret_key)) {
 		int64_t left_ns = time_left(until_ns);
-		short events;
-		int n = wait_input(left_ns, &events), key;
 
-		if (screen.end)
-			return SCREEN_END;
-		if (screen.stopped) {
-			stop();
-			return SCREEN_RESIZE;
-		}
-		if (screen.resized) {
-			screen.resized = 0;
-			return SCREEN_RESIZE;
-		}
-		if (n == 0 && !left_ns)
+		if (wait_input(left_ns, &events) == 0 && !left_ns && !screen.end)
 			return SCREEN_TIME;
-		if (!events)
-			continue;
-		key = read_key();
-		if (key < 0) {
-			screen.end = SIGHUP;
-			return SCREEN_END;
-		}
-		if (key) {
-			*ret_key = (char)key;
-			return SCREEN_KEY;
-		}
 	}
+	return event;
 }
 
 int screen_end_signal(void)

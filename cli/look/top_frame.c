@@ -69,7 +69,7 @@ static void put_title(struct frame *f)
 	if (!localtime_r(&now, &tm) || !strftime(at, sizeof(at), "%H:%M:%S", &tm))
 		strcpy(at, "-");
 	snprintf(right, sizeof(right), "up %s  %s",
-		 word_duration(t->numbers.time_s - t->numbers.started_s, up), at);
+		 word_duration(floor(t->numbers.time_s - t->numbers.started_s), up), at);
 	line_put(&l, BOLD, "memofs ");
 	line_put_name(&l, PLAIN,
 		      f->columns > strlen(right) + 24 ? f->columns - strlen(right) - 10
@@ -140,7 +140,8 @@ static void put_size(struct frame *f)
 	} else {
 		line_put(&l, PLAIN, word_size(used, a));
 	}
-	line_printf_whole(&l, FAINT, ", %s entries", word_count(entries, c));
+	line_printf_whole(&l, FAINT, ", %s %s", word_count(entries, c),
+			  entries == 1 ? "entry" : "entries");
 	if (*n->policy)
 		line_printf_whole(&l, FAINT, ", %s", n->policy);
 	end_line(f, &l);
@@ -198,7 +199,7 @@ static const char *word_rate(double value, enum rate rate, char ret_text[WORD_MA
 {
 	char word[WORD_MAX];
 
-	if (rate == RATE_HIT_RATIO)
+	if (rate == RATE_HIT_RATIO || isnan(value))
 		return word_share(value, ret_text);
 	snprintf(ret_text, WORD_MAX, "%.40s/s",
 		 rate == RATE_SAVED ? word_duration(value, word)
