@@ -182,6 +182,29 @@ static void a_disk_that_fills_up(void **state)
 	assert_numbers(f->be, count + 1);
 }
 
+/* What there is no room to write anew stays as it is. */
+static void a_full_disk_is_compacted_in_part(void **state)
+{
+	static const atomic_bool go_on;
+	struct fixture *f = *state;
+	uint32_t count = 0;
+
+	fixture_open(f);
+	for (; count < 96; count++)
+		assert_int_equal(put_number(f->be, count), 0);
+	assert_int_equal(backend_compact(f->be, &go_on), 0);
+	fill_disk(5 * 1024 * 1024);
+	assert_int_equal(backend_compact(f->be, &go_on), 0);
+	assert_numbers(f->be, count);
+	free_disk();
+	fill_disk(1024 * 1024);
+	assert_int_equal(backend_compact(f->be, &go_on), -ENOSPC);
+	assert_numbers(f->be, count);
+	free_disk();
+	assert_int_equal(backend_compact(f->be, &go_on), 0);
+	assert_numbers(f->be, count);
+}
+
 struct writer {
 	pthread_t thread;
 	struct backend *be;
@@ -275,6 +298,7 @@ int main(int argc, char **argv)
 	    DISK_TEST(a_read_only_disk_is_refused),
 	    DISK_TEST(a_full_disk_is_refused),
 	    DISK_TEST(a_disk_that_fills_up),
+	    DISK_TEST(a_full_disk_is_compacted_in_part),
 	    DISK_TEST(many_writers_on_a_full_disk),
 	    DISK_TEST(a_close_on_a_full_disk_loses_nothing),
 	    DISK_TEST(an_extent_on_a_full_disk),

@@ -186,6 +186,71 @@ static void stats_count_the_disk(void **state)
 			before.disk_bytes + 10 * 1024 * sizeof(bytes));
 }
 
+/* ---- what was deleted ------------------------------------------------------------- */
+
+enum { PUT_ROWS = 3 * 4096, PUT_BYTES = PUT_ROWS * 1024 };
+
+static void put_rows(struct backend *be)
+{
+	uint64_t bytes[128];
+
+	for (uint64_t i = 0; i < PUT_ROWS; i++) {
+		for (uint64_t k = 0; k < 128; k++)
+			bytes[k] = (i * 128 + k) * 0x9e3779b97f4a7c15;
+		put(be, TABLE_SMALL, slice(&i, sizeof(i)), slice(bytes, sizeof(bytes)));
+	}
+}
+
+/* All but the last one. */
+static void del_rows(struct backend *be)
+{
+	for (uint64_t i = 0; i < PUT_ROWS - 1; i++)
+		del(be, TABLE_SMALL, slice(&i, sizeof(i)));
+}
+
+static uint64_t disk_bytes(struct backend *be)
+{
+	struct backend_stats stats;
+
+	backend_stats(be, &stats);
+	return stats.disk_bytes;
+}
+
+/* Seen to be over when it looks again; then the database does the rest. */
+static void deletions_are_tidied(void **state)
+{
+	struct fixture *f = *state;
+
+	put_rows(f->be);
+	assert_int_equal(backend_reclaim(f->be), 0);
+	del_rows(f->be);
+	assert_int_equal(backend_tidy(f->be), 0);
+	assert_true(disk_bytes(f->be) > PUT_BYTES);
+	assert_int_equal(backend_tidy(f->be), 0);
+	for (int i = 0; i < 600 && disk_bytes(f->be) > PUT_BYTES / 2; i++)
+		usleep(100000);
+	assert_in_range(disk_bytes(f->be), 1, PUT_BYTES / 2);
+}
+
+static void deletions_are_compacted(void **state)
+{
+	static const atomic_bool go_on, stop = true;
+	struct fixture *f = *state;
+	uint64_t last = PUT_ROWS - 1;
+	struct buf value = BUF_INIT;
+
+	put_rows(f->be);
+	assert_int_equal(backend_compact(f->be, &go_on), 0);
+	assert_true(disk_bytes(f->be) > PUT_BYTES);
+	del_rows(f->be);
+	assert_int_equal(backend_compact(f->be, &stop), -ECANCELED);
+	assert_int_equal(backend_compact(f->be, &go_on), 0);
+	assert_in_range(disk_bytes(f->be), 1, PUT_BYTES / 2);
+	assert_int_equal(
+	    backend_get(f->be, TABLE_SMALL, slice(&last, sizeof(last)), &value), 0);
+	buf_deinit(&value);
+}
+
 /* ---- what is refused -----------------------------------------------------------------
  */
 
@@ -458,6 +523,8 @@ int main(int argc, char **argv)
 	    BACKEND_TEST(nobody_else_may_look),
 	    BACKEND_TEST(a_link_is_not_followed),
 	    BACKEND_TEST(stats_count_the_disk),
+	    BACKEND_TEST(deletions_are_tidied),
+	    BACKEND_TEST(deletions_are_compacted),
 	    BACKEND_TEST(one_opener_at_a_time),
 	    BACKEND_TEST(a_path_that_is_no_directory),
 	    BACKEND_TEST(a_folder_that_is_something_else),
