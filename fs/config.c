@@ -34,6 +34,9 @@ void config_namespace_deinit(struct config_namespace *ns)
 	free(ns->lease);
 	free(ns->wait);
 	free(ns->publish);
+	free(ns->quota);
+	free(ns->max_entry);
+	free(ns->pin);
 }
 
 int config_merge(struct config *c, const struct config *over)

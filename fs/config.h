@@ -18,6 +18,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "store/store.h"
 #include "store/util/err.h"
 #include "store/util/log.h"
 
@@ -51,6 +52,16 @@ enum config_store_key {
 	CONFIG_SMALL_MAX = 1 << 1,
 	CONFIG_STAGED_MEMORY = 1 << 2,
 	CONFIG_ROOT_MODE = 1 << 3,
+	CONFIG_SIZE = 1 << 4,
+	CONFIG_MIN_FREE = 1 << 5,
+	CONFIG_MAX_ENTRY = 1 << 6,
+	CONFIG_POLICY = 1 << 7,
+	CONFIG_KEEP_EXPIRED = 1 << 8,
+};
+
+struct config_size {
+	uint64_t bytes; /* 0: the store's default; STORE_SIZE_NONE: no bound */
+	uint32_t percent; /* of the disk; 0: `bytes` counts */
 };
 
 struct config_store {
@@ -60,6 +71,11 @@ struct config_store {
 	uint32_t small_max_bytes;
 	uint64_t staged_memory_bytes;
 	mode_t root_mode;
+	/* These may be changed while it runs. 0: defaults. */
+	struct config_size size;
+	uint64_t min_free_bytes, max_entry_bytes;
+	enum store_policy policy;
+	int64_t keep_expired_ns;
 };
 
 enum config_namespace_key {
@@ -71,6 +87,9 @@ enum config_namespace_key {
 	CONFIG_LEASE = 1 << 5,
 	CONFIG_WAIT = 1 << 6,
 	CONFIG_PUBLISH = 1 << 7,
+	CONFIG_QUOTA = 1 << 8,
+	CONFIG_NS_MAX_ENTRY = 1 << 9,
+	CONFIG_PIN = 1 << 10,
 };
 
 struct config_duration {
@@ -85,7 +104,7 @@ struct config_namespace {
 	struct config_duration ttl;
 	char *version;
 	/* The settings of store_setting_set(), as they were written. */
-	char *lease, *wait, *publish;
+	char *lease, *wait, *publish, *quota, *max_entry, *pin;
 	mode_t mode;
 	uid_t owner;
 	gid_t group;

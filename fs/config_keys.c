@@ -198,6 +198,81 @@ static int parse_publish(const struct config_key *key, void *field, const char *
 	return replace_string(field, text, err);
 }
 
+static int parse_setting_size(const struct config_key *key, void *field, const char *text,
+			      struct errmsg *err)
+{
+	uint64_t bytes;
+	int r = size_in_range(key, text, &bytes, err);
+
+	return r ? r : replace_string(field, text, err);
+}
+
+static int parse_pin(const struct config_key *key, void *field, const char *text,
+		     struct errmsg *err)
+{
+	bool pin;
+	int r = parse_bool(key, &pin, text, err);
+
+	return r ? r : replace_string(field, pin ? "yes" : "no", err);
+}
+
+/* `20%`. -EINVAL: it is not of that kind. */
+static int percent(const char *text, uint32_t *ret_percent)
+{
+	size_t len = strlen(text);
+	char digits[4] = "";
+	uint64_t value;
+
+	if (len < 2 || len > sizeof(digits) || text[len - 1] != '%')
+		return -EINVAL;
+	memcpy(digits, text, len - 1);
+	if (!number(digits, 10, &value) || value < 1 || value > 100)
+		return -EINVAL;
+	*ret_percent = (uint32_t)value;
+	return 0;
+}
+
+static int parse_store_size(const struct config_key *key, void *field, const char *text,
+			    struct errmsg *err)
+{
+	struct config_size *ret = field, size = {0};
+	int r = 0;
+
+	if (strcasecmp(text, "none") == 0)
+		size.bytes = STORE_SIZE_NONE;
+	else if (percent(text, &size.percent))
+		r = size_in_range(key, text, &size.bytes, err);
+	if (r == -EINVAL && strchr(text, '%'))
+		r = err_set(err, EINVAL, "%s is not 1%% to 100%% of the disk",
+			    QUOTE(text));
+	if (r == 0)
+		*ret = size;
+	return r;
+}
+
+static int parse_policy(const struct config_key *key, void *field, const char *text,
+			struct errmsg *err)
+{
+	enum store_policy *ret = field;
+
+	if (strcmp(text, "gdsf") != 0 && strcmp(text, "lru") != 0)
+		return err_set(err, EINVAL, "%s is neither gdsf nor lru", QUOTE(text));
+	*ret = strcmp(text, "lru") == 0 ? STORE_LRU : STORE_GDSF;
+	return 0;
+}
+
+static int parse_keep(const struct config_key *key, void *field, const char *text,
+		      struct errmsg *err)
+{
+	int64_t *ret = field, ns;
+	int r = duration_of(text, &ns, err);
+
+	/* 0 is the default to the store. */
+	if (r == 0)
+		*ret = ns > 0 ? ns : 1;
+	return r;
+}
+
 static int parse_version(const struct config_key *key, void *field, const char *text,
 			 struct errmsg *err)
 {
@@ -330,6 +405,11 @@ static const struct config_key store_keys[] = {
     {"staged-memory", CONFIG_STAGED_MEMORY, STORE(staged_memory_bytes), parse_size, MIB,
      TIB},
     {"root-mode", CONFIG_ROOT_MODE, STORE(root_mode), parse_mode},
+    {"size", CONFIG_SIZE, STORE(size), parse_store_size, MIB, INT64_MAX},
+    {"min-free", CONFIG_MIN_FREE, STORE(min_free_bytes), parse_size, MIB, INT64_MAX},
+    {"max-entry", CONFIG_MAX_ENTRY, STORE(max_entry_bytes), parse_size, 1, INT64_MAX},
+    {"policy", CONFIG_POLICY, STORE(policy), parse_policy},
+    {"keep-expired", CONFIG_KEEP_EXPIRED, STORE(keep_expired_ns), parse_keep},
     {NULL},
 };
 
@@ -342,6 +422,10 @@ static const struct config_key namespace_keys[] = {
     {"lease", CONFIG_LEASE, NAMESPACE(lease), parse_lease},
     {"wait", CONFIG_WAIT, NAMESPACE(wait), parse_wait},
     {"publish", CONFIG_PUBLISH, NAMESPACE(publish), parse_publish},
+    {"quota", CONFIG_QUOTA, NAMESPACE(quota), parse_setting_size, 1, INT64_MAX},
+    {"max-entry", CONFIG_NS_MAX_ENTRY, NAMESPACE(max_entry), parse_setting_size, 1,
+     INT64_MAX},
+    {"pin", CONFIG_PIN, NAMESPACE(pin), parse_pin},
     {NULL},
 };
 

@@ -72,6 +72,35 @@ static int put_mount(const struct config_mount *m, struct buf *out)
 	return r ? r : buf_printf(out, "  log-level: %s\n", log_level_name(m->log_level));
 }
 
+static int put_size(const struct config_size *size, struct buf *out)
+{
+	if (size->percent)
+		return buf_printf(out, "  size: %" PRIu32 "%%\n", size->percent);
+	if (size->bytes == STORE_SIZE_NONE)
+		return buf_printf(out, "  size: none\n");
+	return buf_printf(out, "  size: %" PRIu64 "\n", size->bytes);
+}
+
+static int put_bounds(const struct config_store *s, struct buf *out)
+{
+	char keep[DURATION_TEXT_MAX];
+	int r = 0;
+
+	duration_format(s->keep_expired_ns, keep);
+	if (s->set & CONFIG_SIZE)
+		r = put_size(&s->size, out);
+	if (!r && (s->set & CONFIG_MIN_FREE))
+		r = buf_printf(out, "  min-free: %" PRIu64 "\n", s->min_free_bytes);
+	if (!r && (s->set & CONFIG_MAX_ENTRY))
+		r = buf_printf(out, "  max-entry: %" PRIu64 "\n", s->max_entry_bytes);
+	if (!r && (s->set & CONFIG_POLICY))
+		r = buf_printf(out, "  policy: %s\n",
+			       s->policy == STORE_LRU ? "lru" : "gdsf");
+	if (!r && (s->set & CONFIG_KEEP_EXPIRED))
+		r = buf_printf(out, "  keep-expired: %s\n", keep);
+	return r;
+}
+
 static int put_store(const struct config_store *s, struct buf *out)
 {
 	int r = buf_printf(out, "store:\n");
@@ -83,7 +112,9 @@ static int put_store(const struct config_store *s, struct buf *out)
 	if (!r && s->staged_memory_bytes)
 		r = buf_printf(out, "  staged-memory: %" PRIu64 "\n",
 			       s->staged_memory_bytes);
-	return r ? r : buf_printf(out, "  root-mode: \"%04o\"\n", s->root_mode);
+	if (!r)
+		r = buf_printf(out, "  root-mode: \"%04o\"\n", s->root_mode);
+	return r ? r : put_bounds(s, out);
 }
 
 static int put_name(const struct config_namespace *ns, struct buf *out)
@@ -107,6 +138,9 @@ static int put_texts(const struct config_namespace *ns, struct buf *out)
 	    {CONFIG_LEASE, "    lease", ns->lease},
 	    {CONFIG_WAIT, "    wait", ns->wait},
 	    {CONFIG_PUBLISH, "    publish", ns->publish},
+	    {CONFIG_QUOTA, "    quota", ns->quota},
+	    {CONFIG_NS_MAX_ENTRY, "    max-entry", ns->max_entry},
+	    {CONFIG_PIN, "    pin", ns->pin},
 	};
 	int r = 0;
 

@@ -60,7 +60,7 @@ static void warn_fixed(const struct config *was, const struct config *is)
 	    was->store.small_max_bytes != is->store.small_max_bytes ||
 	    was->store.staged_memory_bytes != is->store.staged_memory_bytes)
 		log_warning(
-		    "allow-other, read-only, threads and the settings of the store "
+		    "allow-other, read-only, threads, cache, small-max and staged-memory "
 		    "take effect at the next mount");
 }
 
@@ -77,6 +77,29 @@ static int load(struct daemon *d, struct config *ret_config, struct errmsg *err)
 		return err_set(err, -r, "%s: %s", d->opt->config_path, strerror(-r));
 	}
 	return 0;
+}
+
+/* What may be changed while it runs. A part of the disk is known when that is. */
+static void bounds_of(const struct config_store *s, struct store *st,
+		      struct store_options *so)
+{
+	struct store_stats stats;
+
+	so->size_bytes = s->size.bytes;
+	if (s->size.percent && st && store_stats(st, &stats) == 0)
+		so->size_bytes = stats.disk_total_bytes / 100 * s->size.percent;
+	so->reserve_bytes = s->min_free_bytes;
+	so->max_entry_bytes = s->max_entry_bytes;
+	so->policy = s->policy;
+	so->keep_expired_ns = s->keep_expired_ns;
+}
+
+static void set_bounds(struct store *st, const struct config *c)
+{
+	struct store_options so = {0};
+
+	bounds_of(&c->store, st, &so);
+	store_set_bounds(st, &so);
 }
 
 static void reload(struct daemon *d)
@@ -98,6 +121,7 @@ static void reload(struct daemon *d)
 		log_error("%s: %s", d->opt->config_path, err.text);
 	kcache_all_changed(d->fs.kcache);
 	use_log_level(&fresh);
+	set_bounds(d->fs.store, &fresh);
 	pthread_mutex_lock(&d->lock);
 	warn_fixed(d->config, &fresh);
 	config_deinit(d->config);
@@ -204,11 +228,16 @@ static int open_store(struct daemon *d, struct errmsg *err)
 	    .root_gid = getegid(),
 	    .root_mode = d->config->store.root_mode,
 	};
-	int r = store_open(&so, &d->fs.store, err);
+	int r;
 
-	if (!r)
-		store_lock_note(d->fs.store, d->opt->mountpoint);
-	return r;
+	bounds_of(&d->config->store, NULL, &so);
+	r = store_open(&so, &d->fs.store, err);
+	if (r)
+		return r;
+	if (d->config->store.size.percent)
+		set_bounds(d->fs.store, d->config);
+	store_lock_note(d->fs.store, d->opt->mountpoint);
+	return 0;
 }
 
 /*

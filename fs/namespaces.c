@@ -51,6 +51,9 @@ static int set_settings(struct store *st, const struct config_namespace *ns, uin
 	    {CONFIG_LEASE, STORE_SETTING_LEASE, ns->lease},
 	    {CONFIG_WAIT, STORE_SETTING_WAIT, ns->wait},
 	    {CONFIG_PUBLISH, STORE_SETTING_PUBLISH, ns->publish},
+	    {CONFIG_QUOTA, STORE_SETTING_QUOTA, ns->quota},
+	    {CONFIG_NS_MAX_ENTRY, STORE_SETTING_MAX_ENTRY, ns->max_entry},
+	    {CONFIG_PIN, STORE_SETTING_PIN, ns->pin},
 	};
 	int r = 0;
 

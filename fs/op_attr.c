@@ -362,20 +362,94 @@ void op_readlink(fuse_req_t req, fuse_ino_t ino)
 		fuse_reply_readlink(req, (const char *)target.data);
 }
 
+/* Of what df shows, the bytes. */
+struct space {
+	uint64_t total, used, avail;
+};
+
+static uint64_t less_or_0(uint64_t a, uint64_t b)
+{
+	return a > b ? a - b : 0;
+}
+
+static uint64_t min_u64(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+static struct space store_space(struct store *st, const struct store_stats *s)
+{
+	struct store_bounds b;
+
+	store_bounds(st, &b);
+	if (b.size_bytes == STORE_SIZE_NONE)
+		return (struct space){.total = s->disk_total_bytes,
+				      .used = less_or_0(s->disk_total_bytes,
+							s->disk_free_bytes),
+				      .avail = s->disk_avail_bytes};
+	return (struct space){.total = b.size_bytes,
+			      .used = min_u64(b.total_bytes, b.size_bytes),
+			      .avail = min_u64(less_or_0(b.size_bytes, b.total_bytes),
+					       s->disk_avail_bytes)};
+}
+
+/* Where the children of a directory are, or where anything else is. -ENOENT. */
+static int branch_of(struct fs *fs, fuse_ino_t nodeid, uint64_t *ret_branch)
+{
+	CLEANUP_BUF struct buf name = BUF_INIT;
+	struct store_attr attr;
+	struct vnode v;
+	int r;
+
+	if (nodeid & VNODE_BIT) {
+		r = vnode_get(fs->vnodes, nodeid, &v);
+		if (!r)
+			*ret_branch = v.dir_ino;
+		return r;
+	}
+	r = store_getattr(fs->store, nodeid, &attr);
+	if (r || S_ISDIR(attr.mode)) {
+		*ret_branch = nodeid;
+		return r;
+	}
+	return store_where(fs->store, nodeid, ret_branch, &name);
+}
+
+/* Below a quota there is no more than that has left. */
+static void bound_by_quota(struct fs *fs, fuse_ino_t nodeid, struct space *space)
+{
+	struct store_quota q;
+	uint64_t branch;
+
+	if (branch_of(fs, nodeid, &branch) || store_quota(fs->store, branch, &q) ||
+	    !q.counted)
+		return;
+	space->total = min_u64(space->total, q.quota_bytes);
+	space->used = min_u64(q.used_bytes, space->total);
+	space->avail =
+	    min_u64(space->avail, less_or_0(q.quota_bytes, q.used_bytes));
+}
+
 void op_statfs(fuse_req_t req, fuse_ino_t ino)
 {
 	enum { BLOCK = 4096 };
-	struct store_stats s;
+	struct fs *fs = fs_of(req);
 	struct statvfs sv = {.f_bsize = BLOCK, .f_frsize = BLOCK, .f_namemax = 255};
-	int r = store_stats(fs_of(req)->store, &s);
+	struct store_stats s;
+	struct space space;
+	int r = store_stats(fs->store, &s);
 
 	if (r) {
 		reply_err(req, r);
 		return;
 	}
-	sv.f_blocks = s.disk_total_bytes / BLOCK;
-	sv.f_bfree = s.disk_free_bytes / BLOCK;
-	sv.f_bavail = s.disk_avail_bytes / BLOCK;
+	space = store_space(fs->store, &s);
+	bound_by_quota(fs, ino, &space);
+	sv.f_blocks = space.total / BLOCK;
+	sv.f_bfree = sv.f_blocks - (space.used + BLOCK - 1) / BLOCK;
+	if (space.used + BLOCK - 1 > space.total)
+		sv.f_bfree = 0;
+	sv.f_bavail = min_u64(space.avail / BLOCK, sv.f_bfree);
 	/* Inode numbers do not run out; the disk does. */
 	sv.f_files = s.entries + s.dirs + sv.f_bavail;
 	sv.f_ffree = sv.f_bavail;

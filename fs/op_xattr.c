@@ -144,6 +144,8 @@ static const struct attribute {
     {.name = "lease", .is_setting = true, .setting = STORE_SETTING_LEASE},
     {.name = "wait", .is_setting = true, .setting = STORE_SETTING_WAIT},
     {.name = "publish", .is_setting = true, .setting = STORE_SETTING_PUBLISH},
+    {.name = "quota", .is_setting = true, .setting = STORE_SETTING_QUOTA},
+    {.name = "max-entry", .is_setting = true, .setting = STORE_SETTING_MAX_ENTRY},
 };
 
 enum { ATTRIBUTE_COUNT = sizeof(attributes) / sizeof(attributes[0]) };

@@ -209,6 +209,11 @@ int subject_set_setting(struct subject *s, enum store_setting which, const char 
 	    [STORE_SETTING_WAIT] =
 		"wait \"%.*s\" is not a duration; use e.g. 30s, 10m, none",
 	    [STORE_SETTING_PUBLISH] = "publish \"%.*s\" is neither on-success nor always",
+	    [STORE_SETTING_QUOTA] =
+		"quota \"%.*s\" is not a size; use e.g. 500MiB, 20GiB",
+	    [STORE_SETTING_MAX_ENTRY] =
+		"max-entry \"%.*s\" is not a size; use e.g. 500MiB, 2GiB",
+	    [STORE_SETTING_PIN] = "pin \"%.*s\" is neither yes nor no",
 	};
 	char text[DURATION_TEXT_MAX];
 	int r = -EINVAL;

@@ -31,9 +31,9 @@ static uint64_t taken_bytes(const struct store_staged *sg, uint64_t size_bytes,
 			    uint64_t more_bytes)
 {
 	const struct content *c = &sg->content;
-	uint64_t taken =
-	    content_in_memory(c) ? size_bytes : c->counted_bytes + more_bytes;
+	uint64_t taken = content_in_memory(c) ? c->size_bytes : c->counted_bytes;
 
+	taken += more_bytes;
 	return taken < size_bytes ? taken : size_bytes;
 }
 

@@ -237,9 +237,18 @@ static const struct {
 	     "namespaces"},
     {"namespaces:\n  builds:\n    tl: 1h\n",
      "F:3:5: unknown key \"tl\" in namespace \"builds\"; did you mean \"ttl\"?"},
-    {"namespaces: {a: {quota: 1G}}", "F:1:18: unknown key \"quota\" in namespace \"a\"; "
+    {"namespaces: {a: {colour: 1}}", "F:1:18: unknown key \"colour\" in namespace \"a\"; "
 				     "its keys are ttl, version, mode, owner, group, "
-				     "lease, wait, publish"},
+				     "lease, wait, publish, quota, max-entry, pin"},
+    {"namespaces: {a: {quota: much}}",
+     "F:1:25: quota: \"much\" is not a size; use e.g. 4096, 64KiB, 1.5GiB"},
+    {"namespaces: {a: {pin: 2}}", "F:1:23: pin: \"2\" is neither true nor false"},
+    {"store: {size: 120%}", "F:1:15: size: \"120%\" is not 1% to 100% of the disk"},
+    {"store: {size: 5}", "F:1:15: size: \"5\" is not between 1MiB and 7.9EiB"},
+    {"store: {policy: fifo}", "F:1:17: policy: \"fifo\" is neither gdsf nor lru"},
+    {"store: {keep-expired: long}",
+     "F:1:23: keep-expired: \"long\" is not a duration; use e.g. 90s, 1h30m, PT1H, "
+     "none"},
     {"\"mo\\nunt\": 1",
      "F:1:1: unknown key \"mo\\nunt\" in the file; did you mean \"mount\"?"},
     {"mount: {<<: {threads: 1}}",
@@ -565,6 +574,12 @@ static void assert_same(const struct config *a, const struct config *b)
 	assert_int_equal(a->store.small_max_bytes, b->store.small_max_bytes);
 	assert_int_equal(a->store.staged_memory_bytes, b->store.staged_memory_bytes);
 	assert_int_equal(a->store.root_mode, b->store.root_mode);
+	assert_int_equal(a->store.size.bytes, b->store.size.bytes);
+	assert_int_equal(a->store.size.percent, b->store.size.percent);
+	assert_int_equal(a->store.min_free_bytes, b->store.min_free_bytes);
+	assert_int_equal(a->store.max_entry_bytes, b->store.max_entry_bytes);
+	assert_int_equal(a->store.policy, b->store.policy);
+	assert_int_equal(a->store.keep_expired_ns, b->store.keep_expired_ns);
 	assert_int_equal(a->namespace_count, b->namespace_count);
 	for (size_t i = 0; i < a->namespace_count; i++) {
 		const struct config_namespace *x = &a->namespaces[i];
@@ -576,6 +591,9 @@ static void assert_same(const struct config *a, const struct config *b)
 		assert_string_equal(x->lease ?: "-", y->lease ?: "-");
 		assert_string_equal(x->wait ?: "-", y->wait ?: "-");
 		assert_string_equal(x->publish ?: "-", y->publish ?: "-");
+		assert_string_equal(x->quota ?: "-", y->quota ?: "-");
+		assert_string_equal(x->max_entry ?: "-", y->max_entry ?: "-");
+		assert_string_equal(x->pin ?: "-", y->pin ?: "-");
 		assert_string_equal(x->ttl.text ?: "-", y->ttl.text ?: "-");
 		assert_string_equal(x->version ?: "-", y->version ?: "-");
 		assert_int_equal(x->mode, y->mode);
@@ -591,6 +609,10 @@ static void test_is_read_back(void **state)
 	    "",
 	    "{mount: {read-only: true, threads: 3, log: /a, log-level: error}}\n",
 	    "store: {cache: 3MiB, small-max: 1, staged-memory: 1T, root-mode: 07777}\n",
+	    "store: {size: 20%, min-free: 1G, policy: lru, keep-expired: 10m}\n",
+	    "store: {size: 20GiB, max-entry: 1, policy: gdsf, keep-expired: 0}\n",
+	    "store: {size: none, keep-expired: none}\n",
+	    "namespaces: {a: {quota: 1.5GiB, max-entry: 4096, pin: on}, b: {pin: no}}\n",
 	    "namespaces: {a: {}, b: {ttl: 1h 30m, version: '', mode: 0, owner: 5, "
 	    "lease: 90s, wait: none, publish: on-success}}\n",
 	    "namespaces: {' #: \"x\" \\ ': {version: '{}'}, '~': , 'null': , '- a': }\n",
