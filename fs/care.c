@@ -115,3 +115,23 @@ int care_backup(const struct care *care, const struct care_options *opt)
 		tell_result(care, "path %s", (const char *)path.data);
 	return r;
 }
+
+/* ---- gc ---- */
+
+int care_gc(const struct care *care, const struct care_options *opt)
+{
+	char expired[SIZE_TEXT_MAX], deleted[SIZE_TEXT_MAX], db[SIZE_TEXT_MAX];
+	struct store_reclaimed what = {0};
+	int r = store_reclaim(care->st, care->stop, &what);
+
+	if (r)
+		return tell_failure(care, r);
+	size_format(what.expired_bytes, expired);
+	size_format(what.deleted_bytes, deleted);
+	size_format(what.db_bytes, db);
+	tell_result(care, "expired entries: %" PRIu64 ", %s", what.expired_entries,
+		    expired);
+	tell_result(care, "deleted contents: %s", deleted);
+	tell_result(care, "database: %s", db);
+	return 0;
+}

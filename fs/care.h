@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Check and backup of a store, told of in lines: what jobs of a mount do, and
+ * Check, backup and gc of a store, told of in lines: what jobs of a mount do, and
  * `memofsd --check` of a store that is not mounted.
  */
 #ifndef MEMOFS_FS_CARE_H
@@ -37,6 +37,7 @@ struct care_options {
  */
 int care_check(const struct care *care, const struct care_options *opt);
 int care_backup(const struct care *care, const struct care_options *opt);
+int care_gc(const struct care *care, const struct care_options *opt);
 
 /*
  * `memofsd --check STORE` and `--backup STORE`: open the store, do it, and write the

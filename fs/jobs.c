@@ -40,6 +40,7 @@ static const struct {
 } kinds[] = {
     {"backup", care_backup, 0},
     {"check", care_check, CARE_REPAIR | CARE_FAST},
+    {"gc", care_gc, 0},
 };
 
 enum { KINDS = sizeof(kinds) / sizeof(kinds[0]) };

@@ -190,7 +190,7 @@ static int row_done(struct check *c)
 
 static int commit_fix(struct check *c, struct fault *f)
 {
-	int r = f->fix.count || f->fix.failed ? backend_commit(c->st->be, &f->fix) : 0;
+	int r = f->fix.count || f->fix.failed ? store_commit(c->st, &f->fix) : 0;
 
 	if (!r && f->fix_dirs)
 		policy_changed(c->st);
@@ -345,6 +345,7 @@ static void add_to_sums(struct check *c, struct slice raw)
 	else
 		c->sums.entries++;
 	c->sums.bytes += row.core.size_bytes;
+	c->sums.used += core_charge(&row.core);
 }
 
 static int each_inode(struct check *c, enum table table, struct slice key,
@@ -418,7 +419,7 @@ static int counter_check(struct check *c, const struct counter *counter)
 	return check_fault(c, &f);
 }
 
-enum { ENTRIES, DIRS, BYTES, COUNTERS };
+enum { ENTRIES, DIRS, BYTES, USED, COUNTERS };
 
 /* Counters and inodes of the same moment. */
 static int open_inodes(struct check *c, struct counter counters[COUNTERS],
@@ -434,8 +435,10 @@ static int open_inodes(struct check *c, struct counter counters[COUNTERS],
 
 static int check_inodes(struct check *c)
 {
-	struct counter counters[COUNTERS] = {
-	    [ENTRIES] = {"entries"}, [DIRS] = {"dirs"}, [BYTES] = {"bytes"}};
+	struct counter counters[COUNTERS] = {[ENTRIES] = {"entries"},
+					     [DIRS] = {"dirs"},
+					     [BYTES] = {"bytes"},
+					     [USED] = {"used"}};
 	uint64_t unreadable = c->result.unreadable;
 	struct backend_iter *it;
 	int r = open_inodes(c, counters, &it);
@@ -449,6 +452,7 @@ static int check_inodes(struct check *c)
 	counters[ENTRIES].sum = c->sums.entries;
 	counters[DIRS].sum = c->sums.dirs;
 	counters[BYTES].sum = c->sums.bytes;
+	counters[USED].sum = c->sums.used;
 	for (size_t i = 0; !r && i < COUNTERS; i++)
 		r = counter_check(c, &counters[i]);
 	return r;
@@ -495,6 +499,41 @@ static int check_shared(struct check *c)
 	if (r == -EUCLEAN || r == -EIO) /* walk_table() has said so */
 		return 0;
 	return r || moved ? r : counter_check(c, &shared);
+}
+
+/* Only gc takes from it, and only under `names` something is added. */
+static int open_dead(struct check *c, struct counter *dead, struct backend_iter **ret_it)
+{
+	int r;
+
+	gc_hold(c->st);
+	pthread_mutex_lock(&c->st->names);
+	r = counter_read(c, dead);
+	if (!r)
+		r = backend_iter_new(c->st->be, TABLE_GCQ, ret_it);
+	pthread_mutex_unlock(&c->st->names);
+	gc_release(c->st);
+	return r;
+}
+
+static int check_dead(struct check *c)
+{
+	struct counter dead = {"dead"};
+	struct backend_iter *it;
+	struct gcq_row row;
+	int r = open_dead(c, &dead, &it);
+
+	if (r)
+		return r;
+	for (backend_iter_seek(it, slice("", 0)); backend_iter_valid(it);
+	     backend_iter_next(it))
+		if (gcq_decode(backend_iter_value(it), &row) == 0)
+			dead.sum += row.disk_bytes;
+	r = backend_iter_status(it);
+	backend_iter_free(it);
+	if (r == -EUCLEAN || r == -EIO) /* walk_table() has said so */
+		return 0;
+	return r ? r : counter_check(c, &dead);
 }
 
 /* ---- extents ---- */
@@ -656,6 +695,7 @@ static int check_left(struct check *c)
 {
 	int r = store_settle(c->st);
 
+	usage_want_count(c->st); /* what is below a quota is less now */
 	if (!r)
 		r = walk_table(c, TABLE_SHARE);
 	return r ? r : walk_table(c, TABLE_SAME);
@@ -680,7 +720,9 @@ static int check_all(struct check *c)
 		r = check_contents(c);
 	if (!r && c->result.repaired)
 		r = check_left(c);
-	return r ? r : check_shared(c);
+	if (!r)
+		r = check_shared(c);
+	return r ? r : check_dead(c);
 }
 
 static int estimate(struct check *c)

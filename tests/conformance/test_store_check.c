@@ -448,7 +448,9 @@ static void counters(struct store *st, const struct sample *s)
 	batch_add(&b, slice_str("entries"), 3);
 	batch_add(&b, slice_str("bytes"), -1000);
 	batch_add(&b, slice_str("shared"), 4096);
-	assert_ok(backend_commit(st->be, &b));
+	batch_add(&b, slice_str("used"), -4096);
+	batch_add(&b, slice_str("dead"), 12345);
+	assert_ok(store_commit(st, &b));
 	batch_deinit(&b);
 }
 
