@@ -37,6 +37,7 @@ static const struct command *const commands[] = {
     &cmd_stat,	  &cmd_rm,	&cmd_run,     &cmd_key,	  &cmd_explain,	     &cmd_ns,
     &cmd_reserve, &cmd_extend,	&cmd_release, &cmd_wait,  &cmd_reservations, &cmd_save,
     &cmd_restore, &cmd_check, &cmd_backup, &cmd_restore_backup, &cmd_clear,	&cmd_cache,   &cmd_stats, &cmd_top,	     &cmd_report,
+    &cmd_export,  &cmd_import,
     &cmd_help,	  &cmd_version, NULL,
 };
 

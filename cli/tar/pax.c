@@ -64,6 +64,16 @@ static void get_owner(struct slice value, char ret_name[TAR_OWNER_MAX + 1])
 		memcpy(ret_name, word, value.len + 1);
 }
 
+static int get_version(struct slice value, struct tar_member *m)
+{
+	if (value.len > TAR_VERSION_MAX || memchr(value.data, '\0', value.len))
+		return -EBADMSG;
+	memcpy(m->version, value.data, value.len);
+	m->version[value.len] = '\0';
+	m->has_version = true;
+	return 0;
+}
+
 static int hex_digit(char c)
 {
 	if (c >= '0' && c <= '9')
@@ -132,10 +142,10 @@ static int take_own(struct slice keyword, struct slice value, struct tar_member 
 {
 	if (is(keyword, "MEMOFS.expires"))
 		return get_time(value, &m->expires_ns);
-	if (is(keyword, "MEMOFS.created"))
-		return get_time(value, &m->created_ns);
 	if (is(keyword, "MEMOFS.hash"))
 		return get_hash(value, m);
+	if (is(keyword, "MEMOFS.version"))
+		return get_version(value, m);
 	if (is(keyword, "MEMOFS.tree"))
 		m->tree = value.len == 1 && *(const char *)value.data == '1';
 	return 0;

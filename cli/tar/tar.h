@@ -5,10 +5,13 @@
  * What is written is ustar headers with pax records where those are too small, and
  * extended attributes as SCHILY.xattr.NAME, which GNU tar, bsdtar and star read. What an
  * entry of a cache has beside a file is in records of our own:
- *   MEMOFS.expires   when it stops being a hit, seconds since the epoch
- *   MEMOFS.created   when it was published
+ *   MEMOFS.expires   when it stops being a hit, seconds since the epoch; not said: never
  *   MEMOFS.hash      XXH3-128 of its content, hex
  *   MEMOFS.tree=1    a sealed tree; the content is its pack ("store/util/pack.h")
+ *   MEMOFS.version   of a directory, the version at which its children are in the
+ *                    archive; not an attribute: tar sets those last, and would hide what
+ *                    it has unpacked. Other versions are in DIR/.memofs/versions/V, the
+ *                    unnamed one, where it is another, in DIR/.memofs/view/version=
  *
  * What is read is that, and what GNU tar (also with its long names and large numbers),
  * bsdtar, python and V7 write. An archive is input: nothing in it is trusted, and what
@@ -23,6 +26,7 @@
 #include <sys/types.h>
 
 #include "store/util/buf.h"
+#include "store/util/duration.h"
 #include "store/util/err.h"
 
 #define TAR_BLOCK_BYTES 512
@@ -31,7 +35,7 @@
 #define TAR_RECORDS_MAX ((size_t)1024 * 1024)
 /* ustar has room for so much of a user's or group's name; so have we. */
 #define TAR_OWNER_MAX 32
-#define TAR_TIME_UNSET INT64_MIN
+#define TAR_VERSION_MAX 255
 
 enum tar_type {
 	TAR_FILE,
@@ -53,14 +57,14 @@ struct tar_member {
 	int64_t mtime_ns;
 	struct buf xattrs; /* see tar_xattr_next() */
 	bool tree;
-	int64_t expires_ns; /* DURATION_NONE: never; TAR_TIME_UNSET: not said */
-	int64_t created_ns; /* TAR_TIME_UNSET: not said */
+	int64_t expires_ns; /* DURATION_NONE: never, or not said */
+	bool has_version;
+	char version[TAR_VERSION_MAX + 1];
 	bool has_hash;
 	uint8_t hash[TAR_HASH_BYTES];
 	uint64_t off; /* where it begins in the archive, when it was read */
 };
-#define TAR_MEMBER_INIT                                                                  \
-	((struct tar_member){.expires_ns = TAR_TIME_UNSET, .created_ns = TAR_TIME_UNSET})
+#define TAR_MEMBER_INIT ((struct tar_member){.expires_ns = DURATION_NONE})
 #define CLEANUP_TAR_MEMBER __attribute__((cleanup(tar_member_deinit)))
 
 void tar_member_deinit(struct tar_member *m);

@@ -90,10 +90,10 @@ static int add_own(struct buf *out, const struct tar_member *m)
 	char hex[2 * TAR_HASH_BYTES + 1];
 	int r = m->tree ? add_text(out, "MEMOFS.tree", "1") : 0;
 
-	if (!r && m->expires_ns != TAR_TIME_UNSET)
+	if (!r && m->has_version)
+		r = add_text(out, "MEMOFS.version", m->version);
+	if (!r && m->expires_ns != DURATION_NONE)
 		r = add_time(out, "MEMOFS.expires", m->expires_ns);
-	if (!r && m->created_ns != TAR_TIME_UNSET)
-		r = add_time(out, "MEMOFS.created", m->created_ns);
 	if (r || !m->has_hash)
 		return r;
 	for (size_t i = 0; i < TAR_HASH_BYTES; i++)

@@ -175,8 +175,9 @@ static void test_records(void **state)
 	assert_int_equal(tar_xattr_add(&m, "user.a=b%3D", slice("x\0\ny", 4)), 0);
 	assert_int_equal(tar_xattr_add(&m, "user.none", slice("", 0)), 0);
 	m.tree = true;
-	m.expires_ns = DURATION_NONE;
-	m.created_ns = 1790000000123456789;
+	m.expires_ns = 1790000000123456789;
+	strcpy(m.version, "v=1");
+	m.has_version = true;
 	m.has_hash = true;
 	m.hash[0] = 0xa0;
 	m.hash[15] = 0x0f;
@@ -195,8 +196,9 @@ static void test_records(void **state)
 	assert_int_equal(value.len, 0);
 	assert_int_equal(tar_xattr_find(&f->m, "user.other", &value), -ENODATA);
 	assert_true(f->m.tree);
-	assert_true(f->m.expires_ns == DURATION_NONE);
-	assert_true(f->m.created_ns == 1790000000123456789);
+	assert_true(f->m.expires_ns == 1790000000123456789);
+	assert_true(f->m.has_version);
+	assert_string_equal(f->m.version, "v=1");
 	assert_true(f->m.has_hash);
 	assert_memory_equal(f->m.hash, m.hash, sizeof(m.hash));
 }
@@ -265,7 +267,7 @@ static void make_three(struct fixture *f)
 	for (int i = 0; i < 3; i++) {
 		begin(&m, TAR_FILE, "name");
 		m.size_bytes = 3;
-		m.created_ns = 1;
+		m.expires_ns = 1;
 		add(f, &m, "abc");
 	}
 	assert_int_equal(tar_end(&f->archive), 0);
