@@ -49,11 +49,13 @@
 #define DRY_MAX 64
 #define PAUSE_MIN_NS (NSEC_PER_SEC / 4)
 #define PAUSE_MAX_NS (60 * NSEC_PER_SEC)
-#define TICK_NS (5 * NSEC_PER_SEC)	 /* another program may fill the disk */
-#define SAVE_NS (60 * NSEC_PER_SEC)	 /* of L, at most once in */
-#define LEASES_NS (5 * NSEC_PER_SEC)	 /* a look at the oldest reservation */
-#define HURRY_BYTES (UINT64_C(32) << 20) /* to be deleted, for which gc does not wait */
-#define AREAS_MAX 16			 /* whose L is remembered */
+#define TICK_NS (5 * NSEC_PER_SEC)   /* another program may fill the disk */
+#define SAVE_NS (60 * NSEC_PER_SEC)  /* of L, at most once in */
+#define LEASES_NS (5 * NSEC_PER_SEC) /* a look at the oldest reservation */
+/* To be deleted, for which gc does not wait: so much, or a part of the store's size. */
+#define HURRY_BYTES (UINT64_C(32) << 20)
+#define HURRY_PART 64
+#define AREAS_MAX 16 /* whose L is remembered */
 
 static const char history_key[] = "evict-history";
 
@@ -423,6 +425,13 @@ static int commit_batch(struct dropping *d)
 	return r;
 }
 
+static void hurry_gc(struct evictor *ev)
+{
+	if (ev->to_delete_bytes)
+		gc_soon(ev->st, true);
+	ev->to_delete_bytes = 0;
+}
+
 static void dropped(struct dropping *d, struct evict_step *step)
 {
 	struct evictor *ev = d->ev;
@@ -438,10 +447,9 @@ static void dropped(struct dropping *d, struct evict_step *step)
 	step->dropped += d->dropped;
 	step->dropped_bytes += d->dropped_bytes;
 	ev->to_delete_bytes += d->dropped_bytes;
-	if (ev->to_delete_bytes < HURRY_BYTES)
-		return;
-	gc_soon(ev->st, true);
-	ev->to_delete_bytes = 0;
+	if (ev->to_delete_bytes >= HURRY_BYTES ||
+	    ev->to_delete_bytes >= atomic_load(&ev->st->usage.size_bytes) / HURRY_PART)
+		hurry_gc(ev);
 }
 
 /* One batch; *ret_more: there may be another one. */
@@ -616,8 +624,10 @@ static int step_locked(struct evictor *ev, struct evict_step *step)
 	if (quota_bytes <= 0)
 		rest_hunt(&ev->quota_hunt);
 	step->idle = store_bytes <= 0 && quota_bytes <= 0;
-	if (step->idle)
+	if (step->idle) {
+		hurry_gc(ev);
 		return 0;
+	}
 	begin_step(ev);
 	if (quota_bytes > 0)
 		r = begin_quota_hunt(ev, dir_ino);

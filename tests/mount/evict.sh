@@ -1,0 +1,117 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# A store that is full: what goes, what stays, and what the kernel is told of it.
+# shellcheck source=functions.sh
+. "$(dirname "$0")/functions.sh"
+[ -z "${MEMOFS_PLAIN:-}" ] || skip_all 'an ordinary directory has no bound'
+setup -o size=8M
+
+# More than the store may have, in entries of 64 KiB. A writer that outruns the store
+# may be refused; soon there is room again.
+flood() { # PREFIX
+	local i
+	head -c 65536 /dev/urandom >"$T/block"
+	for ((i = 0; i < 160; i++)); do
+		eventually 20 store_one "$1$i"
+	done
+}
+
+store_one() { # NAME
+	cp "$T/block" "$1" 2>"$T/cp.err" && return
+	! grep -v 'No space left' "$T/cp.err" || fail "$1 was not written"
+	return 1
+}
+
+# Something that is cheaper to lose than the flood.
+cheap() { # NAME
+	head -c 65536 /dev/zero >"$1"
+	set_attr cost 0.001 "$1"
+}
+
+gone() { ! stat "$1" >/dev/null 2>&1; }
+
+test_old_ones_go() {
+	cheap victim
+	stat victim >/dev/null
+	ls >/dev/null
+	flood f
+	# By all means, although the kernel knew it.
+	eventually 20 gone victim
+	absent victim
+	is "$(find . -name victim)" '' listed
+	# The name is free.
+	echo again >victim
+	has victim $'again\n'
+}
+
+test_what_is_listed_can_be_read() {
+	local name read=0 missed=0
+	flood g
+	for name in g*; do
+		# What is evicted between the two is a miss, and no error.
+		if cmp -s "$name" "$T/block"; then
+			read=$((read + 1))
+		else
+			gone "$name" || fail "$name is there, and is not what was written"
+			missed=$((missed + 1))
+		fi
+	done
+	[ "$read" -gt 50 ] || fail "$read of $((read + missed)) could be read"
+}
+
+test_open_one_is_read_on() {
+	cheap open
+	exec 3<open
+	flood h
+	is "$(wc -c <&3)" 65536
+	exec 3<&-
+}
+
+test_pinned_ones_stay() {
+	cheap own
+	set_attr pin yes own
+	is "$(attr pin own)" yes
+	# What overwrites it is pinned, too.
+	cheap own
+	is "$(attr pin own)" yes
+	mkdir pinned
+	set_attr pin yes pinned
+	cheap pinned/file
+	fails 'No such attribute' getfattr -n user.cache.pin pinned/file
+	cheap free
+	flood i
+	eventually 20 gone free
+	present own pinned/file
+	set_attr pin no own
+	fails 'No such attribute' getfattr -n user.cache.pin own
+	setfattr -x user.cache.pin pinned
+	flood j
+	eventually 20 gone own
+	eventually 20 gone pinned/file
+	echo x >other
+	fails 'Invalid argument' setfattr -n user.cache.pin -v maybe other
+}
+
+test_views_are_told() {
+	local view=.memofs/view/max-age=1h
+	cheap seen
+	stat "$view/seen" >/dev/null
+	cat "$view/seen" >/dev/null
+	flood k
+	eventually 20 gone "$view/seen"
+	absent "$view/seen"
+	gone seen || fail 'it is still there by its ordinary path'
+}
+
+# Programs that remember a listing by the time of the directory look again.
+test_the_directory_has_changed() {
+	mkdir dir
+	cheap dir/victim
+	local before
+	before=$(stat -c %y dir)
+	flood l
+	eventually 20 gone dir/victim
+	[ "$(stat -c %y dir)" != "$before" ] || fail 'it has the times it had'
+}
+
+run_tests "$@"
