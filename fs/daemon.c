@@ -22,6 +22,7 @@
 #include "fs/recent.h"
 #include "fs/retry.h"
 #include "fs/session.h"
+#include "fs/slow.h"
 #include "fs/topic.h"
 #include "fs/vnode.h"
 #include "fs/waiters.h"
@@ -326,6 +327,8 @@ static int make_tables(struct daemon *d, struct errmsg *err)
 	if (!r)
 		r = waiters_new(fs, &fs->waiters);
 	if (!r)
+		r = slow_new(&fs->slow);
+	if (!r)
 		r = jobs_new(fs->store, &fs->jobs);
 	return r ? err_set(err, -r, "cannot start: %s", strerror(-r)) : 0;
 }
@@ -396,6 +399,7 @@ static void take_down(struct daemon *d)
 	if (d->fs.store)
 		store_watch(d->fs.store, NULL);
 	jobs_stop(d->fs.jobs);
+	slow_stop(d->fs.slow);
 	waiters_stop(d->fs.waiters); /* while there is a kernel to answer to */
 	session_free(d->session);
 	pending_stop(d->fs.pending);
@@ -408,6 +412,7 @@ static void take_down(struct daemon *d)
 	pending_table_free(d->fs.pending);
 	jobs_free(d->fs.jobs); /* no request comes any more */
 	waiters_free(d->fs.waiters); /* the end of a value is told to it */
+	slow_free(d->fs.slow);
 	topic_begin(NULL);
 	vnode_table_free(d->fs.vnodes);
 	if (d->fs.metrics)

@@ -29,6 +29,7 @@ struct handle_list;
 struct waiters;
 struct jobs;
 struct metrics;
+struct slow;
 
 struct fs {
 	struct fuse_session *se;
@@ -41,6 +42,7 @@ struct fs {
 	struct recent *recent;	       /* attributes given out lately */
 	struct waiters *waiters;       /* opens of what is being computed */
 	struct metrics *metrics;       /* what is counted */
+	struct slow *slow;	       /* answers held back */
 	struct jobs *jobs;	       /* what the daemon is asked to do */
 	_Atomic uint64_t requests;     /* for /.memofs/status */
 	/* When sealed_refuse() has spoken last, monotonic, and of which tree. */

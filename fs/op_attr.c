@@ -421,8 +421,7 @@ static void bound_by_quota(struct fs *fs, fuse_ino_t nodeid, struct space *space
 	struct store_quota q;
 	uint64_t branch;
 
-	if (branch_of(fs, nodeid, &branch) || store_quota(fs->store, branch, &q) ||
-	    !q.counted)
+	if (branch_of(fs, nodeid, &branch) || store_quota(fs->store, branch, &q))
 		return;
 	space->total = min_u64(space->total, q.quota_bytes);
 	space->used = min_u64(q.used_bytes, space->total);

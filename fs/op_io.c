@@ -15,6 +15,7 @@
 #include "fs/node.h"
 #include "fs/reply.h"
 #include "fs/reservation.h"
+#include "fs/slow.h"
 #include "fs/topic.h"
 
 static int read_text(const struct buf *text, void *data, size_t size, uint64_t off,
@@ -170,8 +171,10 @@ void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off
 		count(req, h, STORE_COUNT_BYTES_WRITTEN, size);
 	if (r)
 		reply_err(req, r);
-	else
+	else if (h->kind == HANDLE_TEXT)
 		fuse_reply_write(req, size);
+	else
+		slow_reply_write(req, size);
 }
 
 void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
@@ -190,10 +193,15 @@ void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, off_t len
 		  struct fuse_file_info *fi)
 {
 	struct store_staged *sg = writing(fi);
+	int r = -EBADF;
 
 	note_writer(req, fi);
-	reply_err(req, sg ? store_staged_allocate(sg, mode, (uint64_t)off, (uint64_t)len)
-			  : -EBADF);
+	if (sg)
+		r = store_staged_allocate(sg, mode, (uint64_t)off, (uint64_t)len);
+	if (r)
+		reply_err(req, r);
+	else
+		slow_reply_done(req, mode & FALLOC_FL_PUNCH_HOLE ? 0 : (uint64_t)len);
 }
 
 void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence,
@@ -271,5 +279,5 @@ void op_copy_file_range(fuse_req_t req, fuse_ino_t ino_in, off_t off_in,
 	if (r)
 		reply_err(req, r);
 	else
-		fuse_reply_write(req, done);
+		slow_reply_write(req, done);
 }

@@ -175,6 +175,7 @@ static int set_locked(struct store *st, uint64_t dir_ino, enum store_setting whi
 	CLEANUP_BUF struct buf packed = BUF_INIT;
 	CLEANUP_BUF struct buf before = BUF_INIT;
 	CLEANUP_BATCH struct batch b = BATCH_INIT;
+	enum quota_change change = QUOTA_KEPT;
 	bool had;
 	int r;
 
@@ -187,14 +188,15 @@ static int set_locked(struct store *st, uint64_t dir_ino, enum store_setting whi
 	dir.row.settings = buf_slice(&packed);
 	dir.row.core.ctime_ns = time_now_ns();
 	batch_put_inode(&b, &dir.row);
-	if (which == STORE_SETTING_QUOTA)
-		usage_batch_quota(&b, dir_ino, !had && text.len, !text.len);
+	if (which == STORE_SETTING_QUOTA) {
+		change = !text.len ? QUOTA_GONE : had ? QUOTA_KEPT : QUOTA_NEW;
+		usage_batch_quota(st, &b, dir_ino, change);
+	}
 	r = store_commit(st, &b);
 	if (r)
 		return r;
 	policy_changed(st);
-	if (which == STORE_SETTING_QUOTA)
-		usage_quota_changed(st, dir_ino, !had && text.len, !text.len);
+	usage_quota_changed(st, dir_ino, change);
 	return 0;
 }
 

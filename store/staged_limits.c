@@ -33,6 +33,9 @@ static uint64_t taken_bytes(const struct store_staged *sg, uint64_t size_bytes,
 	const struct content *c = &sg->content;
 	uint64_t taken = content_in_memory(c) ? c->size_bytes : c->counted_bytes;
 
+	/* What stays small has no holes. */
+	if (content_in_memory(c) && size_bytes <= c->limits.small_max_bytes)
+		return size_bytes;
 	taken += more_bytes;
 	return taken < size_bytes ? taken : size_bytes;
 }
@@ -49,14 +52,18 @@ static void tell_too_large(struct store_staged *sg)
 	size_format(sg->max_entry_bytes, limit);
 	if (!policy_get(sg->st, sg->branch, &policy))
 		value_path(sg->st, policy.dir_ino, &where);
+	if (!where.len)
+		(void)buf_append(&where, "/", 1);
 	if (sg->max_entry_dir)
 		value_path(sg->st, sg->max_entry_dir, &limited);
+	if (sg->max_entry_dir && !limited.len)
+		(void)buf_append(&limited, "/", 1);
 	log_warning(
-	    "%s: an entry being written in \"/%.*s\" is refused: it would be larger "
+	    "%s: an entry being written in \"%.*s\" is refused: it would be larger "
 	    "than max-entry, %s, as set %s%.*s%s; make that larger, or the entry "
 	    "smaller",
 	    sg->st->path, (int)where.len, (const char *)where.data, limit,
-	    sg->max_entry_dir ? "on the directory \"/" : "for the store",
+	    sg->max_entry_dir ? "on the directory \"" : "for the store",
 	    (int)limited.len, (const char *)limited.data, sg->max_entry_dir ? "\"" : "");
 }
 

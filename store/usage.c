@@ -678,31 +678,6 @@ void usage_want_count(struct store *st)
 		gc_soon(st, false);
 }
 
-void usage_batch_quota(struct batch *b, uint64_t dir_ino, bool is_new, bool is_gone)
-{
-	struct key key = key_quota(dir_ino);
-
-	if (is_new || is_gone) {
-		batch_del(b, TABLE_META, key_slice(&key));
-		batch_del(b, TABLE_COUNTER, key_slice(&key));
-	}
-}
-
-void usage_quota_changed(struct store *st, uint64_t dir_ino, bool is_new, bool is_gone)
-{
-	struct usage *u = &st->usage;
-	struct area *area = area_find(u, dir_ino);
-
-	if (!is_new && !is_gone)
-		return;
-	u->spoiled = true;
-	if (area)
-		area_remove(u, area);
-	if (is_new)
-		area_add(u, dir_ino); /* else it is made by the next change */
-	usage_want_count(st);
-}
-
 /* Whether a directory has rows at any of its versions. */
 static bool is_bare(struct store *st, uint64_t dir_ino)
 {
@@ -727,6 +702,41 @@ static bool is_bare(struct store *st, uint64_t dir_ino)
 		backend_iter_free(it);
 	}
 	return bare;
+}
+
+/* Where nothing is below yet, it is known what is. */
+void usage_batch_quota(struct store *st, struct batch *b, uint64_t dir_ino,
+		       enum quota_change change)
+{
+	struct key key = key_quota(dir_ino);
+
+	if (change == QUOTA_KEPT)
+		return;
+	batch_del(b, TABLE_META, key_slice(&key));
+	batch_del(b, TABLE_COUNTER, key_slice(&key));
+	if (change == QUOTA_NEW && is_bare(st, dir_ino)) {
+		put_counter(b, key_slice(&key), 0);
+		batch_put(b, TABLE_META, key_slice(&key), slice("", 0));
+	}
+}
+
+void usage_quota_changed(struct store *st, uint64_t dir_ino, enum quota_change change)
+{
+	struct usage *u = &st->usage;
+	struct area *area = area_find(u, dir_ino);
+
+	if (change == QUOTA_KEPT)
+		return;
+	if (area)
+		area_remove(u, area);
+	area = change == QUOTA_NEW ? area_add(u, dir_ino) : NULL;
+	if (area && is_bare(st, dir_ino)) {
+		area->counted = true;
+		return;
+	}
+	/* Else it is made by the next change. */
+	u->spoiled = true;
+	usage_want_count(st);
 }
 
 void usage_dir_removed(struct store *st, const struct policy *policy,
@@ -836,7 +846,7 @@ static void drop_gone(struct store *st, struct batch *b)
 	struct area *area;
 
 	while ((area = find_gone(st))) {
-		usage_batch_quota(b, area->dir_ino, false, true);
+		usage_batch_quota(st, b, area->dir_ino, QUOTA_GONE);
 		area_remove(&st->usage, area);
 	}
 }

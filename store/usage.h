@@ -117,8 +117,10 @@ int usage_ask_quota(struct store *st, uint64_t branch, int64_t bytes, int64_t re
 void usage_dir_removed(struct store *st, const struct policy *policy,
 		       const struct row_core *dir);
 /* Before and after the commit that sets or removes the quota of a directory. */
-void usage_batch_quota(struct batch *b, uint64_t dir_ino, bool is_new, bool is_gone);
-void usage_quota_changed(struct store *st, uint64_t dir_ino, bool is_new, bool is_gone);
+enum quota_change { QUOTA_KEPT, QUOTA_NEW, QUOTA_GONE };
+void usage_batch_quota(struct store *st, struct batch *b, uint64_t dir_ino,
+		       enum quota_change change);
+void usage_quota_changed(struct store *st, uint64_t dir_ino, enum quota_change change);
 
 /* What gc does when `count_wanted`. -ECANCELED: `stop` became true. */
 int usage_count(struct store *st, const atomic_bool *stop);
