@@ -415,6 +415,9 @@ void chart_time(FILE *out, const struct time_chart *c)
 
 /* ---- distributions ------------------------------------------------------------- */
 
+/* A few bars are not as wide as they could be. */
+#define SPREAD_MIN 8.0
+
 /* The first and last bucket that have something; false: none has. */
 static bool spread_range(const struct histogram *h, size_t *ret_first, size_t *ret_last)
 {
@@ -462,7 +465,7 @@ static void spread_table(FILE *out, const struct spread_chart *c, size_t first,
 static void spread_bars(FILE *out, const struct spread_chart *c, size_t first,
 			size_t last, double end)
 {
-	double width = PLOT_WIDTH / (double)(last - first + 1);
+	double width = PLOT_WIDTH / fmax((double)(last - first + 1), SPREAD_MIN);
 	size_t marks = (last - first) / 5 + 1;
 	char name[2 * WORD_MAX], entries[WORD_MAX], bytes[WORD_MAX];
 
@@ -474,9 +477,9 @@ static void spread_bars(FILE *out, const struct spread_chart *c, size_t first,
 		fprintf(out,
 			"<rect class=\"bar\" x=\"%.2f\" y=\"%.2f\" width=\"%.2f\" "
 			"height=\"%.2f\"><title>%s: %s entries, %s</title></rect>\n",
-			x + 0.5, y, fmax(fmin(width, 60) - 1, 0.5),
-			fmax(TOP + PLOT_HEIGHT - y, 0), name,
-			word_count(b->entries, entries), word_size(b->bytes, bytes));
+			x + 0.5, y, fmax(width - 1, 0.5), fmax(TOP + PLOT_HEIGHT - y, 0),
+			name, word_count(b->entries, entries),
+			word_size(b->bytes, bytes));
 		/* The mark of a limit is at the end of its bar, and is a round one. */
 		if ((i - first) % marks == marks / 2 && !isinf(b->le)) {
 			word(b->le, c->unit, name);

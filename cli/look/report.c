@@ -216,6 +216,18 @@ static void add_sample(struct bins *b, const struct sample *s)
 	b->any[(size_t)at] = true;
 }
 
+static void name_period(struct bins *b, double span_s)
+{
+	char word[WORD_MAX];
+
+	if (span_s > 1.5 * DAY_S)
+		snprintf(b->period, sizeof(b->period), "the last %.0f days",
+			 round(span_s / DAY_S));
+	else
+		snprintf(b->period, sizeof(b->period), "the last %.40s",
+			 span_s > DAY_S / 2 ? "day" : word_duration(floor(span_s), word));
+}
+
 /* False: there are not two steps of it, which would be no chart. */
 static bool bins_fill(struct bins *b, const struct history *h, double now_s, bool hours)
 {
@@ -228,11 +240,7 @@ static bool bins_fill(struct bins *b, const struct history *h, double now_s, boo
 	*b = (struct bins){.step_s = step_for(to_s - from_s, sample_s)};
 	b->from_s = floor(from_s / b->step_s) * b->step_s;
 	b->n = (size_t)fmin(ceil((to_s - b->from_s) / b->step_s), BINS_MAX);
-	if (hours)
-		snprintf(b->period, sizeof(b->period), "the last %.0f days",
-			 ceil((to_s - from_s) / DAY_S));
-	else
-		strcpy(b->period, to_s - from_s > DAY_S / 2 ? "the last day" : "now");
+	name_period(b, to_s - from_s);
 	for (size_t i = 0; i < h->n; i++) {
 		if (is_of(&h->list[i], hours))
 			add_sample(b, &h->list[i]);

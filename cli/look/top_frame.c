@@ -19,7 +19,9 @@
 /* From here on two lists stand side by side. */
 #define WIDE 140
 #define GAP 3
-#define LIST_MAX 10
+/* Of each list; where there is no end of rows, fewer. */
+#define LIST_MAX 32
+#define LIST_MAX_ONCE 10
 /* A list with fewer lines says too little. */
 #define LIST_MIN 2
 
@@ -334,11 +336,11 @@ static const struct jval *list_first(const struct frame *f, enum list list)
 
 static size_t list_length(const struct frame *f, enum list list)
 {
-	size_t n = 0;
+	size_t n = 0, max = f->rows ? LIST_MAX : LIST_MAX_ONCE;
 
 	for (const struct jval *e = list_first(f, list); e; e = next_shown(f, e->next))
 		n++;
-	return n < LIST_MAX ? n : LIST_MAX;
+	return n < max ? n : max;
 }
 
 static double member(const struct jval *entry, const char *key)
