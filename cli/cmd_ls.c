@@ -188,7 +188,7 @@ static int64_t left_ns(const struct entry *e, int64_t now_ns)
 }
 
 static void add_row(struct table *t, const struct ls_options *o, const struct entry *e,
-		    int64_t now_ns)
+		    int64_t now_ns, bool pins)
 {
 	enum table_style style = S_ISDIR(e->mode)   ? TABLE_DIR
 				 : S_ISLNK(e->mode) ? TABLE_LINK
@@ -202,21 +202,38 @@ static void add_row(struct table *t, const struct ls_options *o, const struct en
 	add_duration(t, o, left_ns(e, now_ns));
 	add_text(t, e->version, "", TABLE_PLAIN);
 	table_cell(t, hits, TABLE_PLAIN);
+	if (pins)
+		table_cell(t, e->pinned ? "pin" : NULL, TABLE_PLAIN);
 	add_text(t, e->name, S_ISDIR(e->mode) ? "/" : "", style);
 }
 
+static bool has_pins(const struct listing *l)
+{
+	for (size_t i = 0; i < l->entries.n; i++)
+		if (l->entries.list[i].pinned)
+			return true;
+	return false;
+}
+
+/* Most have no pins: then there is no column of them. */
 static void print_table(const struct listing *l)
 {
 	static const struct table_column columns[] = {
 	    {"SIZE", true},	{"AGE", true},	{"EXPIRES IN", true},
 	    {"VERSION", false}, {"HITS", true}, {"NAME", false},
 	};
+	static const struct table_column with_pins[] = {
+	    {"SIZE", true}, {"AGE", true},  {"EXPIRES IN", true}, {"VERSION", false},
+	    {"HITS", true}, {"PIN", false}, {"NAME", false},
+	};
+	enum { COLUMNS = sizeof(columns) / sizeof(*columns) };
 	int64_t now_ns = time_now_ns();
+	bool pins = has_pins(l);
 	struct table t;
 
-	table_init(&t, columns, sizeof(columns) / sizeof(*columns));
+	table_init(&t, pins ? with_pins : columns, COLUMNS + pins);
 	for (size_t i = 0; i < l->entries.n; i++)
-		add_row(&t, l->opt, &l->entries.list[i], now_ns);
+		add_row(&t, l->opt, &l->entries.list[i], now_ns, pins);
 	table_print(&t, stdout, table_colour(stdout));
 	table_deinit(&t);
 }
@@ -245,6 +262,8 @@ static void print_entry_json(struct json *js, const struct entry *e, int64_t now
 		json_string(js, "ttl", e->ttl);
 	if (e->version)
 		json_name(js, "version", e->version);
+	if (e->pinned)
+		json_bool(js, "pinned", true);
 	if (e->hits != ENTRY_UNKNOWN)
 		json_uint(js, "hits", (uint64_t)e->hits);
 	json_object_end(js);

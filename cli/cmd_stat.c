@@ -46,7 +46,7 @@ static const struct attribute {
     {"hash", KIND_TEXT},      {"cost", KIND_DURATION}, {"hits", KIND_COUNT},
     {"writer", KIND_TEXT},    {"key", KIND_TEXT},      {"lease", KIND_TEXT},
     {"wait", KIND_TEXT},      {"quota", KIND_TEXT},    {"publish", KIND_TEXT},
-    {"max-entry", KIND_TEXT},
+    {"max-entry", KIND_TEXT}, {"pin", KIND_TEXT},
 };
 #define N_ATTRIBUTES (sizeof(attributes) / sizeof(*attributes))
 

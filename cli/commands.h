@@ -12,12 +12,14 @@ extern const struct command cmd_check;
 extern const struct command cmd_clear;
 extern const struct command cmd_export;
 extern const struct command cmd_extend;
+extern const struct command cmd_gc;
 extern const struct command cmd_get;
 extern const struct command cmd_import;
 extern const struct command cmd_key;
 extern const struct command cmd_ls;
 extern const struct command cmd_mount;
 extern const struct command cmd_ns;
+extern const struct command cmd_pin;
 extern const struct command cmd_put;
 extern const struct command cmd_release;
 extern const struct command cmd_report;
@@ -33,6 +35,7 @@ extern const struct command cmd_stats;
 extern const struct command cmd_status;
 extern const struct command cmd_top;
 extern const struct command cmd_umount;
+extern const struct command cmd_unpin;
 extern const struct command cmd_wait;
 
 #endif

@@ -64,6 +64,14 @@ uint64_t entry_tree_size(const char *path)
 	return lstat(pack, &st) == 0 ? (uint64_t)st.st_size : 0;
 }
 
+static bool read_pin(const char *path)
+{
+	CLEANUP_BUF struct buf value = BUF_INIT;
+
+	return attr_get(path, "pin", &value) == 0 &&
+	       strcmp((const char *)value.data, "yes") == 0;
+}
+
 static void read_attributes(struct entry *e, const char *path, enum entry_detail detail)
 {
 	e->tree = entry_is_tree(path, e->mode);
@@ -77,6 +85,7 @@ static void read_attributes(struct entry *e, const char *path, enum entry_detail
 	if (!S_ISREG(e->mode) && !S_ISDIR(e->mode))
 		return;
 	e->version = read_text(path, "version");
+	e->pinned = read_pin(path);
 	if (detail == ENTRY_ALL)
 		e->ttl = read_text(path, "ttl");
 }

@@ -16,6 +16,7 @@ struct entry {
 	char *name; /* path below the directory that is listed */
 	char *path; /* usable from here */
 	mode_t mode;
+	bool pinned;	     /* by itself, not by a directory above */
 	bool tree;	     /* a sealed tree; not looked for with ENTRY_NAMES */
 	uint64_t size_bytes; /* of a tree: of its pack */
 	int64_t mtime_ns;
