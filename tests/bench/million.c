@@ -19,6 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "store/census.h"
 #include "store/internal.h"
 #include "tests/conformance/scratch.h"
 
@@ -155,12 +156,23 @@ static void time_seek(const char *what, enum table table)
 	tell(what, now_ms() - begin, "ms", 0);
 }
 
+/* One walk over everything, which counts it; in the background it takes ten times that.
+ */
+static void time_census(void)
+{
+	double begin = now_ms();
+
+	must(census_now(bench.st), "census");
+	tell("a census", now_ms() - begin, "ms", 0);
+}
+
 static void time_all(unsigned int left)
 {
 	time_lookup("lookup of a name", bench.entries - 1, 0);
 	time_listing(left);
 	time_seek("seek of an inode", TABLE_INODE);
 	time_seek("seek of what is to be deleted", TABLE_GCQ);
+	time_census();
 }
 
 /* ---- phases ---- */
