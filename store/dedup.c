@@ -297,6 +297,21 @@ static int stop_reading(struct store *st, uint64_t ino, struct share_row *row)
 	return r;
 }
 
+/* A file, or a tree that nothing was done for yet. */
+static int release_uncompared(struct store *st, uint64_t ino, struct batch *b,
+			      bool *ret_used)
+{
+	struct todo_row todo;
+	int r = todo_load(st, ino, &todo);
+
+	if (!r || r == -EUCLEAN)
+		del_todo(b, ino);
+	else if (r != -ENOENT)
+		return r;
+	*ret_used = false;
+	return 0;
+}
+
 int dedup_release(struct store *st, uint64_t ino, struct batch *b, bool *ret_used)
 {
 	CLEANUP_SHARE_ROW struct share_row row = SHARE_ROW_INIT;
@@ -305,10 +320,8 @@ int dedup_release(struct store *st, uint64_t ino, struct batch *b, bool *ret_use
 	int r;
 
 	r = share_load(st, ino, &row);
-	if (r == -ENOENT) {
-		*ret_used = false;
-		return 0;
-	}
+	if (r == -ENOENT)
+		return release_uncompared(st, ino, b, ret_used);
 	if (!r)
 		r = stop_reading(st, ino, &row);
 	if (!r || r == -EUCLEAN)

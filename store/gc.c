@@ -34,13 +34,14 @@
 #include "store/notes.h"
 #include "store/reap.h"
 #include "store/util/log.h"
+#include "store/value.h"
 
 #define PASS_DELAY_NS NSEC_PER_SEC	   /* from a wake to the pass */
 #define TICK_NS (5 * NSEC_PER_SEC)	   /* a pass when nobody asks for one */
 #define REAP_URGENT 8192		   /* numbers that do not wait */
 #define UNSYNCED_URGENT_BYTES (256u << 20) /* bytes that do not wait */
 #define ROUNDS_MAX 4096 /* a path has no more directories */
-#define TREES_MAX 4096			   /* more of them wait for the next start */
+#define FEW_MAX 4096 /* more of them wait for the next start */
 
 struct gc {
 	pthread_t thread;
@@ -50,6 +51,7 @@ struct gc {
 	bool asked, urgent;
 	struct notes reap, unsynced;
 	struct notes trees; /* never all: of the others some may still be used */
+	struct notes intents; /* to be withdrawn; never all, either */
 	uint64_t unsynced_bytes;
 	atomic_bool stop; /* set under lock; long work looks at it without */
 
@@ -73,6 +75,8 @@ static struct notes notes_take(struct gc *gc, struct notes *notes)
 	if (notes == &gc->unsynced)
 		gc->unsynced_bytes = 0;
 	pthread_mutex_unlock(&gc->lock);
+	/* What was asked for twice is deleted, and counted, once. */
+	notes_sort(&taken);
 	return taken;
 }
 
@@ -86,6 +90,13 @@ static void ask(struct gc *gc, bool urgent)
 	gc->asked = true;
 	gc->urgent |= urgent;
 	pthread_cond_signal(&gc->wake);
+}
+
+/* Of those that are never all. Under the lock. */
+static void note_few(struct notes *notes, uint64_t ino)
+{
+	if (note_count(notes) < FEW_MAX)
+		note(notes, ino);
 }
 
 void gc_wake(struct store *st)
@@ -143,8 +154,19 @@ void gc_tree(struct store *st, uint64_t ino)
 	if (!gc)
 		return;
 	pthread_mutex_lock(&gc->lock);
-	if (note_count(&gc->trees) < TREES_MAX)
-		note(&gc->trees, ino);
+	note_few(&gc->trees, ino);
+	ask(gc, false);
+	pthread_mutex_unlock(&gc->lock);
+}
+
+void gc_intent(struct store *st, uint64_t ino)
+{
+	struct gc *gc = st->gc;
+
+	if (!gc)
+		return;
+	pthread_mutex_lock(&gc->lock);
+	note_few(&gc->intents, ino);
 	ask(gc, false);
 	pthread_mutex_unlock(&gc->lock);
 }
@@ -295,6 +317,15 @@ int gc_sync_extents(struct store *st)
 
 /* ---- contents of trees that are there already ---- */
 
+/* The next pass tries them again; those that are done already have no row any more. */
+static void note_again(struct gc *gc, struct notes *to, const struct notes *failed)
+{
+	CLEANUP_UNLOCK pthread_mutex_t *held = mutex_hold(&gc->lock);
+
+	for (size_t i = 0; i < note_count(failed); i++)
+		note_few(to, note_at(failed, i));
+}
+
 static int compare_trees(struct store *st)
 {
 	struct gc *gc = st->gc;
@@ -303,9 +334,37 @@ static int compare_trees(struct store *st)
 
 	if (gc->seek_trees)
 		r = dedup_left(st, gc->ours_above, &gc->stop);
-	gc->seek_trees = false;
+	gc->seek_trees = r != 0;
 	r2 = dedup_noted(st, &notes, &gc->stop);
+	if (r2)
+		note_again(gc, &gc->trees, &notes);
 	return r ? r : r2;
+}
+
+/* ---- intents of what was dropped ---- */
+
+/* Left as they are, the next start might publish them over what is newer. */
+static int withdraw_intents(struct store *st)
+{
+	struct gc *gc = st->gc;
+	CLEANUP_NOTES struct notes notes = notes_take(gc, &gc->intents);
+	CLEANUP_BATCH struct batch b = BATCH_INIT;
+	int r;
+
+	for (size_t i = 0; i < note_count(&notes); i++) {
+		struct key key = key_ino(note_at(&notes, i));
+
+		batch_del(&b, TABLE_INTENT, key_slice(&key));
+		batch_del_any_value(&b, note_at(&notes, i));
+	}
+	if (!b.count)
+		return 0;
+	r = backend_commit(st->be, &b);
+	if (!r)
+		r = backend_sync(st->be);
+	if (r)
+		note_again(gc, &gc->intents, &notes);
+	return r;
 }
 
 /* ---- extents nobody names ---- */
@@ -351,6 +410,8 @@ static int pass(struct store *st)
 
 	r2 = sync_unsynced(st);
 	r = r ? r : r2;
+	r2 = withdraw_intents(st);
+	r = r ? r : r2;
 	r2 = compare_trees(st);
 	r = r ? r : r2;
 	r2 = heat_flush(st, st->gc->heat);
@@ -372,7 +433,8 @@ static bool more_to_do(struct store *st)
 	CLEANUP_UNLOCK pthread_mutex_t *held = mutex_hold(&gc->lock);
 
 	return !notes_empty(&gc->reap) || !notes_empty(&gc->unsynced) ||
-	       !notes_empty(&gc->trees) || atomic_load(&st->usage.count_wanted);
+	       !notes_empty(&gc->intents) || !notes_empty(&gc->trees) ||
+	       atomic_load(&st->usage.count_wanted);
 }
 
 int gc_settle(struct store *st)
@@ -431,6 +493,13 @@ static void *gc_main(void *arg)
 	return NULL;
 }
 
+int gc_drop_orphans(struct store *st)
+{
+	CLEANUP_UNLOCK pthread_mutex_t *held = mutex_hold(&st->gc->work);
+
+	return drop_orphans(st);
+}
+
 void gc_hold(struct store *st)
 {
 	pthread_mutex_lock(&st->gc->work);
@@ -452,6 +521,7 @@ static void gc_free(struct gc *gc)
 	notes_deinit(&gc->reap);
 	notes_deinit(&gc->unsynced);
 	notes_deinit(&gc->trees);
+	notes_deinit(&gc->intents);
 	pthread_cond_destroy(&gc->wake);
 	pthread_mutex_destroy(&gc->lock);
 	pthread_mutex_destroy(&gc->work);

@@ -8,6 +8,9 @@
 /* `ino` is in UNSYNCED, and so much of it may have to be written; holes have not. */
 void gc_unsynced(struct store *st, uint64_t ino, uint64_t disk_bytes);
 
+/* The intent of a value that was dropped could not be deleted: try it again. */
+void gc_intent(struct store *st, uint64_t ino);
+
 /* A tree was published, and nobody writes it any more: compare it with others. */
 void gc_tree(struct store *st, uint64_t ino);
 
@@ -37,6 +40,9 @@ int gc_reclaim(struct store *st, const atomic_bool *stop, uint64_t *ret_bytes);
 
 /* Sync every extent that was published before this call. */
 int gc_sync_extents(struct store *st);
+
+/* Extents that nobody names, of an earlier process; if that is still to be done. */
+int gc_drop_orphans(struct store *st);
 
 /* Nothing is deleted, and no extent changed, from hold to release. */
 void gc_hold(struct store *st);

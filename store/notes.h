@@ -18,6 +18,8 @@ struct notes {
 
 void note(struct notes *notes, uint64_t ino);
 void note_all(struct notes *notes);
+/* In ascending order, and each once. */
+void notes_sort(struct notes *notes);
 static inline bool notes_empty(const struct notes *notes)
 {
 	return !notes->all && !notes->inos.len;

@@ -141,11 +141,14 @@ void store_staged_free(struct store_staged *sg)
 		 * dropped, a failed producer's output above all. */
 		int r = staged_withdraw(sg, true);
 
-		if (r)
-			log_error("%s: %.*s: an unpublished value could not be withdrawn "
-				  "and may appear when the store is opened again: %s",
+		if (r) {
+			log_error("%s: %.*s: an unpublished value could not be withdrawn, "
+				  "which will be tried again; until then it may appear "
+				  "when the store is opened again: %s",
 				  sg->st->path, (int)sg->intent.name.len,
 				  (const char *)sg->intent.name.data, strerror(-r));
+			gc_intent(sg->st, sg->ino);
+		}
 	}
 	if (sg->content.limits.be)
 		content_deinit(&sg->content, !sg->published);
