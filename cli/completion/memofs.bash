@@ -17,6 +17,9 @@ _memofs_options() {
 	status | stats | stat | 'ns list') echo '--json' ;;
 	top) echo '--interval --once' ;;
 	report) echo '--output' ;;
+	check) echo '--repair --fast --database --quiet' ;;
+	backup) echo '--quiet' ;;
+	restore-backup) echo '--copy --quiet' ;;
 	get) echo '--output --wait' ;;
 	put) echo '--input --ttl --mode --parents --fsync' ;;
 	ls) echo '--all --recursive --directory --sort --reverse --bytes --json --null' ;;
@@ -44,7 +47,10 @@ _memofs_options() {
 		echo '--max-age --since --cache-exit --cache --json'
 		;;
 	cache) echo '--cache --no-start' ;;
-	clear) echo '--older-than --dry-run --quiet --cache' ;;
+	clear) echo '--older-than --match --version --dry-run --yes --quiet --cache' ;;
+	gc) echo '--quiet' ;;
+	export) echo '--output --current --quiet' ;;
+	import) echo '--input --keep --numeric-owner --quiet' ;;
 	wait) echo '--timeout' ;;
 	reservations) echo '--recursive --json' ;;
 	'ns create') echo '--ttl --version --mode --lease --wait --publish --mountpoint' ;;
@@ -79,7 +85,7 @@ _memofs_argument() { # COMMAND OPTION WORD
 	case $1:$2 in
 	ls:--sort | ls:-s) _memofs_reply "$3" < <(printf '%s\n' name size age expires hits) ;;
 	*:--mountpoint | *:-M) _memofs_reply "$3" < <(_memofs_mountpoints) ;;
-	mount:--config | mount:--log | get:--output | get:-o | report:--output | report:-o | put:--input | put:-i)
+	mount:--config | mount:--log | get:--output | get:-o | report:--output | report:-o | export:--output | export:-o | import:--input | import:-i | put:--input | put:-i)
 		_memofs_paths -f "$3"
 		;;
 	'ns create:--publish' | 'ns create:-p')
@@ -120,8 +126,8 @@ _memofs_operand() { # COMMAND WORD
 	mount) _memofs_paths -d "$2" ;;
 	umount | 'ns list') _memofs_reply "$2" < <(_memofs_mountpoints) ;;
 	help) _memofs_reply "$2" < <(printf '%s\n' "${commands[@]}") ;;
-	'ns set') _memofs_reply "$2" < <(printf '%s\n' ttl= version= mode= lease= wait= publish=) ;;
-	reservations | clear) _memofs_paths -d "$2" ;;
+	'ns set') _memofs_reply "$2" < <(printf '%s\n' ttl= version= mode= lease= wait= publish= quota= max-entry= pin=) ;;
+	reservations | clear | gc | import) _memofs_paths -d "$2" ;;
 	version | cache) COMPREPLY=() ;;
 	*) _memofs_paths -f "$2" ;;
 	esac
@@ -129,8 +135,9 @@ _memofs_operand() { # COMMAND WORD
 
 _memofs() {
 	local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]}
-	local commands=(mount umount status stats top report get put ls stat rm ns
+	local commands=(mount umount status stats top report check backup restore-backup get put ls stat rm ns
 		reserve extend release wait reservations restore run save key explain
+		pin unpin gc export import
 		cache clear help version)
 	local command=${COMP_WORDS[1]} first=2
 	COMPREPLY=()
