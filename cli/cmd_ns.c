@@ -95,7 +95,8 @@ struct namespace
 {
 	char *name;
 	struct stat st;
-	struct buf ttl, version, lease, wait, publish; /* empty: none */
+	/* empty: none */
+	struct buf ttl, version, lease, wait, publish, quota, max_entry, pin;
 };
 
 struct namespaces {
@@ -112,6 +113,9 @@ static void namespaces_deinit(struct namespaces *all)
 		buf_deinit(&all->list[i].lease);
 		buf_deinit(&all->list[i].wait);
 		buf_deinit(&all->list[i].publish);
+		buf_deinit(&all->list[i].quota);
+		buf_deinit(&all->list[i].max_entry);
+		buf_deinit(&all->list[i].pin);
 	}
 	free(all->list);
 }
@@ -138,6 +142,9 @@ static void add_namespace(struct namespaces *all, const char *root, const char *
 	read_attribute(path, "lease", &ns.lease);
 	read_attribute(path, "wait", &ns.wait);
 	read_attribute(path, "publish", &ns.publish);
+	read_attribute(path, "quota", &ns.quota);
+	read_attribute(path, "max-entry", &ns.max_entry);
+	read_attribute(path, "pin", &ns.pin);
 	all->list = xreallocarray(all->list, all->n + 1, sizeof(*all->list));
 	all->list[all->n++] = ns;
 }
@@ -198,7 +205,8 @@ static void print_table(const struct namespaces *all)
 {
 	static const struct table_column columns[] = {
 	    {"TTL", false},   {"VERSION", false}, {"MODE", false},    {"OWNER", false},
-	    {"LEASE", false}, {"WAIT", false},	  {"PUBLISH", false}, {"NAME", false},
+	    {"LEASE", false}, {"WAIT", false},	  {"PUBLISH", false}, {"QUOTA", false},
+	    {"MAX", false},   {"PIN", false},	  {"NAME", false},
 	};
 	struct table t;
 
@@ -217,6 +225,9 @@ static void print_table(const struct namespaces *all)
 		add_quoted(&t, &ns->lease);
 		add_quoted(&t, &ns->wait);
 		add_quoted(&t, &ns->publish);
+		add_quoted(&t, &ns->quota);
+		add_quoted(&t, &ns->max_entry);
+		add_quoted(&t, &ns->pin);
 		table_cell(&t, word, TABLE_DIR);
 	}
 	table_print(&t, stdout, table_colour(stdout));
@@ -247,6 +258,9 @@ static void print_json(const struct namespaces *all)
 		json_policy(&js, "lease", &ns->lease);
 		json_policy(&js, "wait", &ns->wait);
 		json_policy(&js, "publish", &ns->publish);
+		json_policy(&js, "quota", &ns->quota);
+		json_policy(&js, "max-entry", &ns->max_entry);
+		json_policy(&js, "pin", &ns->pin);
 		json_string(&js, "mode", mode);
 		json_uint(&js, "uid", ns->st.st_uid);
 		json_uint(&js, "gid", ns->st.st_gid);
@@ -405,7 +419,9 @@ static const struct command ns_set = {
 	"NAMESPACE is a name, or the path of any directory in a mount. The policies\n"
 	"are ttl, version, mode; lease (how long a reservation holds), wait (how long\n"
 	"who waits for an entry does), publish (on-success or always: whether what a\n"
-	"failed program wrote is dropped). An empty value takes one away: it is then\n"
+	"failed program wrote is dropped), quota and max-entry (what all below may\n"
+	"take, and one entry), pin (yes: nothing below is evicted). An empty value takes "
+	"one away: it is then\n"
 	"inherited, the version the unnamed one. What one version holds is hidden\n"
 	"while another is set, not lost.\n",
     .exits = "0  changed\n"

@@ -9,6 +9,7 @@
 #include "cli/attrs.h"
 #include "cli/message.h"
 #include "store/util/duration.h"
+#include "store/util/size.h"
 #include "store/util/suggest.h"
 
 static int check_duration(const char *name, const char *value)
@@ -52,6 +53,38 @@ static int set_publish(struct policy *p, const char *value)
 	return -EINVAL;
 }
 
+static int check_size(const char *name, const char *value)
+{
+	uint64_t bytes;
+
+	if (!*value || (size_parse(value, strlen(value), &bytes) == 0 && bytes))
+		return 0;
+	cli_error("%s: \"%s\" is not a size; use e.g. 500MiB, 20GiB, or nothing for none",
+		  name, value);
+	return -EINVAL;
+}
+
+static int set_quota(struct policy *p, const char *value)
+{
+	p->quota = value;
+	return check_size("quota", value);
+}
+
+static int set_max_entry(struct policy *p, const char *value)
+{
+	p->max_entry = value;
+	return check_size("max-entry", value);
+}
+
+static int set_pin(struct policy *p, const char *value)
+{
+	p->pin = value;
+	if (!*value || strcmp(value, "yes") == 0 || strcmp(value, "no") == 0)
+		return 0;
+	cli_error("pin: \"%s\" is neither yes nor no, nor nothing to inherit", value);
+	return -EINVAL;
+}
+
 /* What a version may be is the daemon's to say; see policy_apply(). */
 static int set_version(struct policy *p, const char *value)
 {
@@ -79,6 +112,7 @@ static const struct setting {
 } settings[] = {
     {"ttl", set_ttl},	  {"version", set_version}, {"mode", set_mode},
     {"lease", set_lease}, {"wait", set_wait},	    {"publish", set_publish},
+    {"quota", set_quota}, {"pin", set_pin},	    {"max-entry", set_max_entry},
 };
 #define N_SETTINGS (sizeof(settings) / sizeof(*settings))
 
@@ -102,7 +136,7 @@ static int parse_word(const char *word, struct policy *p)
 			  near.best);
 	else
 		cli_error("unknown policy \"%.*s\"; there are ttl, version, mode, lease, "
-			  "wait and publish",
+			  "wait, publish, quota, max-entry and pin",
 			  (int)len, word);
 	return -EINVAL;
 }
@@ -140,8 +174,10 @@ static int apply_attributes(const struct policy *p, const char *dir)
 	const struct {
 		const char *name, *value;
 	} attributes[] = {
-	    {"version", p->version}, {"ttl", p->ttl},	      {"lease", p->lease},
-	    {"wait", p->wait},	     {"publish", p->publish},
+	    {"version", p->version}, {"ttl", p->ttl},
+	    {"lease", p->lease},     {"wait", p->wait},
+	    {"publish", p->publish}, {"quota", p->quota},
+	    {"pin", p->pin},	     {"max-entry", p->max_entry},
 	};
 	int r = 0;
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The policies of a directory, as words: `ttl=1h`, `version=v2`, `mode=0750`,
- * `lease=5m`, `wait=10m`, `publish=always`.
+ * `lease=5m`, `wait=10m`, `publish=always`, `quota=5GiB`, `max-entry=1GiB`, `pin=yes`.
  *
  * All words are checked before the first is applied.
  */
@@ -16,6 +16,7 @@ struct policy {
 	const char *ttl;		    /* NULL: as it is; "": none of its own */
 	const char *version;		    /* NULL: as it is; "": the unnamed one */
 	const char *lease, *wait, *publish; /* as the ttl */
+	const char *quota, *max_entry, *pin;
 	bool has_mode;
 	mode_t mode;
 };

@@ -103,4 +103,22 @@ test_max_entry() {
 	rm -r d
 }
 
+test_commands() {
+	needs python3
+	"$MEMOFS" ns create bounded
+	"$MEMOFS" ns set bounded quota=3MiB max-entry=1MiB pin=no
+	is "$(attr quota "$MNT/bounded") $(attr max-entry "$MNT/bounded")" '3MiB 1MiB'
+	"$MEMOFS" ns list | grep -Eq ' 3MiB +1MiB +no +bounded$' || fail "$("$MEMOFS" ns list)"
+	"$MEMOFS" ns list --json |
+		python3 -c 'import json, sys
+for n in json.load(sys.stdin):
+    if n["name"] == "bounded": print(n["quota"], n["max-entry"], n["pin"])' >"$T/out"
+	is "$(cat "$T/out")" '3MiB 1MiB no'
+	fails 'quota: "much" is not a size' "$MEMOFS" ns set bounded quota=much
+	fails 'pin: "maybe" is neither' "$MEMOFS" ns set bounded pin=maybe
+	"$MEMOFS" ns set bounded quota= max-entry= pin=
+	fails 'No such attribute' attr quota "$MNT/bounded"
+	rmdir "$MNT/bounded"
+}
+
 run_tests "$@"

@@ -152,6 +152,43 @@ test_reload() {
 
 ttl_is() { [ "$(attr ttl "$1" 2>/dev/null)" = "$2" ]; }
 
+size_is() { [ "$(df -B1 --output=size "$MNT" | tail -n 1 | tr -d ' ')" = "$1" ]; }
+
+test_bounds_change_while_it_runs() {
+	with_config <<-'END'
+		store:
+		  size: 16MiB
+		namespaces:
+		  small:
+		    quota: 2MiB
+		    max-entry: 64KiB
+		    pin: true
+	END
+	size_is $((16 << 20)) || fail "df: $(df -B1 "$MNT")"
+	is "$(attr quota "$MNT/small") $(attr max-entry "$MNT/small") $(attr pin "$MNT/small")" \
+		'2MiB 64KiB yes'
+	fails 'File too large' bash -c "head -c 70000 /dev/zero >'$MNT/small/f'"
+	reload <<-'END'
+		store:
+		  size: 24MiB
+		  max-entry: 1MiB
+		  policy: lru
+		  keep-expired: 1m
+	END
+	eventually 20 size_is $((24 << 20))
+	grep -q 'policy: lru' "$MNT/.memofs/config" || fail "config: $(cat "$MNT/.memofs/config")"
+	fails 'File too large' bash -c "head -c 1100000 /dev/zero >'$MNT/f'"
+	reload <<-'END'
+		store:
+		  size: 1%
+	END
+	eventually 20 grep -q 'size: 1%' "$MNT/.memofs/config"
+	! size_is $((24 << 20)) || fail 'the size is still that of before'
+	umount_memofs
+	! mount_at "$STORE" "$MNT" -o size=10 2>"$T/said" || fail 'it is mounted'
+	grep -q 'size: "10" is not between 1MiB and' "$T/said" || fail "said: $(cat "$T/said")"
+}
+
 test_settings_are_shown() {
 	with_config <<-'END'
 		mount:
