@@ -146,6 +146,7 @@ static void rocks_free(struct backend *be)
 		for (int i = 0; i < FAMILY_COUNT; i++)
 			rocksdb_column_family_handle_destroy(r->family[i]);
 		rocksdb_close(r->db);
+		rocks_manifest_seen(r);
 	}
 	rocksdb_readoptions_destroy(r->read);
 	rocksdb_writeoptions_destroy(r->write);
@@ -223,6 +224,9 @@ static int open_db(struct rocks *r, const struct backend_options *opt, struct er
 		return rocks_explain(
 		    rc, opt->path,
 		    rc == -EUCLEAN ? "it has lost its file CURRENT" : strerror(-rc), err);
+	if (rocks_manifest_is_short(r))
+		return rocks_explain(-EUCLEAN, opt->path,
+				     "its MANIFEST is shorter than it was", err);
 	if (buf_printf(&path, "%s/db", opt->path) || buf_append(&path, "", 1))
 		return err_set(err, ENOMEM, "no memory to open %s", opt->path);
 	text = open_tuned(r, (const char *)path.data, opt->cache_bytes, !exists, true);
@@ -231,8 +235,10 @@ static int open_db(struct rocks *r, const struct backend_options *opt, struct er
 		text = open_tuned(r, (const char *)path.data, opt->cache_bytes, !exists,
 				  false);
 	}
-	if (!text)
+	if (!text) {
+		rocks_manifest_seen(r);
 		return 0;
+	}
 	err_set(&reason, 0, "%s", text);
 	rc = rocks_error(text, NULL);
 	/* All that it was told to look for was there once. */

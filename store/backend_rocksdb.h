@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 
 #include "store/backend.h"
+#include "store/backend_rocksdb_seen.h"
 
 /* Those of the tables, and the one that RocksDB always has. */
 #define FAMILY_COUNT (TABLE_COUNT + 1)
@@ -38,6 +39,9 @@ int rocks_iter_new(struct backend *be, enum table t, struct slice end,
 /* ---- backend_rocksdb_care.c ---- */
 
 int rocks_checkpoint(struct backend *be, const char *path);
+/* See "store/backend_rocksdb_seen.h". Write it down; and before opening: */
+void rocks_manifest_seen(struct rocks *r);
+bool rocks_manifest_is_short(struct rocks *r);
 
 /* ---- backend_rocksdb_disk.c ---- */
 

@@ -2,7 +2,11 @@
 /* The RocksDB backend: a copy of the database, and one that is made of what is left. */
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "store/backend_rocksdb.h"
@@ -64,4 +68,68 @@ int backend_rocksdb_rebuild(const char *path, struct errmsg *err)
 	rc = rocks_error(text, NULL);
 	return err_set(err, -rc, "the database %s cannot be put together again: %s", path,
 		       reason.text);
+}
+
+/* ---- how long the manifest was ------------------------------------------------- */
+
+#define SEEN_NEW ROCKS_SEEN_FILE ".new"
+
+/* The name in CURRENT, and the size of that file. */
+static int manifest_now(struct rocks *r, char ret_name[64], uint64_t *ret_size)
+{
+	int fd = openat(r->store_fd, "db/CURRENT", O_RDONLY | O_CLOEXEC);
+	char path[80];
+	struct stat st;
+	ssize_t n;
+
+	if (fd < 0)
+		return -errno;
+	n = read(fd, ret_name, 63);
+	close(fd);
+	if (n <= 0)
+		return -EUCLEAN;
+	ret_name[n] = '\0';
+	ret_name[strcspn(ret_name, "\n")] = '\0';
+	snprintf(path, sizeof(path), "db/%s", ret_name);
+	if (fstatat(r->store_fd, path, &st, AT_SYMLINK_NOFOLLOW))
+		return -errno;
+	*ret_size = (uint64_t)st.st_size;
+	return 0;
+}
+
+/* A file that is not there, or not understood, has nothing to say. */
+bool rocks_manifest_is_short(struct rocks *r)
+{
+	int fd = openat(r->store_fd, ROCKS_SEEN_FILE, O_RDONLY | O_CLOEXEC);
+	char text[128] = "", seen[64], now[64];
+	uint64_t seen_size, size;
+	ssize_t n;
+
+	if (fd < 0)
+		return false;
+	n = read(fd, text, sizeof(text) - 1);
+	close(fd);
+	if (n <= 0 || sscanf(text, "%63s %" SCNu64, seen, &seen_size) != 2)
+		return false;
+	return manifest_now(r, now, &size) == 0 && strcmp(seen, now) == 0 &&
+	       size < seen_size;
+}
+
+void rocks_manifest_seen(struct rocks *r)
+{
+	char name[64], text[128];
+	uint64_t size;
+	int fd, len;
+
+	if (manifest_now(r, name, &size))
+		return;
+	len = snprintf(text, sizeof(text), "%s %" PRIu64 "\n", name, size);
+	fd =
+	    openat(r->store_fd, SEEN_NEW, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return;
+	/* Without it, less damage is noticed, and that is all. */
+	if (write(fd, text, (size_t)len) == len)
+		(void)renameat(r->store_fd, SEEN_NEW, r->store_fd, ROCKS_SEEN_FILE);
+	close(fd);
 }

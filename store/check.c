@@ -594,8 +594,10 @@ static int each_stray(void *arg, const char *path)
 
 static int check_extents(struct check *c)
 {
-	int r = backend_extent_list(c->st->be, each_extent, c);
+	int r = gc_drop_orphans(c->st); /* of a crash, or of a backup */
 
+	if (!r)
+		r = backend_extent_list(c->st->be, each_extent, c);
 	return r ? r : backend_extent_strays(c->st->be, each_stray, c);
 }
 

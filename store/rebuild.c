@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "store/backend.h"
+#include "store/backend_rocksdb_seen.h"
 #include "store/format.h"
 #include "store/lock.h"
 
@@ -158,6 +159,7 @@ static int change_places(struct rebuild *rb)
 {
 	if (renameat2(rb->store_fd, "db", rb->store_fd, NEW, RENAME_EXCHANGE))
 		return failed(rb, errno, "db");
+	(void)unlinkat(rb->store_fd, ROCKS_SEEN_FILE, 0); /* of the old one */
 	if (renameat2(rb->store_fd, NEW, rb->store_fd, OLD, RENAME_NOREPLACE))
 		return failed(rb, errno, OLD);
 	return fsync(rb->store_fd) ? failed(rb, errno, "db") : 0;

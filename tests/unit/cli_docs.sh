@@ -99,10 +99,10 @@ done
 }
 
 same 'commands in the manual' \
-	"$(sed -nE 's/^\.Cm ([a-z]+).*/\1/p' "$man" | sort -u | comm -12 - <(printf '%s\n' "$all"))" \
+	"$(sed -nE 's/^\.Cm ([a-z-]+).*/\1/p' "$man" | sort -u | comm -12 - <(printf '%s\n' "$all"))" \
 	"$all"
 same 'commands of the completion for zsh' \
-	"$(sed -nE "s/^\t\t'([a-z]+):.*'$/\1/p" "$zsh" | sort)" "$all"
+	"$(sed -nE "s/^\t\t'([a-z-]+):.*'$/\1/p" "$zsh" | sort)" "$all"
 
 complete_words() { # WORD... (the last is being completed)
 	COMP_WORDS=("$@") COMP_CWORD=$(($# - 1)) COMPREPLY=()
