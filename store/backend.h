@@ -209,7 +209,8 @@ int backend_tidy(struct backend *be);
 /*
  * An iterator over one table as it was when the iterator was made: it does not
  * see later commits. It starts nowhere; call seek first. Key and value are
- * valid until the next call. One thread at a time.
+ * valid until the next call. One thread at a time. It is for walking over much: what it
+ * reads does not take the place of what is cached.
  */
 int backend_iter_new(struct backend *be, enum table t, struct backend_iter **ret_it);
 /*

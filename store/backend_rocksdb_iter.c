@@ -99,6 +99,8 @@ int rocks_iter_new(struct backend *be, enum table t, struct slice end,
 	if (end.len)
 		rocksdb_readoptions_set_iterate_upper_bound(
 		    it->read, (const char *)it->end.data, it->end.len);
+	else /* who walks over a table does not come back to it soon */
+		rocksdb_readoptions_set_fill_cache(it->read, 0);
 	it->it = rocksdb_create_iterator_cf(r->db, it->read, r->family[t]);
 	*ret_it = &it->base;
 	return 0;

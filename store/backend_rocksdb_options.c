@@ -51,7 +51,7 @@ static const struct profile profiles[TABLE_COUNT] = {
     [TABLE_SMALL] = {8 * MIB, 16 * KIB, .lookups = true, .deletes = true,
 		     .compress = true},
     [TABLE_SUMS] = {1 * MIB, 16 * KIB},
-    [TABLE_BRANCH] = {256 * KIB, 4 * KIB},
+    [TABLE_BRANCH] = {256 * KIB, 4 * KIB, .deletes = true},
     [TABLE_GCQ] = {1 * MIB, 4 * KIB, .deletes = true},
     [TABLE_UNSYNCED] = {1 * MIB, 4 * KIB, .deletes = true},
     [TABLE_INTENT] = {1 * MIB, 4 * KIB, .deletes = true},

@@ -121,12 +121,13 @@ static void drop_branch_rows(struct tree_walk *walk, struct batch *b)
 static int next_branch(struct tree_walk *walk)
 {
 	struct key key = key_version(walk->dir_ino, buf_slice(&walk->version));
+	struct key end = key_version(walk->dir_ino + 1, slice("", 0));
 	struct backend_iter *it;
 	struct slice version;
 	uint64_t dir_ino, branch;
 	int r;
 
-	r = backend_iter_new(walk->st->be, TABLE_BRANCH, &it);
+	r = backend_iter_new_until(walk->st->be, TABLE_BRANCH, key_slice(&end), &it);
 	if (r)
 		return r;
 	backend_iter_seek(it, key_slice(&key));
