@@ -26,11 +26,6 @@ static const char style[] =
     "--text:#e8ebef;--soft:#a2acb8;--grid:#343b45;--bar:#5b9cf0;--good:#5fce8a;"
     "--limit:#ff8a80;--t0:#5c3a22;--t1:#4d4420;--t2:#1f3347;--t3:#22466c;"
     "--t4:#255c94}}\n"
-    "@media print{:root{color-scheme:light;--page:#fff;--card:#fff;--text:#000;"
-    "--soft:#444;--grid:#bbb;--bar:#2563c4;--good:#14713a;--limit:#b3261e;"
-    "--t0:#fbe3d3;--t1:#f3ecd0;--t2:#dceaf9;--t3:#b9d7f6;--t4:#8fc0f2}"
-    "*{print-color-adjust:exact;-webkit-print-color-adjust:exact}"
-    "figure{break-inside:avoid}details{display:none}}\n"
     "*{box-sizing:border-box}\n"
     "body{margin:0 auto;max-width:76rem;padding:1.25rem;background:var(--page);"
     "color:var(--text);font:16px/1.5 system-ui,sans-serif}\n"
@@ -74,7 +69,13 @@ static const char style[] =
     ".parts td.meter{width:45%}.parts td>svg{height:.65rem}.parts th{font-weight:400}\n"
     "footer{margin-top:2rem}\n"
     "@media (max-width:30rem){body{padding:.75rem}svg text{font-size:13px}"
-    "th,td{padding:.2rem .3rem;font-size:.85rem}thead th{white-space:normal}}\n";
+    "th,td{padding:.2rem .3rem;font-size:.85rem}thead th{white-space:normal}}\n"
+    "@media print{:root{color-scheme:light;--page:#fff;--card:#fff;--text:#000;"
+    "--soft:#444;--grid:#bbb;--bar:#2563c4;--good:#14713a;--limit:#b3261e;"
+    "--t0:#fbe3d3;--t1:#f3ecd0;--t2:#dceaf9;--t3:#b9d7f6;--t4:#8fc0f2}"
+    "*{print-color-adjust:exact;-webkit-print-color-adjust:exact}"
+    "body{max-width:none;padding:0}.charts{grid-template-columns:1fr 1fr}"
+    "figure{break-inside:avoid}details{display:none}}\n";
 
 /* ---- the top of the page ------------------------------------------------------- */
 
