@@ -124,12 +124,18 @@ static bool rank_lower(struct rank a, struct rank b)
 
 /* ---- the pool ---- */
 
-static bool pool_has(const struct hunt *hunt, uint64_t ino)
+/* What it was worth when it was seen before may be wrong by now. */
+static void pool_forget(struct hunt *hunt, uint64_t ino)
 {
-	for (size_t i = 0; i < hunt->count; i++)
-		if (hunt->pool[i].ino == ino)
-			return true;
-	return false;
+	size_t i = 0;
+
+	while (i < hunt->count && hunt->pool[i].ino != ino)
+		i++;
+	if (i == hunt->count)
+		return;
+	hunt->count--;
+	memmove(&hunt->pool[i], &hunt->pool[i + 1],
+		(hunt->count - i) * sizeof(hunt->pool[0]));
 }
 
 static bool pool_wants(const struct hunt *hunt, struct rank rank)
@@ -248,7 +254,8 @@ static void see(struct evictor *ev, struct hunt *hunt, uint64_t ino, struct slic
 		return;
 	seen->all++;
 	seen->expired += rank.class == RANK_EXPIRED;
-	if (pool_wants(hunt, rank) && !pool_has(hunt, ino))
+	pool_forget(hunt, ino);
+	if (pool_wants(hunt, rank))
 		pool_add(hunt, (struct candidate){rank, ino});
 }
 

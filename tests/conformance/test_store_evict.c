@@ -349,6 +349,31 @@ static void test_pinned_open_and_reserved_stay(void **state)
 	assert_int_equal(lookup(st, ROOT, "own"), own);
 }
 
+/* What was seen before may be worth something else by now. */
+static void test_changes_count(void **state)
+{
+	struct store *st = store_of(state);
+	struct evict_step step;
+
+	by_hand(st);
+	fill(st, ROOT, "a", 100, 100);
+	fill(st, ROOT, "b", 100, 100);
+	set_percent(st, 97, STORE_GDSF); /* a look, and a few go */
+	assert_ok(evict_step(st, &step));
+	for (int i = 0; i < 100; i++) {
+		struct store_attr attr;
+		char name[32];
+
+		snprintf(name, sizeof(name), "b%d", i);
+		if (!store_lookup(st, ROOT, name, &attr))
+			assert_ok(store_cost_set(st, attr.ino, 0.001));
+	}
+	set_size(st, total(st) / 2, STORE_GDSF);
+	evict_to_mark(st);
+	assert_int_equal(count(st, ROOT, "b", 100), 0);
+	assert_true(count(st, ROOT, "a", 100) > 50);
+}
+
 /* What a running job has read goes when there is nothing else. */
 static void test_read_under_a_reservation(void **state)
 {
@@ -605,6 +630,7 @@ int main(int argc, char **argv)
 	    STORE_TEST(test_reads_keep_it),
 	    STORE_TEST(test_expired_first),
 	    STORE_TEST(test_pinned_open_and_reserved_stay),
+	    STORE_TEST(test_changes_count),
 	    STORE_TEST(test_read_under_a_reservation),
 	    STORE_TEST(test_pin_is_inherited_and_hidden),
 	    STORE_TEST(test_trees),

@@ -16,15 +16,16 @@ flood() { # PREFIX
 	done
 }
 
-store_one() { # NAME
-	cp "$T/block" "$1" 2>"$T/cp.err" && return
+store_one() { # NAME [BLOCK]
+	cp "${2:-$T/block}" "$1" 2>"$T/cp.err" && return
 	! grep -v 'No space left' "$T/cp.err" || fail "$1 was not written"
 	return 1
 }
 
 # Something that is cheaper to lose than the flood, even when it was read a few times.
 cheap() { # NAME
-	head -c 524288 /dev/urandom >"$1"
+	head -c 524288 /dev/urandom >"$T/cheap"
+	eventually 20 store_one "$1" "$T/cheap"
 	set_attr cost 0.001 "$1"
 }
 
