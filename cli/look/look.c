@@ -13,6 +13,7 @@
 #include "cli/mounts.h"
 #include "cli/paths.h"
 #include "cli/probe.h"
+#include "cli/utf8.h"
 
 /* History is the longest: a few thousand lines of some 200 bytes. */
 #define FILE_BYTES_MAX ((size_t)16 << 20)
@@ -37,10 +38,28 @@ static bool part_is(const char *path, const char *name)
 	return len == strlen(name) && memcmp(path, name, len) == 0;
 }
 
+/* As JSON has it: each byte that is no part of UTF-8 becomes U+FFFD. */
+static char *as_written(const char *name, size_t len)
+{
+	struct buf out = BUF_INIT;
+	uint32_t c;
+	size_t n;
+
+	for (; len; name += n, len -= n) {
+		n = utf8_decode(name, len, &c);
+		if (n)
+			must(buf_append(&out, name, n));
+		else
+			must(buf_append(&out, "\xef\xbf\xbd", 3));
+		n = n ? n : 1;
+	}
+	must(buf_append(&out, "", 1));
+	return (char *)out.data;
+}
+
 char *look_namespace(const char *below)
 {
 	const char *at = below + strspn(below, "/");
-	char *ns;
 
 	while (part_is(at, ".memofs")) {
 		at = next_part(at);
@@ -48,11 +67,7 @@ char *look_namespace(const char *below)
 			return NULL; /* stats, log, … of all */
 		at = next_part(next_part(at));
 	}
-	if (!*at)
-		return NULL;
-	ns = strndup(at, part_length(at));
-	must(ns ? 0 : -ENOMEM);
-	return ns;
+	return *at ? as_written(at, part_length(at)) : NULL;
 }
 
 static void fill(const struct mount *m, const char *path, struct look *ret)

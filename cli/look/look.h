@@ -28,7 +28,8 @@ void look_deinit(struct look *l);
 
 /*
  * The namespace of a path below a mount point, which begins with a slash or is empty:
- * its first part that is not a view's or a version's. The caller frees it; NULL: none.
+ * its first part that is not a view's or a version's, in UTF-8 as stats.json has it. The
+ * caller frees it; NULL: none.
  */
 char *look_namespace(const char *below);
 

@@ -36,7 +36,20 @@ test_stats_as_json() {
 	is "$(json 'v["name"], v["total"]["hits"], v["total"]["saved_s"]')" "('json', 2, 200.0)"
 	exits 0 stats -j "$MNT"
 	is "$(json '[n["total"]["hits"] for n in v["namespaces"] if n["name"] == "json"]')" '[2]'
-	cmp -s <(json 'sorted(v)') <(json 'sorted(v)') || fail 'no JSON'
+	is "$(json 'v["store"]["policy"], v["store"]["entries"] > 0')" "('gdsf', True)"
+}
+
+# Names are any bytes, what is written is UTF-8 and obeyed by no terminal.
+test_names_are_any_bytes() {
+	needs_mount
+	local name=$'odd\xff\033[31m\n'
+	some_work "$name"
+	exits 0 stats "$MNT/$name"
+	[[ $OUT == *'time saved '*'3m 20s'* && $OUT != *$'\033'* ]] || fail "it says $OUT"
+	exits 0 stats --json "$MNT/$name/key"
+	is "$(json 'v["name"] == "odd\ufffd\033[31m\n", v["total"]["hits"]')" '(True, 2)'
+	exits 0 stats "$MNT"
+	[[ $OUT != *$'\033'* && $OUT == *'odd'* ]] || fail "it says $OUT"
 }
 
 test_the_mount_is_found() {

@@ -247,6 +247,7 @@ static void the_namespace_of_a_path(void **state)
 	namespace_is("/.memofs/stats", NULL);
 	namespace_is("/.memofs", NULL);
 	namespace_is("/.memofsx/y", ".memofsx");
+	namespace_is("/a\xff\xc0é/y", "a\ufffd\ufffdé");
 }
 
 /* ---- words and lines ------------------------------------------------------------ */
