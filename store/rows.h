@@ -5,6 +5,8 @@
  *
  *   META      "ids"                 → u64: no number from here on was given out
  *             "root"                → u8 format: the store was made completely
+ *             "scrub"               → u64, i64: the inode to go on with, and when the
+ *                                     pass began
  *             "clean"               → (empty) the last process closed the store
  *             "boot"                → text: the kernel's id of the boot under which
  *                                     every extent in UNSYNCED was found whole
@@ -23,6 +25,7 @@
  *   LEASE     be64(branch) name     → struct lease_row: a named reservation
  *   SHARE, SAME                     → what sealed trees have in common: see
  *                                     "store/share_rows.h"
+ *   HISTORY                         → numbers over time: see "store/history_rows.h"
  *   COUNTER   "entries" "dirs" "bytes" "shared" → u64, by batch_add()
  *             "used" "dead"         → u64, the same: see "store/usage.h"
  *             "quota" be64(dir)     → u64, the same: charges below that directory
