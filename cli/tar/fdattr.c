@@ -10,11 +10,38 @@
 
 #define FD_PATH_MAX 40
 
-/* The calls for descriptors want one that can be read or written. */
 static const char *fd_path(int fd, char text[FD_PATH_MAX])
 {
 	snprintf(text, FD_PATH_MAX, "/proc/self/fd/%d", fd);
 	return text;
+}
+
+/* The calls for descriptors refuse those with O_PATH: these go by way of /proc. */
+static ssize_t get(int fd, const char *name, void *value, size_t cap)
+{
+	ssize_t n = fgetxattr(fd, name, value, cap);
+	char path[FD_PATH_MAX];
+
+	return n < 0 && errno == EBADF ? getxattr(fd_path(fd, path), name, value, cap)
+				       : n;
+}
+
+static ssize_t list(int fd, char *names, size_t cap)
+{
+	ssize_t n = flistxattr(fd, names, cap);
+	char path[FD_PATH_MAX];
+
+	return n < 0 && errno == EBADF ? listxattr(fd_path(fd, path), names, cap) : n;
+}
+
+int fdattr_set(int fd, const char *name, struct slice value)
+{
+	int r = fsetxattr(fd, name, value.data, value.len, 0);
+	char path[FD_PATH_MAX];
+
+	if (r && errno == EBADF)
+		r = setxattr(fd_path(fd, path), name, value.data, value.len, 0);
+	return r ? -errno : 0;
 }
 
 /* -ENODATA also where there cannot be any, as on a symlink. */
@@ -25,15 +52,13 @@ static int missing(int err)
 
 int fdattr_get(int fd, const char *name, struct buf *ret_value)
 {
-	char path[FD_PATH_MAX];
 	size_t cap = 256;
 	ssize_t n;
 
-	fd_path(fd, path);
 	for (;;) {
 		buf_clear(ret_value);
 		must(buf_reserve(ret_value, cap + 1));
-		n = getxattr(path, name, ret_value->data, cap);
+		n = get(fd, name, ret_value->data, cap);
 		if (n >= 0 || errno != ERANGE)
 			break;
 		cap *= 4;
@@ -45,24 +70,15 @@ int fdattr_get(int fd, const char *name, struct buf *ret_value)
 	return 0;
 }
 
-int fdattr_set(int fd, const char *name, struct slice value)
-{
-	char path[FD_PATH_MAX];
-
-	return setxattr(fd_path(fd, path), name, value.data, value.len, 0) ? -errno : 0;
-}
-
 int fdattr_list(int fd, struct buf *ret_names)
 {
-	char path[FD_PATH_MAX];
 	size_t cap = 1024;
 	ssize_t n;
 
-	fd_path(fd, path);
 	for (;;) {
 		buf_clear(ret_names);
 		must(buf_reserve(ret_names, cap));
-		n = listxattr(path, (char *)ret_names->data, cap);
+		n = list(fd, (char *)ret_names->data, cap);
 		if (n >= 0 || errno != ERANGE)
 			break;
 		cap *= 4;

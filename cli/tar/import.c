@@ -334,7 +334,7 @@ static int copy_linked(struct importing *im, int fd)
 /* ---- files and trees
  * ----------------------------------------------------------------------------- */
 
-/* While it is written; a tree, which is not published before it is whole, has its own. */
+/* While it is written. A tree is written as a pack, under the view of packs. */
 struct draft {
 	int dirfd, fd;
 	char *at;   /* where it is written, */
@@ -351,21 +351,20 @@ static void draft_deinit(struct draft *d)
 
 static int draft_open(const struct importing *im, const char *name, struct draft *ret)
 {
+	const char *dir = im->m.tree ? ".memofs/view/pack" : ".";
 	char tmp[OUTFILE_TMP_MAX];
 	struct stat st;
 
 	outfile_tmp_name(tmp);
-	*ret = (struct draft){.dirfd = im->place.fd, .fd = -1};
-	if (im->m.tree) {
-		ret->name = path_join(".memofs/view/pack", name);
-		ret->at = xstrdup(ret->name);
-	} else {
-		ret->name = xstrdup(name);
-		ret->at = xstrdup(tmp);
-	}
+	*ret = (struct draft){
+	    .dirfd = im->place.fd,
+	    .fd = -1,
+	    .at = path_join(dir, tmp),
+	    .name = path_join(dir, name),
+	};
+	/* What may be read of a tree is what is allowed when it is begun. */
 	ret->fd = openat(ret->dirfd, ret->at,
-			 O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC |
-			     (im->m.tree ? O_TRUNC : O_EXCL),
+			 O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
 			 im->m.tree ? 0777 : 0600);
 	if (ret->fd < 0 || fstat(ret->fd, &st))
 		return -errno;
@@ -373,11 +372,9 @@ static int draft_open(const struct importing *im, const char *name, struct draft
 	return 0;
 }
 
-/* A tree that is not whole is dropped by the mount. */
-static void draft_drop(struct draft *d)
+static void draft_drop(const struct draft *d)
 {
-	if (strcmp(d->at, d->name) != 0)
-		(void)unlinkat(d->dirfd, d->at, 0);
+	(void)unlinkat(d->dirfd, d->at, 0);
 }
 
 /* Give it its name and close it. */
@@ -385,7 +382,7 @@ static int draft_publish(struct draft *d)
 {
 	int fd = d->fd;
 
-	if (strcmp(d->at, d->name) != 0 && renameat(d->dirfd, d->at, d->dirfd, d->name)) {
+	if (renameat(d->dirfd, d->at, d->dirfd, d->name)) {
 		int r = -errno;
 
 		draft_drop(d);

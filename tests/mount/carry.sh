@@ -213,6 +213,45 @@ test_single() {
 	absent "$T/none.tar"
 }
 
+# What ends the import in the midst of a tree leaves nothing of it.
+test_tree_that_expires_meanwhile() {
+	mkdir from "$T/tree"
+	head -c 100000 /dev/urandom >"$T/tree/f"
+	(cd "$T/tree" && memofs save -q --ttl 3s "$OLDPWD/from/t" .)
+	rm -r "$T/tree"
+	memofs export from >"$T/a.tar"
+	# The archive comes slowly: its end when the life is over.
+	{
+		head -c 50000 "$T/a.tar"
+		eventually 20 not test -e from/t
+		tail -c +50001 "$T/a.tar"
+	} | memofs import to >"$T/out"
+	grep -q '1 had expired' "$T/out" || fail "$(cat "$T/out")"
+	is "$(find to -mindepth 1)" ''
+}
+
+# Another's signal, half way in a value.
+test_interrupted() {
+	mkdir from
+	echo a >from/a
+	head -c 3000000 /dev/urandom >from/z
+	set_attr publish always .
+	memofs export from >"$T/a.tar"
+	mkfifo "$T/fifo"
+	"$MEMOFS" import -q -i "$T/fifo" to &
+	local pid=$! status=0
+	exec 5>"$T/fifo"
+	head -c 1000000 "$T/a.tar" >&5
+	eventually 20 test -e to
+	kill -TERM $pid
+	wait $pid || status=$?
+	exec 5>&-
+	is "$status" 143
+	absent to/z
+	is "$(find to -name '.*' -type f)" ''
+	rm "$T/fifo"
+}
+
 test_keep() {
 	mkdir from to
 	echo new >from/a

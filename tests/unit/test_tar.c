@@ -13,6 +13,7 @@
 #include <errno.h>
 
 #include "cli/tar/header.h"
+#include "cli/tar/place.h"
 #include "cli/tar/tar.h"
 #include "store/util/duration.h"
 
@@ -361,6 +362,54 @@ static void test_types_that_are_not_written(void **state)
 	assert_int_equal(tar_header(&m, &f->archive), -EINVAL);
 }
 
+/* ---- where a member belongs -----------------------------------------------------------
+ */
+
+static void test_places(void **state)
+{
+	static const struct {
+		const char *name, *want; /* NULL: refused */
+		bool control;
+	} cases[] = {
+	    {"a", "a", false},
+	    {"./a//b/./c/", "a/b/c", false},
+	    {".", "", false},
+	    {"./", "", false},
+	    {"", "", false},
+	    {"/a", NULL, false},
+	    {"..", NULL, false},
+	    {"a/../b", NULL, false},
+	    {"a/..", NULL, false},
+	    {"..a/b..", "..a/b..", false},
+	    {".memofs", ".memofs", true},
+	    {"d/.memofs/versions", "d/.memofs/versions", true},
+	    {"d/.memofs/versions/v", "d/.memofs/versions/v", true},
+	    {"d/.memofs/versions/v/k", "d/.memofs/versions/v/k", false},
+	    {"d/.memofs/versions/v/.memofs/versions/w/k",
+	     "d/.memofs/versions/v/.memofs/versions/w/k", false},
+	    {"d/.memofs/view/version=/k", "d/.memofs/view/version=/k", false},
+	    {"d/.memofs/view/version=v/k", NULL, false},
+	    {"d/.memofs/view/ro/k", NULL, false},
+	    {"d/.memofs/stage/k", NULL, false},
+	    {"d/.memofs/versions/../k", NULL, false},
+	    {".memofsx/k", ".memofsx/k", false},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		CLEANUP_BUF struct buf path = BUF_INIT;
+		bool control = false;
+		const char *why;
+		int r = place_path(cases[i].name, &path, &control, &why);
+
+		if ((r == 0) != (cases[i].want != NULL))
+			fail_msg("\"%s\": %d, %s", cases[i].name, r, why);
+		if (r)
+			continue;
+		assert_string_equal((const char *)path.data, cases[i].want);
+		assert_int_equal(control, cases[i].control);
+	}
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(test_##name, setup, teardown)
 
 int main(void)
@@ -377,6 +426,7 @@ int main(void)
 	    TEST(empty),
 	    TEST(too_many_records),
 	    TEST(types_that_are_not_written),
+	    cmocka_unit_test(test_places),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
