@@ -198,6 +198,7 @@ static void show_namespaces(const struct numbers *n)
 	    {"SAVED", true},   {"HIT RATIO", true}, {"HITS", true},
 	    {"MISSES", true},  {"SIZE", true},	    {"QUOTA", true},
 	    {"ENTRIES", true}, {"EVICTED", true},   {"NAMESPACE", false}};
+	bool counted = n->census_time_s > 0; /* once, since the mount was made */
 	struct table t;
 	char word[WORD_MAX];
 
@@ -213,11 +214,11 @@ static void show_namespaces(const struct numbers *n)
 		table_cell(&t, word_share(totals_hit_ratio(s), word), TABLE_PLAIN);
 		table_cell(&t, word_count(s->of[HITS], word), TABLE_PLAIN);
 		table_cell(&t, word_count(s->of[MISSES], word), TABLE_PLAIN);
-		table_cell(&t, word_size(ns->bytes, word), TABLE_PLAIN);
+		table_cell(&t, counted ? word_size(ns->bytes, word) : "", TABLE_PLAIN);
 		table_cell(&t,
 			   ns->quota_bytes > 0 ? word_size(ns->quota_bytes, word) : "",
 			   TABLE_PLAIN);
-		table_cell(&t, word_count(ns->entries, word), TABLE_PLAIN);
+		table_cell(&t, counted ? word_count(ns->entries, word) : "", TABLE_PLAIN);
 		table_cell(&t, word_count(s->of[EVICTED], word), TABLE_PLAIN);
 		table_cell(&t, name ? name : "(others)",
 			   name ? TABLE_PLAIN : TABLE_FAINT);
