@@ -57,6 +57,7 @@ enum config_store_key {
 	CONFIG_MAX_ENTRY = 1 << 6,
 	CONFIG_POLICY = 1 << 7,
 	CONFIG_KEEP_EXPIRED = 1 << 8,
+	CONFIG_SCRUB = 1 << 9,
 };
 
 struct config_size {
@@ -76,6 +77,7 @@ struct config_store {
 	uint64_t min_free_bytes, max_entry_bytes;
 	enum store_policy policy;
 	int64_t keep_expired_ns;
+	uint64_t scrub_bytes; /* a second; 0 and set: off */
 };
 
 enum config_namespace_key {

@@ -383,6 +383,17 @@ static int parse_group(const struct config_key *key, void *field, const char *te
 #define MIB (1024 * KIB)
 #define TIB (1024 * 1024 * MIB)
 
+/* `off`, or bytes a second. */
+static int parse_scrub(const struct config_key *key, void *field, const char *text,
+		       struct errmsg *err)
+{
+	if (strcasecmp(text, "off") == 0) {
+		*(uint64_t *)field = 0;
+		return 0;
+	}
+	return parse_size(key, field, text, err);
+}
+
 #define FIELD(type, field) offsetof(struct type, field), sizeof(((struct type *)0)->field)
 #define MOUNT(field) FIELD(config_mount, field)
 #define STORE(field) FIELD(config_store, field)
@@ -410,6 +421,7 @@ static const struct config_key store_keys[] = {
     {"max-entry", CONFIG_MAX_ENTRY, STORE(max_entry_bytes), parse_size, 1, INT64_MAX},
     {"policy", CONFIG_POLICY, STORE(policy), parse_policy},
     {"keep-expired", CONFIG_KEEP_EXPIRED, STORE(keep_expired_ns), parse_keep},
+    {"scrub", CONFIG_SCRUB, STORE(scrub_bytes), parse_scrub, 4096, TIB},
     {NULL},
 };
 

@@ -98,6 +98,10 @@ static int put_bounds(const struct config_store *s, struct buf *out)
 			       s->policy == STORE_LRU ? "lru" : "gdsf");
 	if (!r && (s->set & CONFIG_KEEP_EXPIRED))
 		r = buf_printf(out, "  keep-expired: %s\n", keep);
+	if (!r && (s->set & CONFIG_SCRUB))
+		r = s->scrub_bytes
+			? buf_printf(out, "  scrub: %" PRIu64 "\n", s->scrub_bytes)
+			: buf_printf(out, "  scrub: off\n");
 	return r;
 }
 

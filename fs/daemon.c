@@ -26,6 +26,7 @@
 #include "fs/topic.h"
 #include "fs/vnode.h"
 #include "fs/waiters.h"
+#include "store/check.h"
 #include "store/util/log.h"
 
 struct daemon {
@@ -103,6 +104,17 @@ static void set_bounds(struct store *st, const struct config *c)
 	store_set_bounds(st, &so);
 }
 
+/* Without it, damage is found by who reads it. */
+static void set_scrub(struct store *st, const struct config *c)
+{
+	uint64_t bytes = c->store.set & CONFIG_SCRUB ? c->store.scrub_bytes
+						     : STORE_SCRUB_DEFAULT;
+	int r = store_scrub_set(st, bytes);
+
+	if (r)
+		log_warning("nothing is read to find damage: %s", strerror(-r));
+}
+
 static void reload(struct daemon *d)
 {
 	struct config fresh;
@@ -123,6 +135,7 @@ static void reload(struct daemon *d)
 	kcache_all_changed(d->fs.kcache);
 	use_log_level(&fresh);
 	set_bounds(d->fs.store, &fresh);
+	set_scrub(d->fs.store, &fresh);
 	pthread_mutex_lock(&d->lock);
 	warn_fixed(d->config, &fresh);
 	config_deinit(d->config);
@@ -458,6 +471,7 @@ int daemon_run(const struct daemon_options *opt, const struct config *command_li
 	block_signals(&d);
 	code = bring_up(&d, &err);
 	if (code == EXIT_OK) {
+		set_scrub(d.fs.store, config);
 		log_info("memofs %s: %s mounted on %s", MEMOFS_VERSION, opt->store_path,
 			 opt->mountpoint);
 		launch_ready(launch);

@@ -51,15 +51,18 @@ int store_check(struct store *st, const struct store_check_options *opt,
 /* ---- scrub ---- */
 
 struct store_scrub {
-	uint64_t bytes, entries; /* read since the store was opened */
+	uint64_t bytes, entries; /* read since it was started */
 	uint64_t damaged;	 /* entries that were dropped */
 	uint64_t passes;	 /* through the whole store */
 };
 
+/* Gentle: 20 GiB in six hours. */
+#define STORE_SCRUB_DEFAULT (UINT64_C(1) << 20)
+
 /*
- * Read everything again and again in the background, so many bytes a second, from
- * where the last process was. 0 stops it. What is damaged is dropped as a read would.
- * Ends by itself when the store is closed. -EAGAIN, -ENOMEM: no thread.
+ * Read everything once a day in the background, so many bytes a second, from where the
+ * last process was. 0 stops it. What is damaged is dropped as a read would. Ends by
+ * itself when the store is closed. One caller at a time. -EAGAIN, -ENOMEM: no thread.
  */
 int store_scrub_set(struct store *st, uint64_t bytes_per_s);
 void store_scrub_get(struct store *st, struct store_scrub *ret_scrub);

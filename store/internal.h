@@ -36,6 +36,7 @@
 #include "store/usage.h"
 
 struct census;
+struct scrub;
 struct evictor;
 struct gc;
 struct lockfile;
@@ -75,6 +76,7 @@ struct store {
 	struct gen_table *gens;	     /* gen.c */
 	struct sealed_cache *sealed; /* sealed_index.c */
 	struct gc *gc;		     /* gc.c; NULL until gc_start */
+	struct scrub *scrub;	     /* scrub.c; NULL: off */
 	struct evictor *evictor;     /* evict.c; NULL until evict_new */
 	struct census *census;	     /* census.c; NULL until census_start */
 	struct leases *leases;

@@ -23,6 +23,7 @@
 #include "store/leases.h"
 #include "store/lock.h"
 #include "store/policy.h"
+#include "store/scrub.h"
 #include "store/sealed.h"
 #include "store/util/log.h"
 
@@ -288,6 +289,7 @@ void store_close(struct store *st)
 {
 	if (!st)
 		return;
+	scrub_stop(st);
 	census_stop(st);
 	evict_stop(st);
 	if (st->gc) {

@@ -3,6 +3,7 @@
  * The check: it finds nothing in a sound store, and every kind of damage in another one;
  * what it repairs is sound afterwards, and what was sound before is still there.
  */
+#include <endian.h>
 #include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -723,12 +724,73 @@ static void test_stop(void **state)
 	assert_true(result.bytes < 3 * MIB);
 }
 
+/* ---- scrub ---- */
+
+static struct store_scrub await_pass(struct store *st)
+{
+	struct store_scrub done;
+
+	for (int i = 0; i < 60000; i++) {
+		store_scrub_get(st, &done);
+		if (done.passes)
+			return done;
+		usleep(1000);
+	}
+	fail();
+	return done;
+}
+
+static void test_scrub(void **state)
+{
+	struct fixture *fx = *state;
+	struct store_scrub done;
+	struct sample s;
+
+	fill(fx->st, &s);
+	hole(fx->st, &s);
+	flip_small(fx->st, s.small, 3);
+	assert_ok(store_scrub_set(fx->st, UINT64_C(1) << 40));
+	done = await_pass(fx->st);
+	assert_int_equal(done.passes, 1);
+	assert_int_equal(done.damaged, 2);
+	assert_true(done.bytes >= MIB);
+	assert_sample(fx->st, &s, ALL & ~SMALL_LEFT & ~LARGE);
+	assert_ok(store_scrub_set(fx->st, 0));
+	store_scrub_get(fx->st, &done);
+	assert_int_equal(done.passes, 0);
+	/* The next pass is not due, and waits for nobody who closes. */
+	assert_ok(store_scrub_set(fx->st, 1));
+	assert_ok(store_scrub_set(fx->st, 2));
+	assert_sound(fx->st);
+}
+
+/* It goes on behind where the last one was. */
+static void test_scrub_goes_on(void **state)
+{
+	struct fixture *fx = *state;
+	const struct key key = {.data = "scrub", .len = 5};
+	uint64_t words[2];
+	struct sample s;
+
+	fill(fx->st, &s);
+	hole(fx->st, &s);
+	flip_small(fx->st, s.small, 3);
+	words[0] = htole64(s.small + 1);
+	words[1] = htole64((uint64_t)time_now_ns());
+	put_row(fx->st, TABLE_META, &key, slice(words, sizeof(words)));
+	assert_ok(store_scrub_set(fx->st, UINT64_C(1) << 40));
+	assert_int_equal(await_pass(fx->st).damaged, 1);
+	assert_int_equal(lookup(fx->st, ROOT, "small"), s.small);
+	assert_int_equal(lookup(fx->st, ROOT, "large"), 0);
+}
+
 int main(int argc, char **argv)
 {
 	struct CMUnitTest tests[] = {
-	    STORE_TEST(test_sound),	  STORE_TEST(test_damage),
-	    STORE_TEST(test_all_at_once), STORE_TEST(test_beside_writers),
-	    STORE_TEST(test_stop),
+	    STORE_TEST(test_sound),	    STORE_TEST(test_damage),
+	    STORE_TEST(test_all_at_once),   STORE_TEST(test_beside_writers),
+	    STORE_TEST(test_stop),	    STORE_TEST(test_scrub),
+	    STORE_TEST(test_scrub_goes_on),
 	};
 
 	return fixture_main(argc, argv, tests, sizeof(tests) / sizeof(*tests));

@@ -578,6 +578,7 @@ static void assert_same(const struct config *a, const struct config *b)
 	assert_int_equal(a->store.size.percent, b->store.size.percent);
 	assert_int_equal(a->store.min_free_bytes, b->store.min_free_bytes);
 	assert_int_equal(a->store.max_entry_bytes, b->store.max_entry_bytes);
+	assert_int_equal(a->store.scrub_bytes, b->store.scrub_bytes);
 	assert_int_equal(a->store.policy, b->store.policy);
 	assert_int_equal(a->store.keep_expired_ns, b->store.keep_expired_ns);
 	assert_int_equal(a->namespace_count, b->namespace_count);
