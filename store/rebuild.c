@@ -21,6 +21,7 @@
 #include "store/backend_rocksdb_seen.h"
 #include "store/format.h"
 #include "store/lock.h"
+#include "store/rows.h"
 
 #define NEW "db.new"
 #define OLD "db.damaged"
@@ -183,6 +184,107 @@ static int rebuild_database(struct rebuild *rb)
 	return r ? r : change_places(rb);
 }
 
+/* ---- what marks it as a store's ---- */
+
+static int max_extent(void *arg, uint64_t ino)
+{
+	uint64_t *max = arg;
+
+	if (ino > *max)
+		*max = ino;
+	return 0;
+}
+
+/* Of all keys that end with a number: inodes, what waits to be deleted, branches. */
+static int max_key(struct backend *be, enum table table, uint64_t *max)
+{
+	struct backend_iter *it;
+	uint64_t ino;
+	int r = backend_iter_new(be, table, &it);
+
+	if (r)
+		return r;
+	for (backend_iter_seek(it, slice("", 0)); backend_iter_valid(it);
+	     backend_iter_next(it)) {
+		struct slice key = backend_iter_key(it);
+		size_t skip = table == TABLE_BRANCH ? 1 : 0;
+
+		if (key.len == skip + 8 &&
+		    key_ino_decode(slice((const char *)key.data + skip, 8), &ino) == 0 &&
+		    ino > *max)
+			*max = ino;
+	}
+	r = backend_iter_status(it);
+	backend_iter_free(it);
+	return r;
+}
+
+static int max_number(struct backend *be, uint64_t *ret_max)
+{
+	static const enum table tables[] = {TABLE_INODE, TABLE_GCQ, TABLE_INTENT,
+					    TABLE_BRANCH};
+	uint64_t max = 0;
+	int r = backend_extent_list(be, max_extent, &max);
+
+	for (size_t i = 0; !r && i < sizeof(tables) / sizeof(tables[0]); i++)
+		r = max_key(be, tables[i], &max);
+	if (!r)
+		*ret_max = max;
+	return r;
+}
+
+static int load_ids(struct backend *be, uint64_t *ret_ids)
+{
+	CLEANUP_BUF struct buf raw = BUF_INIT;
+	int r = backend_get(be, TABLE_META, slice("ids", 3), &raw);
+
+	*ret_ids = 0;
+	if (!r && u64_decode(buf_slice(&raw), ret_ids))
+		*ret_ids = 0;
+	return r == -ENOENT || r == -EUCLEAN ? 0 : r;
+}
+
+/* The rows of META without which it cannot be opened, if they are among the lost. */
+static int put_meta(struct backend *be)
+{
+	CLEANUP_BATCH struct batch b = BATCH_INIT;
+	CLEANUP_BUF struct buf raw = BUF_INIT;
+	const uint8_t format = STORE_FORMAT;
+	uint64_t ids = 0, max = 0;
+	int r = backend_get(be, TABLE_META, slice("root", 4), &raw);
+
+	if (r == -ENOENT)
+		batch_put(&b, TABLE_META, slice("root", 4), slice(&format, 1));
+	else if (r)
+		return r;
+	r = load_ids(be, &ids);
+	if (!r)
+		r = max_number(be, &max);
+	buf_clear(&raw);
+	if (!r && ids <= max) { /* else numbers would be given out twice */
+		r = u64_encode(max + 1, &raw);
+		batch_put(&b, TABLE_META, slice("ids", 3), buf_slice(&raw));
+	}
+	/* It was not closed by what it is now: extents nobody names are looked for. */
+	batch_del(&b, TABLE_META, slice("clean", 5));
+	if (!r)
+		r = backend_commit(be, &b);
+	return r ? r : backend_sync(be);
+}
+
+static int repair_meta(struct rebuild *rb)
+{
+	const struct backend_options opt = {.path = rb->path};
+	struct backend *be;
+	int r = backend_rocksdb_new(&opt, &be, rb->err);
+
+	if (r)
+		return r;
+	r = put_meta(be);
+	backend_free(be);
+	return r ? failed(rb, -r, "db") : 0;
+}
+
 /* Only where there is what it would be the format of. */
 static int repair_format(struct rebuild *rb)
 {
@@ -215,6 +317,8 @@ int store_rebuild(const char *store_path, struct errmsg *err)
 		r = lockfile_new(store_path, &lock, err);
 	if (!r)
 		r = rebuild_database(&rb);
+	if (!r)
+		r = repair_meta(&rb);
 	lockfile_free(lock);
 	if (rb.from_fd >= 0)
 		close(rb.from_fd);

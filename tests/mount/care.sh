@@ -145,6 +145,18 @@ test_flipped_table() {
 	rebuilds_whatever
 }
 
+# The one that says that it is a store, and which numbers were given out.
+test_missing_meta_table() {
+	filled_store meta
+	local table
+	table=$(grep -l boot "$STORE"/db/*.sst | head -1)
+	[ -n "$table" ] || skip 'its rows are not found'
+	rm "$table"
+	refused 'damaged'
+	rebuilds_whatever
+	is "$(entries_left)" 45
+}
+
 test_missing_table() {
 	filled_store gone
 	rm "$(ls -S "$STORE"/db/*.sst | head -1)"
