@@ -39,6 +39,7 @@ static void catch_signals(void)
 	sigaction(SIGTERM, &sa, NULL);
 	sigaction(SIGHUP, &sa, NULL);
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN); /* a write over the limit fails */
 }
 
 static void show_progress(void *arg, const struct care_progress *p)

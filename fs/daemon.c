@@ -166,6 +166,7 @@ static void block_signals(struct daemon *d)
 	sigaddset(&d->signals, SIGUSR1); /* ours: end the thread */
 	pthread_sigmask(SIG_BLOCK, &d->signals, NULL);
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN); /* a write over the limit fails */
 }
 
 static void *await_signals(void *arg)
