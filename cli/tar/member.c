@@ -35,11 +35,12 @@ void tar_member_deinit(struct tar_member *m)
 bool tar_xattr_next(const struct tar_member *m, size_t *pos, const char **ret_name,
 		    struct slice *ret_value)
 {
-	const char *name = (const char *)m->xattrs.data + *pos;
+	const char *name;
 	uint32_t len;
 
 	if (*pos >= m->xattrs.len)
 		return false;
+	name = (const char *)m->xattrs.data + *pos;
 	*pos += strlen(name) + 1;
 	memcpy(&len, m->xattrs.data + *pos, sizeof(len));
 	*pos += sizeof(len);

@@ -119,6 +119,11 @@ static int records(const struct tar_member *m, struct buf *out)
 	if (!r && (m->mtime_ns % NSEC_PER_SEC || m->mtime_ns < 0 ||
 		   (uint64_t)m->mtime_ns / NSEC_PER_SEC > HEADER_SIZE_MAX))
 		r = add_time(out, "mtime", m->mtime_ns);
+	/* The field ends with a NUL. */
+	if (!r && strlen(m->uname) >= TAR_OWNER_MAX)
+		r = add_text(out, "uname", m->uname);
+	if (!r && strlen(m->gname) >= TAR_OWNER_MAX)
+		r = add_text(out, "gname", m->gname);
 	if (!r)
 		r = add_own(out, m);
 	return r ? r : add_xattrs(out, m);
