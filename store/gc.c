@@ -388,7 +388,8 @@ static int count_usage(struct store *st)
 {
 	int r = 0;
 
-	if (atomic_load(&st->usage.count_wanted))
+	if (atomic_load(&st->usage.count_wanted) &&
+	    time_monotonic_ns() >= atomic_load(&st->usage.count_after_ns))
 		r = usage_count(st, &st->gc->stop);
 	return r == -ECANCELED ? 0 : r;
 }
@@ -443,9 +444,10 @@ int gc_settle(struct store *st)
 	CLEANUP_UNLOCK pthread_mutex_t *held = mutex_hold(&gc->work);
 	int r;
 
-	do
+	do {
+		atomic_store(&st->usage.count_after_ns, 0);
 		r = pass(st);
-	while (!r && more_to_do(st));
+	} while (!r && more_to_do(st));
 	log_once(st, r);
 	return r;
 }

@@ -179,7 +179,10 @@ static int ask_for_room(struct store *st, void *arg)
 {
 	const struct room_need *need = arg;
 
-	return hold_below(st, need->bytes, need->hold) ? 0 : -ENOSPC;
+	if (hold_below(st, need->bytes, need->hold))
+		return 0;
+	atomic_store(&st->usage.wanted, (int64_t)need->bytes);
+	return -ENOSPC;
 }
 
 /* While something is on its way out, which takes moments. */

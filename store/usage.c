@@ -24,6 +24,8 @@
 /* What a writer may write half way between the high mark and the bound, a second. */
 #define PRESSURE_RATE (64.0 * (double)MIB)
 
+#define COUNT_PART 20 /* a count takes one part in so many of the time */
+
 static const char quota_key[] = "quota";
 
 /* A directory with a quota. */
@@ -36,6 +38,7 @@ struct area {
 	bool counted;
 	bool counting;	       /* it was there when the count began */
 	atomic_bool shrinking; /* as of the whole store */
+	int64_t wanted;	       /* somebody waits for so much */
 };
 
 /* ---- charges ---- */
@@ -501,9 +504,15 @@ static int64_t shrink(int64_t live, int64_t total, uint64_t size_bytes,
 static int64_t size_excess(struct usage *u)
 {
 	uint64_t size = atomic_load(&u->size_bytes);
-	int64_t total = (int64_t)usage_total(u), live = total - atomic_load(&u->dead);
+	int64_t wanted = atomic_load(&u->wanted);
+	int64_t total = (int64_t)usage_total(u) + wanted, excess;
 
-	return size == STORE_SIZE_NONE ? 0 : shrink(live, total, size, &u->shrinking);
+	if (size == STORE_SIZE_NONE)
+		return 0;
+	excess = shrink(total - atomic_load(&u->dead), total, size, &u->shrinking);
+	if (excess <= 0)
+		atomic_compare_exchange_strong(&u->wanted, &wanted, 0);
+	return excess;
 }
 
 /* What is kept free, and again as much, lest each write is refused at first. */
@@ -630,7 +639,7 @@ int usage_ask_quota(struct store *st, uint64_t branch, int64_t bytes, int64_t re
 		return 0; /* who publishes is told */
 	for (struct quota q = quota_of(&policy); !r && q.dir_ino; quota_up(st, &q)) {
 		CLEANUP_UNLOCK pthread_mutex_t *held = mutex_hold(&u->lock);
-		const struct area *area = area_find(u, q.dir_ino);
+		struct area *area = area_find(u, q.dir_ino);
 		int64_t left = (int64_t)q.bytes;
 
 		if (!area || !area->counted)
@@ -638,12 +647,32 @@ int usage_ask_quota(struct store *st, uint64_t branch, int64_t bytes, int64_t re
 		if (replaced >= 0)
 			left -= area->used - replaced;
 		/* What is too much already may become less. */
-		if (bytes > left && bytes > replaced)
-			r = -EDQUOT;
+		if (bytes <= left || bytes <= replaced)
+			continue;
+		r = -EDQUOT;
+		if (replaced >= 0 && area->wanted < bytes - replaced)
+			area->wanted = bytes - replaced;
 	}
 	if (r)
 		usage_wake(st);
 	return r;
+}
+
+/* Room for what waits is made before it comes. */
+static int64_t area_excess(struct store *st, struct area *area)
+{
+	CLEANUP_UNLOCK pthread_mutex_t *held = mutex_hold(&st->usage.lock);
+	struct policy policy;
+	int64_t taken, excess;
+
+	if (!area->counted || policy_get(st, area->dir_ino, &policy) ||
+	    policy.quota_ino != area->dir_ino)
+		return 0;
+	taken = area->used + area->wanted;
+	excess = shrink(taken, taken, policy.quota_bytes, &area->shrinking);
+	if (excess <= 0)
+		area->wanted = 0;
+	return excess < area->used ? excess : area->used;
 }
 
 int64_t usage_quota_excess(struct store *st, uint64_t *ret_dir_ino)
@@ -654,13 +683,8 @@ int64_t usage_quota_excess(struct store *st, uint64_t *ret_dir_ino)
 	for (size_t i = 0; i < u->areas.bucket_count; i++) {
 		for (struct hlink *l = u->areas.buckets[i]; l; l = l->next) {
 			struct area *area = CONTAINER_OF(l, struct area, link);
-			struct policy policy;
-			int64_t excess = 0;
+			int64_t excess = area_excess(st, area);
 
-			if (area->counted && !policy_get(st, area->dir_ino, &policy) &&
-			    policy.quota_ino == area->dir_ino)
-				excess = shrink(area->used, area->used,
-						policy.quota_bytes, &area->shrinking);
 			if (excess > 0) {
 				*ret_dir_ino = area->dir_ino;
 				return excess;
@@ -915,6 +939,7 @@ static int count_end(struct store *st, struct count *c)
 
 int usage_count(struct store *st, const atomic_bool *stop)
 {
+	int64_t begun_ns = time_monotonic_ns(), now_ns;
 	struct count c = {0};
 	int r = count_begin(st, &c);
 
@@ -922,6 +947,8 @@ int usage_count(struct store *st, const atomic_bool *stop)
 		return r;
 	r = count_rows(st, &c, stop);
 	backend_iter_free(c.it);
+	now_ns = time_monotonic_ns();
+	atomic_store(&st->usage.count_after_ns, now_ns + COUNT_PART * (now_ns - begun_ns));
 
 	CLEANUP_UNLOCK pthread_mutex_t *held = mutex_hold(&st->names);
 	if (!r && !st->usage.spoiled)

@@ -44,11 +44,14 @@ struct usage {
 
 	_Atomic int64_t used, dead, shared; /* as the counters */
 	_Atomic int64_t staged, taken;
+	_Atomic int64_t wanted; /* somebody waits for so much; not part of the total */
 
 	atomic_bool shrinking;	  /* the high mark was passed, the low one not reached */
 	atomic_bool disk_short;	  /* the same of the disk's free space */
 	atomic_bool told;	  /* in the log: once, until there is room again */
 	atomic_bool count_wanted; /* by gc */
+	/* Not sooner, so that it takes but a part of a CPU, however often it is wanted. */
+	_Atomic int64_t count_after_ns;
 
 	/* Directories with a quota. Changed under `names` and this, which is a leaf;
 	 * read under either. */

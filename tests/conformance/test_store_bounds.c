@@ -344,6 +344,111 @@ static void test_pressure(void **state)
 	assert_int_equal(usage_excess(fx->st), 0);
 }
 
+/* ---- by several threads, with eviction ---- */
+
+enum { WRITERS = 3, ROUNDS = 120 };
+#define RACE_SIZE (4 * MIB)
+#define RACE_QUOTA (1 * MIB)
+
+struct race {
+	struct store *st;
+	uint64_t dirs[2]; /* the second has a quota */
+	atomic_bool stop;
+	atomic_int stored, refused, wrong, passed;
+};
+
+/* As write_value(), without asserting. */
+static int try_value(struct store *st, uint64_t branch, const char *name, size_t size,
+		     const char *data)
+{
+	struct store_stage_args args = {.branch = branch, .mode = 0644};
+	struct store_staged *sg;
+	int r = store_stage(st, &args, &sg);
+
+	if (r)
+		return r;
+	for (size_t done = 0; !r && done < size; done += 64 * KIB)
+		r = store_staged_write(sg, data, 64 * KIB, done);
+	if (!r)
+		r = store_staged_flush(sg, branch, name);
+	if (!r)
+		r = store_publish(sg, branch, name, false, NULL, NULL);
+	store_staged_free(sg);
+	return r;
+}
+
+static void *write_many(void *arg)
+{
+	static _Atomic unsigned int number;
+	struct race *race = arg;
+	char *data = calloc(1, 64 * KIB), name[16];
+
+	for (int i = 0; data && i < ROUNDS; i++) {
+		unsigned int n = number++;
+		int r = try_value(race->st, race->dirs[n % 2], name_of(name, "r", n % 90),
+				  (1 + n % 4) * 64 * KIB, data);
+
+		if (!r)
+			race->stored++;
+		else if (r == -ENOSPC || r == -EDQUOT)
+			race->refused++;
+		else
+			race->wrong++;
+	}
+	free(data);
+	return NULL;
+}
+
+static void *watch(void *arg)
+{
+	const struct timespec step = {.tv_nsec = 100 * 1000};
+	struct race *race = arg;
+	struct store_quota quota;
+
+	while (!atomic_load(&race->stop)) {
+		struct store_bounds b = bounds_of(race->st);
+
+		/* What is just being published is seen twice for a moment. */
+		if (b.used_bytes + b.dead_bytes > RACE_SIZE ||
+		    b.total_bytes > RACE_SIZE + WRITERS * 300 * KIB)
+			race->passed++;
+		if (store_quota(race->st, race->dirs[1], &quota) || !quota.counted ||
+		    quota.used_bytes > RACE_QUOTA)
+			race->passed++;
+		nanosleep(&step, NULL);
+	}
+	return NULL;
+}
+
+static void test_together(void **state)
+{
+	struct fixture *fx = *state;
+	struct race race = {0};
+	pthread_t writers[WRITERS], watcher;
+
+	fixture_close(fx);
+	fx->size_bytes = RACE_SIZE;
+	fixture_open(fx);
+	race.st = fx->st;
+	race.dirs[0] = make_dir(fx->st, ROOT, "a");
+	race.dirs[1] = make_dir(fx->st, ROOT, "b");
+	set_quota(fx->st, race.dirs[1], RACE_QUOTA);
+	assert_int_equal(pthread_create(&watcher, NULL, watch, &race), 0);
+	for (int i = 0; i < WRITERS; i++)
+		assert_int_equal(pthread_create(&writers[i], NULL, write_many, &race), 0);
+	for (int i = 0; i < WRITERS; i++)
+		pthread_join(writers[i], NULL);
+	atomic_store(&race.stop, true);
+	pthread_join(watcher, NULL);
+	assert_int_equal(race.passed, 0);
+	assert_int_equal(race.wrong, 0);
+	assert_int_equal(race.stored + race.refused, WRITERS * ROUNDS);
+	assert_true(race.stored > 20);
+	check_settled(fx->st);
+	assert_int_equal(bounds_of(fx->st).staged_bytes, 0);
+	assert_int_equal(quota_used(fx->st, race.dirs[1]), walk(fx->st, race.dirs[1]));
+}
+
 /* ---- quotas ---- */
 
 static void test_quota_is_exact(void **state)
@@ -549,6 +654,7 @@ int main(int argc, char **argv)
 	    STORE_TEST(test_rows_are_bounded),
 	    STORE_TEST(test_changed_while_open),
 	    STORE_TEST(test_pressure),
+	    STORE_TEST(test_together),
 	    STORE_TEST(test_quota_is_exact),
 	    STORE_TEST(test_quota_moves),
 	    STORE_TEST(test_quota_of_what_is_there),
