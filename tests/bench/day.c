@@ -51,7 +51,7 @@ struct tally {
 static struct day {
 	const char *store, *row;
 	uint64_t seconds, size_bytes, processes;
-	bool csv;
+	bool csv, unbounded;
 	uint64_t keys;
 	double *zipf; /* the sum of what is likely, up to each key */
 	int64_t end_ns;
@@ -320,6 +320,8 @@ static void look_at_mount(void)
 	struct statvfs vfs;
 	uint64_t used;
 
+	if (day.unbounded) /* then it is the disk that df describes */
+		return;
 	if (statvfs(".", &vfs))
 		fail_errno("statvfs");
 	used = (uint64_t)(vfs.f_blocks - vfs.f_bfree) * vfs.f_frsize;
@@ -418,7 +420,6 @@ static const struct option options[] = {
 
 int main(int argc, char **argv)
 {
-	bool unbounded = false;
 	int option;
 
 	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
@@ -442,7 +443,7 @@ int main(int argc, char **argv)
 			day.row = optarg;
 			break;
 		case 'u':
-			unbounded = true;
+			day.unbounded = true;
 			break;
 		default:
 			return 2;
@@ -464,7 +465,7 @@ int main(int argc, char **argv)
 	}
 	run_day();
 	option = sum_up();
-	if (!unbounded && day.used_max > day.size_bytes)
+	if (day.used_max > day.size_bytes)
 		fail("%.1f MiB were taken of %.1f", mib(day.used_max),
 		     mib(day.size_bytes));
 	return option;
