@@ -640,7 +640,7 @@ test_waiting() {
 # --- stage -----------------------------------------------------------------------------------
 
 test_stage() {
-	is "$(ls .memofs | tr '\n' ' ')" 'reservations stage versions view '
+	is "$(ls .memofs | tr '\n' ' ')" 'log metrics reservations stage stats versions view '
 	[ -k .memofs/stage ] || fail 'the sticky bit'
 	is "$(names .)" ''
 	grow "$T/grown" one
@@ -791,7 +791,7 @@ test_two_users() {
 	fails 'denied' $as cp "$T/grown.pack" "$PACKS/key"
 	fails 'denied' $as cp "$T/grown.pack" "$PACKS/new"
 	fails 'No such file' $as ls .memofs/stage
-	is "$($as ls .memofs | tr '\n' ' ')" 'reservations versions view '
+	is "$($as ls .memofs | tr '\n' ' ')" 'log metrics reservations stats versions view '
 	mkdir .memofs/stage/x
 	$as ls .memofs/stage >/dev/null
 	fails 'denied' $as mkdir .memofs/stage/y
