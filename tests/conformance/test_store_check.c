@@ -694,7 +694,7 @@ static void test_beside_writers(void **state)
 	fill(fx->st, &s);
 	for (int i = 0; i < 2; i++)
 		assert_ok(pthread_create(&threads[i], NULL, write_on, &w[i]));
-	for (int i = 0; i < 20; i++)
+	for (int i = 0; i < 8; i++)
 		found += check(fx->st, true, NULL).found;
 	for (int i = 0; i < 2; i++) {
 		atomic_store(&w[i].stop, true);
