@@ -79,15 +79,11 @@ static void thin(struct priority_history *h)
 
 void priority_raise(struct priority_history *h, int64_t now_ns, double level)
 {
-	struct priority_point *last = h->count ? &h->points[h->count - 1] : NULL;
-
-	if (!isfinite(level) || level <= (last ? last->level : 0))
+	if (!isfinite(level) || level <= (h->count ? h->points[h->count - 1].level : 0))
 		return;
 	/* The clock may have been set back: L does not go back with it. */
-	if (last && now_ns <= last->at_ns) {
-		last->level = level;
-		return;
-	}
+	while (h->count && now_ns <= h->points[h->count - 1].at_ns)
+		h->count--;
 	if (h->count == PRIORITY_POINTS_MAX)
 		thin(h);
 	h->points[h->count++] = (struct priority_point){now_ns, level};

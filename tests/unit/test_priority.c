@@ -50,6 +50,24 @@ static void test_level_never_falls(void **state)
 	assert_true(priority_level(&h, T0) == 6);
 }
 
+/* It had been years ahead: what is used now goes by what is evicted now. */
+static void test_level_when_the_clock_was_ahead(void **state)
+{
+	const int64_t ahead = T0 + 1000000000 * S;
+	struct priority_history h = {0};
+
+	priority_raise(&h, T0, 1);
+	priority_raise(&h, ahead, 2);
+	priority_raise(&h, ahead + S, 3);
+	priority_raise(&h, T0 + 10 * S, 4);
+	assert_true(priority_level(&h, T0 + 10 * S) == 4);
+	priority_raise(&h, T0 + 20 * S, 6);
+	assert_true(priority_level(&h, T0) == 1);
+	assert_true(fabs(priority_level(&h, T0 + 15 * S) - 5) < 1e-9);
+	assert_true(priority_level(&h, T0 + 20 * S) == 6);
+	assert_true(priority_level(&h, ahead) == 6);
+}
+
 /* A curve that bends: many times as many points as are kept. */
 static double bent(int i)
 {
@@ -314,6 +332,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_level_follows_what_was_evicted),
 	    cmocka_unit_test(test_level_never_falls),
+	    cmocka_unit_test(test_level_when_the_clock_was_ahead),
 	    cmocka_unit_test(test_history_is_thinned_where_it_is_even),
 	    cmocka_unit_test(test_history_is_kept_as_a_row),
 	    cmocka_unit_test(test_a_damaged_history_is_refused),
