@@ -47,8 +47,6 @@
 /* Steps in which nothing was taken: then what was just read, and then a pause. */
 #define DRY_RECENT 16
 #define DRY_MAX 64
-#define PAUSE_MIN_NS (NSEC_PER_SEC / 4)
-#define PAUSE_MAX_NS (60 * NSEC_PER_SEC)
 #define TICK_NS (5 * NSEC_PER_SEC)   /* another program may fill the disk */
 #define SAVE_NS (60 * NSEC_PER_SEC)  /* of L, at most once in */
 #define LEASES_NS (5 * NSEC_PER_SEC) /* a look at the oldest reservation */
@@ -82,9 +80,9 @@ struct hunt {
 	uint64_t cursor;   /* of the places one after the other; 0: at the beginning */
 	bool swept;	   /* it came to the end since then */
 	unsigned int dry;  /* steps since something was taken */
-	int64_t pause_ns;  /* after too many of those, twice as long each time */
+	/* Of the whole store's: after too many of those, twice as long each time. */
+	int64_t pause_ns;
 	int64_t resume_ns; /* monotonic: not before */
-	bool told;
 };
 
 struct area {
@@ -450,7 +448,8 @@ static void dropped(struct dropping *d, struct evict_step *step)
 	drops_tell(ev->st, &d->drops);
 	d->hunt->dry = 0;
 	d->hunt->pause_ns = 0;
-	d->hunt->told = false;
+	if (d->hunt->dir_ino)
+		usage_quota_freed(ev->st, d->hunt->dir_ino);
 	step->dropped += d->dropped;
 	step->dropped_bytes += d->dropped_bytes;
 	ev->to_delete_bytes += d->dropped_bytes;
@@ -514,21 +513,32 @@ static void rest_hunt(struct hunt *hunt)
 	hunt->swept = false;
 }
 
+/* True the first time. */
+static bool pause_store_hunt(struct hunt *hunt)
+{
+	bool first = !hunt->pause_ns;
+
+	hunt->pause_ns = first ? USAGE_PAUSE_MIN_NS : 2 * hunt->pause_ns;
+	if (hunt->pause_ns > USAGE_PAUSE_MAX_NS)
+		hunt->pause_ns = USAGE_PAUSE_MAX_NS;
+	hunt->resume_ns = time_monotonic_ns() + hunt->pause_ns;
+	return first;
+}
+
 /* Nothing was taken for long. */
 static void pause_hunt(struct evictor *ev, struct hunt *hunt)
 {
+	bool first = hunt->dir_ino ? usage_quota_stuck(ev->st, hunt->dir_ino)
+				   : pause_store_hunt(hunt);
+
 	hunt->dry = 0;
-	hunt->pause_ns = hunt->pause_ns ? 2 * hunt->pause_ns : PAUSE_MIN_NS;
-	if (hunt->pause_ns > PAUSE_MAX_NS)
-		hunt->pause_ns = PAUSE_MAX_NS;
-	hunt->resume_ns = time_monotonic_ns() + hunt->pause_ns;
 	gc_soon(ev->st, true);
-	if (hunt->told)
-		return;
-	hunt->told = true;
-	log_warning("%s: above its mark%s, and nothing can be evicted: all is open, "
-		    "pinned or reserved; unpin or remove something, or allow more",
-		    ev->st->path, hunt->dir_ino ? " for a directory with a quota" : "");
+	if (first)
+		log_warning("%s: above its mark%s, and nothing can be evicted: all is "
+			    "open, pinned or reserved; unpin or remove something, or "
+			    "allow more",
+			    ev->st->path,
+			    hunt->dir_ino ? " for a directory with a quota" : "");
 }
 
 static int64_t hunt_excess(struct evictor *ev, const struct hunt *hunt)
@@ -638,7 +648,7 @@ static int step_locked(struct evictor *ev, struct evict_step *step)
 	begin_step(ev);
 	if (quota_bytes > 0)
 		r = begin_quota_hunt(ev, dir_ino);
-	if (!r && quota_bytes > 0 && !is_paused(&ev->quota_hunt))
+	if (!r && quota_bytes > 0)
 		r = hunt_step(ev, &ev->quota_hunt, quota_bytes, step);
 	if (!r && store_bytes > 0 && !is_paused(&ev->store_hunt))
 		r = hunt_step(ev, &ev->store_hunt, store_bytes, step);
@@ -715,7 +725,7 @@ static void *evict_main(void *arg)
 		if (!r && step.idle)
 			wait_for(ev, TICK_NS, true);
 		else if (r || !step.seen)
-			wait_for(ev, PAUSE_MIN_NS, false);
+			wait_for(ev, USAGE_PAUSE_MIN_NS, false);
 	}
 	return NULL;
 }

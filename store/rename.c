@@ -158,6 +158,7 @@ static int rmdir_locked(struct store *st, struct end *end, const struct empty_ma
 		return r;
 	batch_drop_name(&b, end->branch, end->name, &end->core);
 	usage_batch_charge(st, &b, &end->policy, -(int64_t)core_charge(&end->core));
+	usage_batch_dir_removed(st, &b, end->core.ino);
 	r = batch_touch_dir(st, &b, end->policy.dir_ino, now_ns);
 	if (r)
 		return r;
@@ -314,6 +315,7 @@ static int rename_commit(struct store *st, const struct end *from, const struct 
 		if (to->exists) {
 			batch_drop_inode(&b, &to->core);
 			batch_count(&b, &to->core, -1);
+			usage_batch_dir_removed(st, &b, to->core.ino);
 		}
 	}
 	r = move_charges(st, &b, from, to, exchange);

@@ -359,6 +359,7 @@ int seal_drop_source(struct store *st, struct batch *b, const struct seal_source
 		return r == -ENOTDIR ? -ENOENT : r;
 	batch_drop_name(b, source->branch, source->name, &core);
 	usage_batch_charge(st, b, &policy, -(int64_t)core_charge(&core));
+	usage_batch_dir_removed(st, b, core.ino);
 	return batch_touch_dir(st, b, policy.dir_ino, time_now_ns());
 }
 

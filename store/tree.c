@@ -72,10 +72,13 @@ static int drop_under_iter(struct tree_walk *walk, struct batch *b, struct slice
 	r = dirent_load(walk->st, walk->branch, name, &core);
 	if (r && r != -ENOENT)
 		return r;
-	if (r == 0)
-		batch_drop_name(b, walk->branch, name, &core);
-	else /* gone, or damaged: what it led to cannot be known */
+	if (r) { /* gone, or damaged: what it led to cannot be known */
 		batch_del(b, TABLE_DIRENT, key);
+		return 0;
+	}
+	batch_drop_name(b, walk->branch, name, &core);
+	if (S_ISDIR(core.mode))
+		usage_batch_dir_removed(walk->st, b, core.ino);
 	return 0;
 }
 

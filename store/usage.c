@@ -39,6 +39,8 @@ struct area {
 	bool counting;	       /* it was there when the count began */
 	atomic_bool shrinking; /* as of the whole store */
 	int64_t wanted;	       /* somebody waits for so much */
+	int64_t pause_ns;      /* nothing could be evicted; 0: something could */
+	int64_t resume_ns;     /* monotonic: it is looked at again */
 };
 
 /* ---- charges ---- */
@@ -162,6 +164,19 @@ static void area_changed(struct store *st, uint64_t dir_ino, int64_t delta)
 		usage_want_count(st);
 }
 
+/* Under `names`, as what is removed. */
+static void area_gone(struct store *st, struct slice meta_key)
+{
+	struct area *area;
+	uint64_t dir_ino;
+
+	if (key_quota_decode(meta_key, &dir_ino))
+		return;
+	area = area_find(&st->usage, dir_ino);
+	if (area)
+		area_remove(&st->usage, area);
+}
+
 /* What a batch adds to each. */
 struct deltas {
 	int64_t used, dead, shared;
@@ -229,9 +244,12 @@ int store_commit(struct store *st, const struct batch *b)
 
 	if (r)
 		return r;
-	while (batch_next(b, &pos, &op))
+	while (batch_next(b, &pos, &op)) {
 		if (op.kind == BATCH_ADD)
 			delta_add(st, &op, &d);
+		else if (op.kind == BATCH_DEL && op.table == TABLE_META)
+			area_gone(st, op.key);
+	}
 	mirror(&st->usage, &d);
 	if ((d.used > 0 || d.dead > 0) && is_above_high(&st->usage))
 		usage_wake(st);
@@ -672,7 +690,34 @@ static int64_t area_excess(struct store *st, struct area *area)
 	excess = shrink(taken, taken, policy.quota_bytes, &area->shrinking);
 	if (excess <= 0)
 		area->wanted = 0;
+	if (area->pause_ns && time_monotonic_ns() < area->resume_ns)
+		return 0;
 	return excess < area->used ? excess : area->used;
+}
+
+bool usage_quota_stuck(struct store *st, uint64_t dir_ino)
+{
+	CLEANUP_UNLOCK pthread_mutex_t *held = mutex_hold(&st->usage.lock);
+	struct area *area = area_find(&st->usage, dir_ino);
+	bool first;
+
+	if (!area)
+		return false;
+	first = !area->pause_ns;
+	area->pause_ns = first ? USAGE_PAUSE_MIN_NS : 2 * area->pause_ns;
+	if (area->pause_ns > USAGE_PAUSE_MAX_NS)
+		area->pause_ns = USAGE_PAUSE_MAX_NS;
+	area->resume_ns = time_monotonic_ns() + area->pause_ns;
+	return first;
+}
+
+void usage_quota_freed(struct store *st, uint64_t dir_ino)
+{
+	CLEANUP_UNLOCK pthread_mutex_t *held = mutex_hold(&st->usage.lock);
+	struct area *area = area_find(&st->usage, dir_ino);
+
+	if (area)
+		area->pause_ns = 0;
 }
 
 int64_t usage_quota_excess(struct store *st, uint64_t *ret_dir_ino)
@@ -744,15 +789,19 @@ void usage_batch_quota(struct store *st, struct batch *b, uint64_t dir_ino,
 	}
 }
 
+void usage_batch_dir_removed(struct store *st, struct batch *b, uint64_t dir_ino)
+{
+	if (area_find(&st->usage, dir_ino))
+		usage_batch_quota(st, b, dir_ino, QUOTA_GONE);
+}
+
 void usage_quota_changed(struct store *st, uint64_t dir_ino, enum quota_change change)
 {
 	struct usage *u = &st->usage;
-	struct area *area = area_find(u, dir_ino);
+	struct area *area;
 
 	if (change == QUOTA_KEPT)
 		return;
-	if (area)
-		area_remove(u, area);
 	area = change == QUOTA_NEW ? area_add(u, dir_ino) : NULL;
 	if (area && is_bare(st, dir_ino)) {
 		area->counted = true;
@@ -766,7 +815,10 @@ void usage_quota_changed(struct store *st, uint64_t dir_ino, enum quota_change c
 void usage_dir_removed(struct store *st, const struct policy *policy,
 		       const struct row_core *dir)
 {
-	if (!S_ISDIR(dir->mode) || !policy->quota_ino || is_bare(st, dir->ino))
+	if (!S_ISDIR(dir->mode) || !policy->quota_ino)
+		return;
+	/* A count that runs may come to what was in it, and not find where that was. */
+	if (!st->usage.counts && is_bare(st, dir->ino))
 		return;
 	st->usage.spoiled = true;
 	usage_want_count(st);
@@ -789,6 +841,7 @@ static int count_begin(struct store *st, struct count *c)
 	if (r)
 		return r;
 	atomic_store(&u->count_wanted, false);
+	u->counts = true;
 	u->spoiled = false;
 	u->since = 0;
 	for (size_t i = 0; i < u->areas.bucket_count; i++) {
@@ -847,34 +900,6 @@ static void count_up(struct store *st, struct area *area, const struct policy *p
 	}
 }
 
-/* The first whose directory is gone, or has no quota any more. */
-static struct area *find_gone(struct store *st)
-{
-	struct usage *u = &st->usage;
-
-	for (size_t i = 0; i < u->areas.bucket_count; i++) {
-		for (struct hlink *l = u->areas.buckets[i]; l; l = l->next) {
-			struct area *area = CONTAINER_OF(l, struct area, link);
-			struct policy policy;
-
-			if (policy_get(st, area->dir_ino, &policy) ||
-			    policy.quota_ino != area->dir_ino)
-				return area;
-		}
-	}
-	return NULL;
-}
-
-static void drop_gone(struct store *st, struct batch *b)
-{
-	struct area *area;
-
-	while ((area = find_gone(st))) {
-		usage_batch_quota(st, b, area->dir_ino, QUOTA_GONE);
-		area_remove(&st->usage, area);
-	}
-}
-
 static void each_area(struct store *st, struct batch *b,
 		      void (*each)(struct store *st, struct area *area, struct batch *b))
 {
@@ -883,6 +908,17 @@ static void each_area(struct store *st, struct batch *b,
 	for (size_t i = 0; i < u->areas.bucket_count; i++)
 		for (struct hlink *l = u->areas.buckets[i]; l; l = l->next)
 			each(st, CONTAINER_OF(l, struct area, link), b);
+}
+
+/* Its directory is gone, or has no quota any more: store_commit() removes it. */
+static void drop_gone(struct store *st, struct area *area, struct batch *b)
+{
+	struct policy policy;
+
+	if (!policy_get(st, area->dir_ino, &policy) && policy.quota_ino == area->dir_ino)
+		return;
+	usage_batch_quota(st, b, area->dir_ino, QUOTA_GONE);
+	area->counting = false;
 }
 
 static void add_found(struct store *st, struct area *area, struct batch *b)
@@ -922,7 +958,7 @@ static int count_end(struct store *st, struct count *c)
 	int64_t wrong = c->used + u->since - atomic_load(&u->used);
 	int r;
 
-	drop_gone(st, &b);
+	each_area(st, &b, drop_gone);
 	each_area(st, &b, add_found);
 	each_area(st, &b, put_found);
 	if (wrong) { /* rows were damaged: what they led to could not be counted down */
@@ -951,9 +987,10 @@ int usage_count(struct store *st, const atomic_bool *stop)
 	atomic_store(&st->usage.count_after_ns, now_ns + COUNT_PART * (now_ns - begun_ns));
 
 	CLEANUP_UNLOCK pthread_mutex_t *held = mutex_hold(&st->names);
+	st->usage.counts = false;
 	if (!r && !st->usage.spoiled)
 		r = count_end(st, &c);
-	else
+	if (r || st->usage.spoiled)
 		atomic_store(&st->usage.count_wanted, true);
 	return r;
 }

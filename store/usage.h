@@ -57,7 +57,8 @@ struct usage {
 	 * read under either. */
 	pthread_mutex_t lock;
 	struct htab areas;
-	bool spoiled;  /* under names: the count that runs is for nothing */
+	bool counts;   /* under names: a count runs */
+	bool spoiled;  /* under names: it is for nothing */
 	int64_t since; /* under names: of `used`, since the count began */
 };
 
@@ -93,8 +94,19 @@ uint64_t usage_total(const struct usage *u);
  * done. Looks at the disk, too.
  */
 int64_t usage_excess(struct store *st);
-/* The same below a directory with a quota, the first that is above its high mark. */
+/*
+ * The same below a directory with a quota, the first that is above its high mark and not
+ * left alone for now.
+ */
 int64_t usage_quota_excess(struct store *st, uint64_t *ret_dir_ino);
+/*
+ * Nothing below it could be evicted: it is left alone for a while, each time for longer,
+ * so that others get their turn. Returns true the first time. Something could: not so.
+ */
+bool usage_quota_stuck(struct store *st, uint64_t dir_ino);
+void usage_quota_freed(struct store *st, uint64_t dir_ino);
+#define USAGE_PAUSE_MIN_NS (NSEC_PER_SEC / 4)
+#define USAGE_PAUSE_MAX_NS (60 * NSEC_PER_SEC)
 /* Whoever can make room is asked to. Cheap; any lock may be held. */
 void usage_wake(struct store *st);
 /* The marks of a bound. */
@@ -116,6 +128,8 @@ int usage_check_quota(struct store *st, const struct policy *policy,
  * what takes `replaced`. -1: is it more than the whole quota?
  */
 int usage_ask_quota(struct store *st, uint64_t branch, int64_t bytes, int64_t replaced);
+/* Into the batch that removes a directory: what is known of its own quota goes, too. */
+void usage_batch_dir_removed(struct store *st, struct batch *b, uint64_t dir_ino);
 /* A directory was removed in a branch of that policy, and may leave something. */
 void usage_dir_removed(struct store *st, const struct policy *policy,
 		       const struct row_core *dir);

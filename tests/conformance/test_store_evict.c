@@ -488,6 +488,37 @@ static void test_quota_takes_its_own(void **state)
 	assert_true(count(st, inner, "f", 110) < 30);
 }
 
+/* Another one has nothing that may go: nobody else pays for that. */
+static void test_quota_that_cannot_be_kept(void **state)
+{
+	struct store *st = store_of(state);
+	uint64_t dirs[2];
+	size_t dropped;
+
+	by_hand(st);
+	dirs[0] = make_dir(st, ROOT, "a");
+	dirs[1] = make_dir(st, ROOT, "b");
+	/* Whichever is looked at first. */
+	for (int stuck = 0; stuck < 2; stuck++) {
+		uint64_t other = dirs[!stuck];
+
+		assert_ok(store_setting_set(st, dirs[stuck], STORE_SETTING_PIN, "yes"));
+		fill(st, dirs[0], "f", 100, 1);
+		fill(st, dirs[1], "f", 100, 1);
+		assert_ok(store_setting_set(st, dirs[0], STORE_SETTING_QUOTA, "100K"));
+		assert_ok(store_setting_set(st, dirs[1], STORE_SETTING_QUOTA, "100K"));
+		assert_ok(store_settle(st));
+		(void)evict_all(st, &dropped);
+		assert_true(dropped > 60);
+		assert_int_equal(count(st, dirs[stuck], "f", 100), 100);
+		assert_true(count(st, other, "f", 100) < 40);
+		for (int i = 0; i < 2; i++)
+			assert_ok(
+			    store_setting_set(st, dirs[i], STORE_SETTING_QUOTA, ""));
+		assert_ok(store_setting_set(st, dirs[stuck], STORE_SETTING_PIN, ""));
+	}
+}
+
 static void test_damaged_row_stops_nothing(void **state)
 {
 	struct store *st = store_of(state);
@@ -635,6 +666,7 @@ int main(int argc, char **argv)
 	    STORE_TEST(test_pin_is_inherited_and_hidden),
 	    STORE_TEST(test_trees),
 	    STORE_TEST(test_quota_takes_its_own),
+	    STORE_TEST(test_quota_that_cannot_be_kept),
 	    STORE_TEST(test_damaged_row_stops_nothing),
 	    STORE_TEST(test_restart_keeps_the_order),
 	    STORE_TEST(test_busy),
