@@ -117,12 +117,21 @@ static void draw(struct follow *f)
 	progress_show(&f->bar, f->done, f->bytes);
 }
 
+/* Our daemon has escaped what is in it; that of another may have other aims. */
+static void print_line(const char *text)
+{
+	CLEANUP_BUF struct buf line = BUF_INIT;
+
+	show_printable(&line, text);
+	must(buf_append(&line, "\n", 1));
+	fwrite(line.data, 1, line.len, stdout);
+}
+
 static void show_found(struct follow *f, const char *text)
 {
 	if (f->drawing)
 		progress_end(&f->bar);
-	/* The daemon has escaped what is in it. */
-	printf("%s\n", text);
+	print_line(text);
 	fflush(stdout);
 }
 
@@ -185,7 +194,7 @@ void careresult_print(const struct careresult *r, const char *but)
 		const char *line = (const char *)r->result.data + at;
 
 		if (!but || !starts_with(line, but))
-			printf("%s\n", line);
+			print_line(line);
 	}
 }
 

@@ -16,6 +16,7 @@
 #include "cli/tree/progress.h"
 
 #define NEW_SUFFIX ".memofs-new"
+#define STAGING_NAME "backup" /* in a store */
 
 struct backup_options {
 	bool quiet;
@@ -44,6 +45,13 @@ static void backup_deinit(struct backup *b)
 
 /* ---- before ---- */
 
+static bool is_within(const char *path, const char *dir)
+{
+	size_t len = strlen(dir);
+
+	return strncmp(path, dir, len) == 0 && (path[len] == '/' || !path[len]);
+}
+
 /* DEST is not there, is empty, or an earlier backup. */
 static int check_dest(struct backup *b)
 {
@@ -67,6 +75,40 @@ static int check_dest(struct backup *b)
 	return CLI_OK;
 }
 
+/* DEST and the store apart: what DEST was before is removed, and so is STORE/backup. */
+static int check_apart(const struct backup *b, const struct carestore *cs)
+{
+	CLEANUP_FREE char *parent = path_parent(b->dest);
+	CLEANUP_FREE char *above = realpath(parent, NULL);
+	CLEANUP_FREE char *store = realpath(cs->store, NULL), *dest = NULL;
+
+	if (!above || !store) /* each has a message of its own */
+		return CLI_OK;
+	dest = path_join(above, path_base(b->dest));
+	if (!is_within(dest, store) && !is_within(store, dest))
+		return CLI_OK;
+	cli_error("backup: %s: is in the store, or the store is in it; name a directory "
+		  "elsewhere",
+		  b->dest);
+	return CLI_USAGE;
+}
+
+/*
+ * Who tells it may be another's daemon, and what it names is moved away and removed: it
+ * must be a whole backup, and where one is made.
+ */
+static bool is_made_in(const char *store, const char *path)
+{
+	CLEANUP_FREE char *want = path_join(store, STAGING_NAME);
+	CLEANUP_MANIFEST struct manifest manifest = MANIFEST_INIT;
+	struct stat st, is;
+	struct errmsg err;
+
+	return !lstat(want, &st) && !lstat(path, &is) && S_ISDIR(is.st_mode) &&
+	       st.st_dev == is.st_dev && st.st_ino == is.st_ino &&
+	       !backupdir_verify(path, &manifest, &err);
+}
+
 static int make_in_store(const struct backup *b, const struct carestore *cs,
 			 char **ret_path)
 {
@@ -85,6 +127,12 @@ static int make_in_store(const struct backup *b, const struct carestore *cs,
 	path = careresult_value(&result, "path");
 	if (!path) {
 		cli_error("backup: the daemon does not say where it made it");
+		return CLI_FAILED;
+	}
+	if (!is_made_in(cs->store, path)) {
+		cli_error("backup: %s: this is said to be the backup, and it is none in "
+			  "%s",
+			  path, cs->store);
 		return CLI_FAILED;
 	}
 	*ret_path = xstrdup(path);
@@ -180,6 +228,8 @@ static int make_backup(struct backup *b, const char *path)
 
 	if (!r)
 		r = carestore_find("backup", path, &cs);
+	if (!r)
+		r = check_apart(b, &cs);
 	if (!r)
 		r = make_in_store(b, &cs, &b->staging);
 	if (r)

@@ -219,12 +219,18 @@ int extent_dir_commit(struct extent_dir *dir, uint64_t ino)
 int extent_dir_open(struct extent_dir *dir, uint64_t ino, int *ret_fd)
 {
 	char name[NAME_MAX_BYTES];
+	struct stat st;
 	int fd;
 
 	extent_name(ino, name);
-	fd = openat(dir->extents_fd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	/* A symlink, a directory or a fifo that has the name is no extent. */
+	fd = openat(dir->extents_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	if (fd < 0)
-		return -errno;
+		return errno == ELOOP || errno == ENXIO ? -ENOENT : -errno;
+	if (fstat(fd, &st) || !S_ISREG(st.st_mode)) {
+		close(fd);
+		return -ENOENT;
+	}
 	*ret_fd = fd;
 	return 0;
 }
@@ -236,6 +242,11 @@ int extent_dir_remove(struct extent_dir *dir, uint64_t ino)
 	extent_name(ino, name);
 	if (unlinkat(dir->extents_fd, name, 0) == 0)
 		return 0;
+	/* A directory, which is no extent: whatever is in it is not ours. */
+	if (errno == EISDIR)
+		return unlinkat(dir->extents_fd, name, AT_REMOVEDIR) && errno != ENOTEMPTY
+			   ? -errno
+			   : 0;
 	if (errno != ENOENT)
 		return -errno;
 	return drop_staged(dir, ino);

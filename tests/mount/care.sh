@@ -105,6 +105,32 @@ test_missing_extent() {
 	is "$(entries_left)" 44
 }
 
+# What has the name of an extent and is none is as good as none: no read and no check
+# ends with what opening it says.
+test_no_extent() {
+	local e
+	filled_store odd
+	e=$(an_extent)
+	rm "$e"
+	ln -s /etc/passwd "$e"
+	finds_and_repairs 'extent file is missing'
+	is "$(entries_left)" 44
+	filled_store odd-folder
+	e=$(an_extent)
+	rm "$e"
+	mkdir "$e"
+	finds_and_repairs 'extent file is missing'
+	is "$(entries_left)" 44
+	filled_store odd-read
+	e=$(an_extent)
+	rm "$e"
+	ln -s /etc/passwd "$e"
+	mount_memofs
+	fails 'No such file|Stale|Input/output' cat "$MNT/ns/large1"
+	eventually 10 test ! -e "$MNT/ns/large1"
+	umount_memofs
+}
+
 test_foreign_file() {
 	filled_store foreign
 	echo mine >"$STORE/extents/00/notes.txt"
@@ -353,6 +379,32 @@ same_digits() { # DIRECTORY
 		is "$(stat -c %s "$f")" 60000
 		is "$(fold -w 1 "$f" | sort -u | wc -l)" 1
 	done
+}
+
+# What the daemon of another may say: it has nobody's files moved or removed, and no
+# terminal told what to do.
+test_backup_of_a_liar() {
+	filled_store liar
+	mkdir "$T/victim"
+	echo precious >"$T/victim/file"
+	printf '#!/bin/sh\nprintf "found: \\033[31mred\\n"\necho "result: path %s"\n' \
+		"$T/victim" >"$T/liar"
+	chmod +x "$T/liar"
+	MEMOFSD=$T/liar status_is 3 "$MEMOFS" backup "$STORE" "$T/lie"
+	has "$T/victim/file" $'precious\n'
+	absent "$T/lie"
+	if grep -q $'\033' "$T/out"; then fail "not escaped: $(cat -v "$T/out")"; fi
+}
+
+# Neither takes away the other.
+test_backup_in_the_store() {
+	filled_store within
+	status_is 2 "$MEMOFS" backup "$STORE" "$STORE/backup"
+	status_is 2 "$MEMOFS" backup "$STORE" "$STORE/extents/mine"
+	status_is 0 "$MEMOFS" backup "$STORE" "$T/around"
+	status_is 0 "$MEMOFS" restore-backup "$T/around" "$T/around/store"
+	status_is 2 "$MEMOFS" backup "$T/around/store" "$T/around"
+	status_is 0 "$MEMOFS" check "$T/around/store"
 }
 
 # A backup that was begun and not ended leaves nothing.
