@@ -87,7 +87,9 @@ static void bounds_of(const struct config_store *s, struct store *st,
 {
 	struct store_stats stats;
 
-	so->size_bytes = s->size.bytes;
+	/* What a part of the disk is, is known when the store is open. No bound until then:
+	 * it evicts from the moment on in which it is opened. */
+	so->size_bytes = s->size.percent ? STORE_SIZE_NONE : s->size.bytes;
 	if (s->size.percent && st && store_stats(st, &stats) == 0)
 		so->size_bytes = stats.disk_total_bytes / 100 * s->size.percent;
 	so->reserve_bytes = s->min_free_bytes;
