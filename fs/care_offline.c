@@ -73,12 +73,14 @@ static void show_result(void *arg, const char *line)
 	fflush(stdout);
 }
 
-/* Nothing is evicted or counted meanwhile: there is no bound. */
+/* Nothing is evicted or dropped meanwhile, whatever the mount is told: no bound. */
 static int open_store(const char *path, struct store **ret_store, struct errmsg *err)
 {
 	const struct store_options opt = {.kind = STORE_ROCKSDB,
 					  .path = path,
 					  .size_bytes = STORE_SIZE_NONE,
+					  .keep_expired_ns = DURATION_NONE,
+					  .reserve_bytes = 1,
 					  .root_uid = geteuid(),
 					  .root_gid = getegid(),
 					  .root_mode = 0755};
