@@ -38,6 +38,8 @@
 #include "store/util/duration.h"
 
 #define CHUNK_BYTES ((size_t)256 * 1024)
+/* Of what is said of a directory: a cache keeps less. */
+#define DIR_XATTRS_MAX ((size_t)64 * 1024)
 
 /* A directory the archive is in now. */
 struct opened {
@@ -128,6 +130,8 @@ static int failed(struct importing *im, int r)
 		return left_out(im, "the way there is over a symlink");
 	if (r == -EISDIR)
 		return left_out(im, "a directory has this name");
+	if (r == -E2BIG)
+		return left_out(im, "has more attributes than are kept");
 	if (!is_fatal(r))
 		return left_out(im, strerror(-r));
 	cli_error("%s: %s: %s; what came before it was imported", im->how->archive,
@@ -229,7 +233,8 @@ static int set_attributes(int fd, const struct tar_member *m, bool dir)
 	while (!r && tar_xattr_next(m, &pos, &name, &value))
 		if (is_taken(name, dir))
 			r = fdattr_set(fd, name, value);
-	return r;
+	/* It has no room for so much, which says nothing of the next one. */
+	return r == -ENOSPC ? -E2BIG : r;
 }
 
 /* ---- the life of an entry
@@ -508,7 +513,8 @@ static int close_dir(struct importing *im, const struct opened *o)
 	if (!r)
 		return 0;
 	cli_error("%s: %s: its settings cannot be set: %s", im->how->archive,
-		  *o->path ? o->path : ".", strerror(-r));
+		  *o->path ? o->path : ".",
+		  r == -E2BIG ? "it has more attributes than are kept" : strerror(-r));
 	im->done.status = cli_worse(im->done.status, CLI_FAILED);
 	return is_fatal(r) ? r : 0;
 }
@@ -554,6 +560,12 @@ static void push_dir(struct importing *im, const char *path)
 	o->m = im->m;
 	o->m.path = o->m.link = BUF_INIT;
 	im->m.xattrs = BUF_INIT;
+	/* Within one another there may be thousands; so much cannot be set anyway. */
+	if (o->m.xattrs.len > DIR_XATTRS_MAX) {
+		left_out(im, "has more attributes than are kept: its attributes are");
+		buf_deinit(&o->m.xattrs);
+		o->m.xattr_count = 0;
+	}
 }
 
 static int enter_version(struct importing *im, const char *path)

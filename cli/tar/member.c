@@ -76,6 +76,7 @@ static void drop(struct tar_member *m, const char *name)
 			memmove(m->xattrs.data + begin, m->xattrs.data + pos,
 				m->xattrs.len - pos);
 			m->xattrs.len -= pos - begin;
+			m->xattr_count--;
 			return;
 		}
 		begin = pos;
@@ -95,5 +96,8 @@ int tar_xattr_add(struct tar_member *m, const char *name, struct slice value)
 		r = buf_append(&m->xattrs, name, name_len);
 	if (!r)
 		r = buf_append(&m->xattrs, &len, sizeof(len));
-	return r ? r : buf_append(&m->xattrs, value.data, value.len);
+	if (!r)
+		r = buf_append(&m->xattrs, value.data, value.len);
+	m->xattr_count += !r;
+	return r;
 }

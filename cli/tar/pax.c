@@ -107,6 +107,8 @@ static int get_xattr(struct slice encoded, struct slice value, struct tar_member
 
 	if (!encoded.len || memchr(text, '\0', encoded.len))
 		return -EBADMSG;
+	if (m->xattr_count == TAR_XATTRS_MAX)
+		return -E2BIG;
 	for (size_t i = 0; i < encoded.len && !r; i++) {
 		size_t left = encoded.len - i;
 

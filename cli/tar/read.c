@@ -337,10 +337,14 @@ static int fetch_header(struct tar_reader *t, struct header *h, bool *ret_zero,
 {
 	uint64_t off = t->off;
 	bool none = false;
-	int r = fetch_all(t, h, sizeof(*h), &none, err);
+	int r;
 
+	memset(h, 0, sizeof(*h));
+	r = fetch_all(t, h, sizeof(*h), &none, err);
+
+	/* What is shorter than a header is none; what cannot be read may be one. */
 	if (r)
-		return off ? r : not_an_archive(h, err);
+		return off || r != -EBADMSG ? r : not_an_archive(h, err);
 	if (none && !off)
 		return err_set(err, EBADMSG, "no tar archive: it is empty");
 	if (none)
@@ -413,6 +417,10 @@ static int parse_records(struct tar_reader *t, struct slice text, struct tar_mem
 	struct errmsg what;
 	int r = pax_parse(text, m, seen, &what);
 
+	if (r == -E2BIG)
+		return err_set(err, E2BIG,
+			       "has more than %d attributes for one file at byte %" PRIu64,
+			       TAR_XATTRS_MAX, t->off);
 	return r == -EBADMSG ? damaged(t, err, what.text) : r;
 }
 

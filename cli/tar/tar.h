@@ -33,6 +33,8 @@
 #define TAR_HASH_BYTES 16
 /* Of all that is said of one member in pax records, or in one long name. */
 #define TAR_RECORDS_MAX ((size_t)1024 * 1024)
+/* More attributes than any file has; each is compared with those before it. */
+#define TAR_XATTRS_MAX 4096
 /* ustar has room for so much of a user's or group's name; so have we. */
 #define TAR_OWNER_MAX 32
 #define TAR_VERSION_MAX 255
@@ -56,6 +58,7 @@ struct tar_member {
 	uint64_t size_bytes; /* of the content that follows the header */
 	int64_t mtime_ns;
 	struct buf xattrs; /* see tar_xattr_next() */
+	unsigned int xattr_count;
 	bool tree;
 	int64_t expires_ns; /* DURATION_NONE: never, or not said */
 	bool has_version;
@@ -122,7 +125,7 @@ struct pax_seen {
 };
 /*
  * What records say of a member. What is not known is passed over. -EBADMSG: they are
- * damaged; -ENOMEM.
+ * damaged; -E2BIG: more than TAR_XATTRS_MAX attributes; -ENOMEM.
  */
 int pax_parse(struct slice records, struct tar_member *m, struct pax_seen *seen,
 	      struct errmsg *err);

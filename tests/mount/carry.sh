@@ -364,6 +364,29 @@ test_hostile() {
 	[[ $ERR =~ 'over a symlink' ]] || fail "$ERR"
 }
 
+# What has more attributes than an entry may have is left out; the rest is imported.
+test_too_many_attributes() {
+	python3 - >"$T/attributes.tar" <<-'END'
+		import io, sys, tarfile
+		out = tarfile.open(fileobj=sys.stdout.buffer, mode="w|", format=tarfile.PAX_FORMAT)
+		def add(name, many, type=tarfile.REGTYPE):
+		    info = tarfile.TarInfo(name)
+		    info.type, info.mode = type, 0o755
+		    info.pax_headers = {"SCHILY.xattr.user.%d" % i: "x" * 1000 for i in range(many)}
+		    out.addfile(info)
+		add("before", 1)
+		add("many", 20)
+		add("dir", 100, tarfile.DIRTYPE)
+		add("dir/after", 1)
+		out.close()
+	END
+	mkdir attributes
+	exits 3 import --input "$T/attributes.tar" attributes
+	is "$(cd attributes && find . | sort | xargs)" '. ./before ./dir ./dir/after'
+	exits 3 import --input "$PWD" attributes
+	[[ $ERR =~ 'Is a directory' ]] || fail "$ERR"
+}
+
 test_sparse_is_told() {
 	needs tar
 	truncate -s 1M "$T/holes"

@@ -351,6 +351,55 @@ static void test_too_many_records(void **state)
 	fails_with(f, -E2BIG, "more than a mebibyte");
 }
 
+/* Each is compared with those before it: a mebibyte of small ones would take minutes. */
+static void test_too_many_attributes(void **state)
+{
+	CLEANUP_TAR_MEMBER struct tar_member m = TAR_MEMBER_INIT;
+	struct fixture *f = *state;
+	char name[32];
+
+	begin(&m, TAR_FILE, "x");
+	for (int i = 0; i <= TAR_XATTRS_MAX; i++) {
+		snprintf(name, sizeof(name), "user.%d", i);
+		assert_int_equal(tar_xattr_add(&m, name, slice("", 0)), 0);
+	}
+	assert_int_equal(tar_header(&m, &f->archive), 0);
+	fails_with(f, -E2BIG, "attributes for one file");
+}
+
+/* The same one again and again is one. */
+static void test_attribute_again(void **state)
+{
+	CLEANUP_TAR_MEMBER struct tar_member m = TAR_MEMBER_INIT;
+	struct fixture *f = *state;
+
+	begin(&m, TAR_FILE, "x");
+	for (int i = 0; i <= TAR_XATTRS_MAX; i++)
+		assert_int_equal(tar_xattr_add(&m, "user.same", slice("v", 1)), 0);
+	assert_int_equal(m.xattr_count, 1);
+	assert_int_equal(tar_header(&m, &f->archive), 0);
+	assert_int_equal(tar_next(f->reader, &f->m, &f->err), 0);
+	assert_int_equal(f->m.xattr_count, 1);
+}
+
+static int give_nothing(void *arg, void *data, size_t len, size_t *ret_len)
+{
+	return -EISDIR;
+}
+
+/* Why it cannot be read is said, and not that it is no archive. */
+static void test_source_that_fails(void **state)
+{
+	CLEANUP_TAR_MEMBER struct tar_member m = TAR_MEMBER_INIT;
+	struct tar_reader *reader;
+	struct errmsg err;
+
+	assert_int_equal(tar_reader_new(give_nothing, NULL, &reader), 0);
+	assert_int_equal(tar_next(reader, &m, &err), -EISDIR);
+	assert_non_null(strstr(err.text, "cannot be read"));
+	tar_reader_free(reader);
+}
+
 static void test_types_that_are_not_written(void **state)
 {
 	CLEANUP_TAR_MEMBER struct tar_member m = TAR_MEMBER_INIT;
@@ -425,6 +474,9 @@ int main(void)
 	    TEST(not_an_archive),
 	    TEST(empty),
 	    TEST(too_many_records),
+	    TEST(too_many_attributes),
+	    TEST(attribute_again),
+	    TEST(source_that_fails),
 	    TEST(types_that_are_not_written),
 	    cmocka_unit_test(test_places),
 	};
