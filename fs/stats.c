@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -34,13 +35,38 @@ const struct stats_ns *stats_find(const struct stats *s, uint64_t ns_ino)
 	return find(s, ns_ino);
 }
 
-/* Now: it may have been renamed since the census. False: it is gone. */
-static bool name_of(struct fs *fs, uint64_t ino, char ret_name[STORE_NAME_MAX + 1])
+/* By its path, since the current version may have one of that name. */
+static bool path_of_version(struct fs *fs, uint64_t branch, const char *name,
+			    char ret_path[STATS_NAME_MAX])
 {
-	uint64_t branch;
+	CLEANUP_BUF struct buf version = BUF_INIT;
+	uint64_t dir_ino;
+
+	if (store_branch_owner(fs->store, branch, &dir_ino, &version) ||
+	    dir_ino != STORE_ROOT_INO)
+		return false; /* moved below another, where it is no namespace */
+	snprintf(ret_path, STATS_NAME_MAX, ".memofs/%s%.*s/%s",
+		 version.len ? "versions/" : "view/version=", (int)version.len,
+		 version.len ? (const char *)version.data : "", name);
+	return true;
+}
+
+/* Now: it may have been renamed since the census. False: it is gone. */
+static bool name_of(struct fs *fs, uint64_t ino, char ret_name[STATS_NAME_MAX])
+{
+	char name[STORE_NAME_MAX + 1];
+	uint64_t branch, current;
 
 	*ret_name = '\0';
-	return !ino || name_of_ino(fs, ino, &branch, ret_name) == 0;
+	if (!ino)
+		return true;
+	if (name_of_ino(fs, ino, &branch, name))
+		return false;
+	if (store_branch(fs->store, STORE_ROOT_INO, NULL, false, &current) ||
+	    branch != current)
+		return path_of_version(fs, branch, name, ret_name);
+	strcpy(ret_name, name);
+	return true;
 }
 
 /* NULL: it is gone, or there is no memory. */
@@ -72,8 +98,12 @@ static struct stats_ns *add(struct gather *g, uint64_t ino)
 static void add_counted(void *arg, const struct metrics_ns *counted)
 {
 	struct gather *g = arg;
-	struct stats_ns *ns = add(g, metrics_ns_ino(counted));
+	uint64_t ino = metrics_ns_ino(counted);
+	struct stats_ns *ns;
 
+	if (!ino && g->s->ns_count) /* gone since they were listed: 0 is the first */
+		return;
+	ns = add(g, ino);
 	if (ns)
 		metrics_ns_totals(counted, &ns->totals);
 }

@@ -11,9 +11,12 @@
 #include "fs/metrics.h"
 #include "fs/put.h"
 
+/* Of a namespace that is in another version of the root: `.memofs/…/NAME`. */
+#define STATS_NAME_MAX (STORE_NAME_MAX + STORE_VERSION_MAX + 32)
+
 struct stats_ns {
 	uint64_t ino; /* 0: the entries of the root, and all namespaces past a limit */
-	char name[STORE_NAME_MAX + 1];
+	char name[STATS_NAME_MAX]; /* or its path: no two have one name */
 	struct metrics_totals totals;
 	/* Of the last census. */
 	uint64_t entries, bytes, expired_entries, expired_bytes;

@@ -79,6 +79,24 @@ test_failed() {
 	grep -q '"bad"' "$MNT/.memofs/log"
 }
 
+# Each has a name of its own also where two are called the same.
+test_names_of_another_version() {
+	bash -c 'echo 1 >key'
+	set_attr version two "$MNT"
+	cd "$MNT"
+	mkdir -p names_of_another_version/below moved
+	bash -c 'echo 2 >names_of_another_version/key; echo 3 >moved/key'
+	# A namespace that is moved is none.
+	mv -T moved names_of_another_version/below/names_of_another_version
+	python3 -I "$promcheck" <"$MNT/.memofs/metrics" >/dev/null
+	counts names_of_another_version published=1
+	counts .memofs/view/version=/names_of_another_version published=1
+	has "$MNT/.memofs/view/version=/names_of_another_version/key" $'1\n'
+	set_attr version '' "$MNT"
+	python3 -I "$promcheck" <"$MNT/.memofs/metrics" >/dev/null
+	counts .memofs/versions/two/names_of_another_version published=1
+}
+
 # A line about what has a node, not a name: the request says which.
 test_log_of_a_request() {
 	fails 'Invalid argument' stat .memofs/view/nonsense=1
