@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include "cli/attrs.h"
@@ -320,6 +321,7 @@ static bool ask(const struct clearing *c)
 {
 	char answer[16];
 
+	tcflush(STDIN_FILENO, TCIFLUSH);
 	summarise(c, "this would remove");
 	printf("Remove? [y/N] ");
 	fflush(stdout);

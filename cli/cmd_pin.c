@@ -68,10 +68,11 @@ static char *pinned_by(const char *path)
 {
 	CLEANUP_MOUNTS struct mounts ms = MOUNTS_INIT;
 	CLEANUP_BUF struct buf value = BUF_INIT;
-	char *at = path_absolute(path);
+	/* It is no symlink, but what leads to it may be. */
+	char *at = realpath(path, NULL);
 	int r = mounts_read(&ms);
 
-	while (!r && !mounts_at(&ms, at)) {
+	while (!r && at && at[1] && !mounts_at(&ms, at)) {
 		char *up = path_parent(at);
 
 		free(at);

@@ -135,6 +135,32 @@ test_it_asks_on_a_terminal() {
 	is "$(find d -type f | wc -l)" 0
 }
 
+# What was typed before it asked is no answer.
+test_it_waits_for_an_answer() {
+	needs python3
+	fill d
+	cat >"$T/ahead.py" <<-'END'
+		import os, pty, sys
+		master, slave = pty.openpty()
+		os.write(master, b"y\n")
+		while b"y" not in os.read(master, 100):
+		    pass # its echo: it can be read by now
+		pid = os.fork()
+		if pid == 0:
+		    for fd in range(3):
+		        os.dup2(slave, fd)
+		    os.execv(sys.argv[1], sys.argv[1:])
+		os.close(slave)
+		seen = b""
+		while b"[y/N]" not in seen:
+		    seen += os.read(master, 4096)
+		os.write(master, b"n\n")
+		os.waitpid(pid, 0)
+	END
+	python3 "$T/ahead.py" "$MEMOFS" clear d
+	is "$(find d -type f | wc -l)" 4
+}
+
 # --- pin ------------------------------------------------------------------------------
 
 test_pin() {
@@ -183,6 +209,17 @@ test_what_cannot_be_pinned() {
 	is "$(attr pin d/t)" yes
 	complains 4 'is not inside a memofs mount' pin "$T"
 	rm -r "$T/tree"
+}
+
+# The directory that has it is found also where symlinks lead to it.
+test_unpin_by_a_symlink() {
+	mkdir d
+	echo x >d/k
+	ln -s "$PWD/d" "$T/link"
+	silently 0 pin d
+	complains 3 'is still pinned, by its directory .*/d; unpin that' unpin "$T/link/k"
+	silently 0 unpin d
+	rm "$T/link"
 }
 
 # --- gc -------------------------------------------------------------------------------
