@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -36,12 +37,23 @@ void carestore_deinit(struct carestore *cs)
 	free(cs->store);
 }
 
+/*
+ * Anybody may call what he mounts by the name of this store: it is believed of who may
+ * have it open.
+ */
 static const struct mount *mount_of_store(const struct mounts *ms, const char *store)
 {
-	for (size_t i = 0; i < ms->n; i++)
-		if (mount_is_memofs(&ms->list[i]) &&
-		    strcmp(ms->list[i].source, store) == 0)
-			return &ms->list[i];
+	struct stat st;
+
+	if (stat(store, &st))
+		return NULL;
+	for (size_t i = 0; i < ms->n; i++) {
+		const struct mount *m = &ms->list[i];
+
+		if (mount_is_memofs(m) && strcmp(m->source, store) == 0 &&
+		    (mount_is_mine(m) || mount_is_of(m, st.st_uid) || mount_is_of(m, 0)))
+			return m;
+	}
 	return NULL;
 }
 

@@ -116,11 +116,16 @@ bool mount_is_memofs(const struct mount *m)
 	return strcmp(m->type, "fuse.memofs") == 0;
 }
 
-bool mount_is_mine(const struct mount *m)
+bool mount_is_of(const struct mount *m, uid_t uid)
 {
 	const char *at = strstr(m->fs_options, "user_id=");
 
-	return at && strtoul(at + strlen("user_id="), NULL, 10) == geteuid();
+	return at && strtoul(at + strlen("user_id="), NULL, 10) == uid;
+}
+
+bool mount_is_mine(const struct mount *m)
+{
+	return mount_is_of(m, geteuid());
 }
 
 const struct mount *mounts_at(const struct mounts *ms, const char *point)

@@ -37,6 +37,7 @@ void mounts_parse(FILE *in, struct mounts *ret_mounts);
 void mounts_deinit(struct mounts *ms);
 
 bool mount_is_memofs(const struct mount *m);
+bool mount_is_of(const struct mount *m, uid_t uid); /* who made it */
 /* Whether this user made it, and so may have fusermount3 take it away. */
 bool mount_is_mine(const struct mount *m);
 /* The one seen at exactly this absolute path: the last, where several are stacked. */

@@ -259,6 +259,25 @@ test_jobs_of_others() {
 	umount_memofs
 }
 
+# Who calls his mount by the name of another's store is not asked about that.
+test_mount_of_a_liar() {
+	needs_root
+	needs python3
+	filled_store liar
+	python3 -I - "$STORE" "$MNT" <<-'END'
+		import ctypes, os, sys
+		store, point = (a.encode() for a in sys.argv[1:])
+		fd = os.open("/dev/fuse", os.O_RDWR)
+		options = f"fd={fd},rootmode=40000,user_id=65534,group_id=65534".encode()
+		libc = ctypes.CDLL(None, use_errno=True)
+		if libc.mount(store, point, b"fuse.memofs", 0, options):
+		    sys.exit(os.strerror(ctypes.get_errno()))
+	END
+	is_mounted "$MNT"
+	status_is 0 "$MEMOFS" check "$STORE"
+	umount -l "$MNT"
+}
+
 # ---- backup ----
 
 restored() { # BACKUP: the store made of it serves what $T/sums says
