@@ -217,7 +217,7 @@ int check_content(struct store *st, uint64_t ino, const struct check_pace *pace,
 	int r = compare_once(st, ino, pace, ret_why);
 
 	if (r == -EUCLEAN)
-		r = compare_once(st, ino, NULL, ret_why);
+		r = compare_once(st, ino, pace, ret_why);
 	if (r != -EUCLEAN)
 		return r;
 	return inode_load(st, ino, &in) == -ENOENT ? 0 : -EUCLEAN;

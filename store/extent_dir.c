@@ -224,7 +224,8 @@ int extent_dir_open(struct extent_dir *dir, uint64_t ino, int *ret_fd)
 
 	extent_name(ino, name);
 	/* A symlink, a directory or a fifo that has the name is no extent. */
-	fd = openat(dir->extents_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	fd =
+	    openat(dir->extents_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	if (fd < 0)
 		return errno == ELOOP || errno == ENXIO ? -ENOENT : -errno;
 	if (fstat(fd, &st) || !S_ISREG(st.st_mode)) {

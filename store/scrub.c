@@ -10,6 +10,7 @@
  */
 #include <endian.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,6 +23,7 @@
 #define PASS_NS (INT64_C(24) * 3600 * NSEC_PER_SEC)
 #define STEP_INODES 256		     /* of one iterator */
 #define ROW_BYTES 1024		     /* that a row counts for */
+#define SLEEP_MAX_S 3600	     /* between two steps */
 #define SAVE_NS (60 * NSEC_PER_SEC)  /* between two notes of where it is */
 #define RETRY_NS (60 * NSEC_PER_SEC) /* when the database fails */
 
@@ -39,7 +41,8 @@ struct scrub {
 	uint64_t next;	  /* the inode to go on with */
 	int64_t begin_ns; /* wall clock: when the pass began */
 	int64_t saved_ns;
-	uint64_t debt; /* bytes read and not yet slept for */
+	uint64_t debt;	     /* bytes read and not yet slept for */
+	unsigned int failed; /* inodes in a row that could not be read */
 };
 
 /* ---- where it is ---- */
@@ -103,6 +106,9 @@ static bool pay(struct scrub *s)
 	if (debt < rate / 4)
 		return true;
 	s->debt = 0;
+	/* Holes count as well, and may be larger than any disk. */
+	if (debt / rate >= SLEEP_MAX_S)
+		return sleep_ns(s, SLEEP_MAX_S * NSEC_PER_SEC);
 	return sleep_ns(s, (int64_t)((double)debt / (double)rate * NSEC_PER_SEC));
 }
 
@@ -137,30 +143,59 @@ static int scrub_inode(struct scrub *s, uint64_t ino)
 	return r || pay(s) ? r : -ECANCELED;
 }
 
-/* *ret_more: there are inodes behind these. */
-static int scrub_some(struct scrub *s, bool *ret_more)
+/*
+ * The numbers of inodes from s->next on. An iterator keeps what is deleted meanwhile, so
+ * none is open while they are read, which may take hours.
+ */
+static int next_inodes(const struct scrub *s, uint64_t inos[STEP_INODES], size_t *ret_n)
 {
 	struct key first = key_ino(s->next);
 	struct backend_iter *it;
-	unsigned int n = 0;
-	uint64_t ino;
+	size_t n = 0;
 	int r = backend_iter_new(s->st->be, TABLE_INODE, &it);
 
 	if (r)
 		return r;
 	for (backend_iter_seek(it, key_slice(&first));
-	     !r && backend_iter_valid(it) && n < STEP_INODES; backend_iter_next(it)) {
-		n++;
-		if (key_ino_decode(backend_iter_key(it), &ino))
-			continue;
-		r = scrub_inode(s, ino);
-		if (!r)
-			s->next = ino + 1;
-	}
-	if (!r)
-		r = backend_iter_status(it);
-	*ret_more = !r && backend_iter_valid(it);
+	     backend_iter_valid(it) && n < STEP_INODES; backend_iter_next(it))
+		if (key_ino_decode(backend_iter_key(it), &inos[n]) == 0)
+			n++;
+	r = backend_iter_status(it);
 	backend_iter_free(it);
+	*ret_n = n;
+	return r;
+}
+
+/*
+ * One that cannot be read is passed over, so that those behind it are not forgotten; when
+ * it is more than one, it is no matter of that one, and there is time.
+ */
+static int pass_over(struct scrub *s, uint64_t ino, int r)
+{
+	if (!r) {
+		s->failed = 0;
+		return 0;
+	}
+	log_warning("%s: scrub: inode %" PRIu64 " cannot be read: %s", s->st->path, ino,
+		    strerror(-r));
+	return ++s->failed > 1 ? r : 0;
+}
+
+/* *ret_more: there are inodes behind these. */
+static int scrub_some(struct scrub *s, bool *ret_more)
+{
+	uint64_t inos[STEP_INODES];
+	size_t n = 0;
+	int r = next_inodes(s, inos, &n);
+
+	for (size_t i = 0; !r && i < n; i++) {
+		r = scrub_inode(s, inos[i]);
+		if (r == -ECANCELED)
+			break;
+		s->next = inos[i] + 1;
+		r = pass_over(s, inos[i], r);
+	}
+	*ret_more = n == STEP_INODES;
 	return r;
 }
 

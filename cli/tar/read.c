@@ -418,9 +418,10 @@ static int parse_records(struct tar_reader *t, struct slice text, struct tar_mem
 	int r = pax_parse(text, m, seen, &what);
 
 	if (r == -E2BIG)
-		return err_set(err, E2BIG,
-			       "has more than %d attributes for one file at byte %" PRIu64,
-			       TAR_XATTRS_MAX, t->off);
+		return err_set(
+		    err, E2BIG,
+		    "has more than %d attributes for one file at byte %" PRIu64,
+		    TAR_XATTRS_MAX, t->off);
 	return r == -EBADMSG ? damaged(t, err, what.text) : r;
 }
 

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "store/backup.h"
 #include "store/census.h"
@@ -585,12 +586,38 @@ static void test_full_disk_and_room_again(void **state)
 	reopen(&w);
 }
 
+/* What cannot be read for a reason of its own does not hide what is behind it. */
+static void test_scrub_passes_over_one(void **state)
+{
+	struct fixture *fx = *state;
+	struct store_scrub scrub = {0};
+	uint64_t first, second;
+
+	first = put_value(fx->st, "first", MIB, 1);
+	second = put_value(fx->st, "second", MIB, 2);
+	assert_true(first < second);
+	assert_ok(store_settle(fx->st));
+	flip_extent(fx->st, second, 1000);
+	faults_begin(FAULT_EXTENT_OPEN, 1, 1, EACCES);
+	assert_ok(store_scrub_set(fx->st, UINT64_C(1) << 40));
+	for (int i = 0; i < 20000 && !scrub.passes; i++) {
+		usleep(1000);
+		store_scrub_get(fx->st, &scrub);
+	}
+	assert_int_equal(faults_end(), 1);
+	assert_int_equal(scrub.passes, 1);
+	assert_int_equal(scrub.damaged, 1);
+	assert_int_equal(lookup(fx->st, ROOT, "first"), first);
+	assert_int_equal(lookup(fx->st, ROOT, "second"), 0);
+}
+
 int main(int argc, char **argv)
 {
 	struct CMUnitTest tests[] = {
 	    STORE_TEST(test_each_call_fails_once),
 	    STORE_TEST(test_each_call_fails_until_the_round_ends),
 	    STORE_TEST(test_full_disk_and_room_again),
+	    STORE_TEST(test_scrub_passes_over_one),
 	};
 
 	return fixture_main(argc, argv, tests, sizeof(tests) / sizeof(*tests));
