@@ -156,13 +156,19 @@ static int copy_database(struct rebuild *rb)
 	return r ? failed(rb, -r, NEW) : 0;
 }
 
+/*
+ * The new one takes the name of the old one before they change places: ended in between,
+ * there is no moment at which the old one has a name that the next attempt removes.
+ */
 static int change_places(struct rebuild *rb)
 {
-	if (renameat2(rb->store_fd, "db", rb->store_fd, NEW, RENAME_EXCHANGE))
-		return failed(rb, errno, "db");
-	(void)unlinkat(rb->store_fd, ROCKS_SEEN_FILE, 0); /* of the old one */
+	if (syncfs(rb->store_fd))
+		return failed(rb, errno, NEW);
 	if (renameat2(rb->store_fd, NEW, rb->store_fd, OLD, RENAME_NOREPLACE))
 		return failed(rb, errno, OLD);
+	if (renameat2(rb->store_fd, "db", rb->store_fd, OLD, RENAME_EXCHANGE))
+		return failed(rb, errno, "db");
+	(void)unlinkat(rb->store_fd, ROCKS_SEEN_FILE, 0); /* of the old one */
 	return fsync(rb->store_fd) ? failed(rb, errno, "db") : 0;
 }
 
