@@ -403,7 +403,7 @@ same_digits() { # DIRECTORY
 # What the daemon of another may say: it has nobody's files moved or removed, and no
 # terminal told what to do.
 test_backup_of_a_liar() {
-	filled_store liar
+	filled_store lied
 	mkdir "$T/victim"
 	echo precious >"$T/victim/file"
 	printf '#!/bin/sh\nprintf "found: \\033[31mred\\n"\necho "result: path %s"\n' \
