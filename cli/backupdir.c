@@ -156,8 +156,13 @@ static ssize_t copy_some(int from, int to, off_t off, size_t len)
 	return n;
 }
 
+static bool is_stopped(const atomic_int *stop)
+{
+	return stop && *stop;
+}
+
 /* The bytes from `off` to the next hole, or what a step takes of them. */
-static int copy_run(int from, int to, off_t *off, off_t size)
+static int copy_run(int from, int to, off_t *off, off_t size, const atomic_int *stop)
 {
 	off_t data = lseek(from, *off, SEEK_DATA), hole;
 	ssize_t n;
@@ -172,6 +177,8 @@ static int copy_run(int from, int to, off_t *off, off_t size)
 	while (data < hole) {
 		size_t want = (size_t)(hole - data);
 
+		if (is_stopped(stop))
+			return -ECANCELED;
 		n = copy_some(from, to, data, want < STEP_BYTES ? want : STEP_BYTES);
 		if (n < 0)
 			return -errno;
@@ -183,21 +190,21 @@ static int copy_run(int from, int to, off_t *off, off_t size)
 	return 0;
 }
 
-static int copy_content(int from, int to, const struct stat *st)
+static int copy_content(int from, int to, const struct stat *st, const atomic_int *stop)
 {
 	const struct timespec times[] = {st->st_atim, st->st_mtim};
 	off_t off = 0;
 	int r = ftruncate(to, st->st_size) ? -errno : 0;
 
 	while (!r && off < st->st_size)
-		r = copy_run(from, to, &off, st->st_size);
+		r = copy_run(from, to, &off, st->st_size, stop);
 	if (!r && futimens(to, times))
 		r = -errno;
 	return r;
 }
 
 static int copy_named(int from_fd, const char *name, int to_fd, const char *new_name,
-		      const struct stat *st)
+		      const struct stat *st, const atomic_int *stop)
 {
 	CLEANUP_FD int from = openat(from_fd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 	CLEANUP_FD int to = -1;
@@ -205,7 +212,7 @@ static int copy_named(int from_fd, const char *name, int to_fd, const char *new_
 	if (from < 0)
 		return -errno;
 	to = openat(to_fd, new_name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-	return to < 0 ? -errno : copy_content(from, to, st);
+	return to < 0 ? -errno : copy_content(from, to, st, stop);
 }
 
 struct copying {
@@ -243,11 +250,13 @@ static int take_file(void *arg, int dir_fd, const char *name, const struct stat 
 
 	if (!S_ISREG(st->st_mode))
 		return 0;
+	if (is_stopped(c->args->stop))
+		return -ECANCELED;
 	if (!c->is_db && link_previous(c, name, st))
 		;
 	else if (c->args->copy || !never_changes(c, name) ||
 		 linkat(dir_fd, name, c->to_fd, name, 0))
-		r = copy_named(dir_fd, name, c->to_fd, name, st);
+		r = copy_named(dir_fd, name, c->to_fd, name, st, c->args->stop);
 	c->files++;
 	c->bytes += (uint64_t)st->st_size;
 	if (c->args->progress.copied)
@@ -317,7 +326,7 @@ int backupdir_copy_file(const char *from, const char *name, const char *to,
 	if (!r && fstatat(from_fd, name, &st, AT_SYMLINK_NOFOLLOW))
 		r = -errno;
 	if (!r)
-		r = copy_named(from_fd, name, to_fd, new_name, &st);
+		r = copy_named(from_fd, name, to_fd, new_name, &st, NULL);
 	if (!r && syncfs(to_fd))
 		r = -errno;
 	return r ? err_set(err, -r, "%s/%s: %s", to, new_name, strerror(-r)) : 0;

@@ -9,6 +9,7 @@
 #ifndef MEMOFS_CLI_BACKUPDIR_H
 #define MEMOFS_CLI_BACKUPDIR_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 
 #include "store/util/err.h"
@@ -36,6 +37,7 @@ struct backupdir_copy {
 	const char *from, *to, *previous;
 	bool copy;
 	struct backupdir_progress progress;
+	const atomic_int *stop; /* NULL: none. Not 0: -ECANCELED */
 };
 int backupdir_copy(const struct backupdir_copy *args, struct errmsg *err);
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -41,6 +43,31 @@ static void backup_deinit(struct backup *b)
 	free(b->staging);
 	free(b->dest);
 	free(b->fresh);
+}
+
+/* ---- signals ---- */
+
+/* For the handler, which can be given nothing. */
+static atomic_int stopped; /* by which signal; 0: by none */
+
+static void stop(int sig)
+{
+	stopped = sig;
+}
+
+/*
+ * What was made in the store keeps what the store deletes on the disk, so it is not left
+ * there. A second signal ends it at once.
+ */
+static void catch_signals(void)
+{
+	static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
+	struct sigaction sa = {.sa_handler = stop, .sa_flags = SA_RESETHAND | SA_RESTART},
+			 old;
+
+	for (size_t i = 0; i < sizeof(signals) / sizeof(*signals); i++)
+		if (sigaction(signals[i], NULL, &old) == 0 && old.sa_handler != SIG_IGN)
+			sigaction(signals[i], &sa, NULL);
 }
 
 /* ---- before ---- */
@@ -149,6 +176,7 @@ static int copy_there(const struct backup *b, struct errmsg *err)
 					    .to = b->fresh,
 					    .previous = b->has_older ? b->dest : NULL,
 					    .copy = true,
+					    .stop = &stopped,
 					    .progress = {progress_show, &bar}};
 	int r = backupdir_verify(b->staging, &manifest, err);
 
@@ -204,6 +232,8 @@ static int finish(const struct backup *b, struct manifest *ret_manifest,
 
 	if (!r)
 		r = backupdir_verify(b->fresh, ret_manifest, err);
+	if (!r && stopped)
+		r = err_set(err, ECANCELED, "%s", strerror(ECANCELED));
 	if (!r)
 		r = put_in_place(b, err);
 	/* What failed; the older one; what was copied. */
@@ -235,7 +265,8 @@ static int make_backup(struct backup *b, const char *path)
 	if (r)
 		return r;
 	if (finish(b, &manifest, &err)) {
-		cli_error("backup: %s", err.text);
+		if (!stopped)
+			cli_error("backup: %s", err.text);
 		return CLI_FAILED;
 	}
 	if (!b->opt->quiet)
@@ -254,8 +285,13 @@ static int run(const void *opt, char **operands, size_t n)
 	must(buf_printf(&fresh, "%s" NEW_SUFFIX, b.dest));
 	must(buf_append(&fresh, "", 1));
 	b.fresh = xstrdup((const char *)fresh.data);
+	catch_signals();
 	r = make_backup(&b, operands[0]);
 	backup_deinit(&b);
+	if (r && stopped) {
+		signal(stopped, SIG_DFL);
+		raise(stopped);
+	}
 	return cli_finish(r);
 }
 

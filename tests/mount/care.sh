@@ -415,6 +415,16 @@ test_backup_of_a_liar() {
 	if grep -q $'\033' "$T/out"; then fail "not escaped: $(cat -v "$T/out")"; fi
 }
 
+# Who ends it leaves nothing that keeps on the disk what the store deletes.
+test_backup_ended() {
+	filled_store ended
+	printf '#!/bin/sh\n"%s" "$@"\nkill -TERM $PPID\n' "$MEMOFS_BUILD/memofsd" >"$T/ender"
+	chmod +x "$T/ender"
+	MEMOFSD=$T/ender status_is 143 "$MEMOFS" backup "$STORE" "$T/ended"
+	absent "$STORE/backup" "$T/ended" "$T/ended.memofs-new"
+	status_is 0 "$MEMOFS" backup "$STORE" "$T/ended"
+}
+
 # Neither takes away the other.
 test_backup_in_the_store() {
 	filled_store within
