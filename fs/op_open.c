@@ -25,6 +25,7 @@
 #include "fs/reservation.h"
 #include "fs/retry.h"
 #include "fs/sealed.h"
+#include "fs/session.h"
 #include "fs/texts.h"
 #include "fs/waiters.h"
 
@@ -394,6 +395,8 @@ static int open_text(fuse_req_t req, uint64_t nodeid, int flags, struct handle *
 	h = handle_new(fs->handles, HANDLE_TEXT);
 	if (!h)
 		return -ENOMEM;
+	if (v.kind != VNODE_RESERVATION)
+		session_pass_token(); /* some take as long as thousands of reads */
 	if (v.kind == VNODE_TEXT)
 		r = text_write(fs, v.text, v.dir_ino, &h->text);
 	else if (v.kind == VNODE_JOB)
