@@ -121,7 +121,7 @@ static int record_intent(struct store_staged *sg, uint64_t branch, struct slice 
 	if (!r)
 		r = seal(sg, &sums);
 	if (!r)
-		r = staged_take_place(sg, branch, name, sums.len);
+		r = staged_take_place(sg, branch, name, sums.len, STAGED_PROMISE);
 	if (r)
 		return r;
 	if (buf_set(&in->name, name.data, name.len))
@@ -159,6 +159,7 @@ int staged_withdraw(struct store_staged *sg, bool sync)
 	if (r)
 		return r;
 	sg->intent.recorded = sg->intent.durable = false;
+	usage_unpromise(sg->st, &sg->promise);
 	return 0;
 }
 
@@ -177,14 +178,18 @@ int store_staged_flush(struct store_staged *sg, uint64_t branch, const char *nam
 
 	if (r || sg->published || !staged_content_changed(sg))
 		return r;
+	/* It is promised: that there is no room any more is of no concern. */
+	if (sg->synced && sg->synced_writes == sg->writes &&
+	    intent_is_current(sg, branch, slice_str(name)))
+		return 0;
 	/* What it is refused for is told to who can still be told. */
-	r = staged_take_place(sg, branch, slice_str(name), sums_bytes(&sg->content));
+	r = staged_take_place(sg, branch, slice_str(name), sums_bytes(&sg->content),
+			      STAGED_ASK);
 	if (r) {
 		sg->content.error = r;
 		return r;
 	}
-	if (!sg->synced || sg->synced_writes != sg->writes ||
-	    intent_is_current(sg, branch, slice_str(name)))
+	if (!sg->synced || sg->synced_writes != sg->writes)
 		return 0;
 	return record_intent(sg, branch, slice_str(name));
 }
@@ -253,11 +258,15 @@ static int commit_row(struct store_staged *sg, struct batch *b, bool noreplace,
 			     (sg->intent.durable ? NAME_PROMISED : 0);
 	int r = 0;
 
+	if (!sg->intent.durable) /* what was left of an intent that failed */
+		usage_unpromise(sg->st, &sg->promise);
 	if (sg->source)
 		r = seal_drop_source(sg->st, b, sg->source, sg->row.parent_branch);
 	if (!r)
 		r = name_publish(sg->st, b, &sg->row, flags, sg->completed_ns,
 				 ret_replaced_ino);
+	if (!r)
+		usage_unpromise(sg->st, &sg->promise); /* it is counted now */
 	if (!r && sg->source)
 		seal_source_dropped(sg->st, sg->source);
 	return r;
@@ -277,7 +286,7 @@ static int publish_content(struct store_staged *sg, uint64_t branch, struct slic
 		r = seal(sg, &sums);
 	/* What fsync and close have promised is not refused any more. */
 	if (!r && !sg->intent.durable)
-		r = staged_take_place(sg, branch, name, sums.len);
+		r = staged_take_place(sg, branch, name, sums.len, STAGED_ASK);
 	if (r)
 		return r;
 	/* An intent stands for a synced extent with a synced name. */

@@ -156,6 +156,7 @@ void store_staged_free(struct store_staged *sg)
 	if (sg->published && sg->row.core.sealed)
 		gc_tree(sg->st, sg->ino);
 	room_release(&sg->hold);
+	usage_unpromise(sg->st, &sg->promise);
 	store_gen_close(sg->base);
 	buf_deinit(&sg->intent.name);
 	buf_deinit(&sg->ttl_text);

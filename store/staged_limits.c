@@ -76,8 +76,8 @@ int staged_may_grow(struct store_staged *sg, uint64_t size_bytes, uint64_t more_
 		tell_too_large(sg);
 		return -EFBIG;
 	}
-	return usage_ask_quota(sg->st, sg->branch, (int64_t)(taken + USAGE_ROWS_BYTES),
-			       -1);
+	return usage_ask_quota(sg->st, sg->branch, (int64_t)(taken + USAGE_ROWS_BYTES), -1,
+			       NULL);
 }
 
 /* Of what has the name now. */
@@ -91,17 +91,23 @@ static int64_t replaced_charge(struct store *st, uint64_t branch, struct slice n
 struct quota_need {
 	uint64_t branch;
 	int64_t charge, replaced;
+	struct usage_promise *promise;
+	enum staged_place kind;
 };
 
 static int ask_quota(struct store *st, void *arg)
 {
 	const struct quota_need *need = arg;
 
-	return usage_ask_quota(st, need->branch, need->charge, need->replaced);
+	if (need->kind == STAGED_PROMISE)
+		return usage_promise(st, need->branch, need->charge, need->replaced,
+				     need->promise);
+	return usage_ask_quota(st, need->branch, need->charge, need->replaced,
+			       need->promise);
 }
 
 int staged_take_place(struct store_staged *sg, uint64_t branch, struct slice name,
-		      uint64_t sums_bytes)
+		      uint64_t sums_bytes, enum staged_place kind)
 {
 	const struct content *c = &sg->content;
 	uint64_t rows = c->mem.len + sums_bytes + ROOM_ROWS_BYTES;
@@ -110,6 +116,8 @@ int staged_take_place(struct store_staged *sg, uint64_t branch, struct slice nam
 	    .charge = (int64_t)(content_in_memory(c) ? c->size_bytes : c->counted_bytes) +
 		      USAGE_ROWS_BYTES,
 	    .replaced = replaced_charge(sg->st, branch, name),
+	    .promise = &sg->promise,
+	    .kind = kind,
 	};
 	int r;
 

@@ -623,6 +623,30 @@ static bool is_below(struct store *st, const struct policy *from, uint64_t dir_i
 	return q.dir_ino != 0;
 }
 
+/* Below a directory; 0: all together is too little to matter. Under the lock. */
+static int64_t promised_below(struct store *st, uint64_t dir_ino, int64_t left,
+			      const struct usage_promise *own)
+{
+	struct usage *u = &st->usage;
+	struct policy policy;
+	int64_t bytes = 0;
+
+	if (atomic_load(&u->promised_bytes) <= left)
+		return 0;
+	for (const struct usage_promise *p = u->promises; p; p = p->next)
+		if (p != own && !policy_get(st, p->branch, &policy) &&
+		    is_below(st, &policy, dir_ino))
+			bytes += p->bytes;
+	return bytes;
+}
+
+static int64_t promised_below_unlocked(struct store *st, uint64_t dir_ino, int64_t left)
+{
+	CLEANUP_UNLOCK pthread_mutex_t *held = mutex_hold(&st->usage.lock);
+
+	return promised_below(st, dir_ino, left, NULL);
+}
+
 int usage_check_quota(struct store *st, const struct policy *policy,
 		      const struct policy *from, int64_t bytes)
 {
@@ -634,12 +658,14 @@ int usage_check_quota(struct store *st, const struct policy *policy,
 	for (struct quota q = quota_of(policy); !r && q.dir_ino; quota_up(st, &q)) {
 		const struct area *area = area_find(&st->usage, q.dir_ino);
 		uint64_t high, low;
+		int64_t left;
 
 		if (!area || !area->counted || is_below(st, from, q.dir_ino))
 			continue;
 		usage_marks(q.bytes, &high, &low);
 		above_high |= area->used + bytes > (int64_t)high;
-		if (area->used + bytes > (int64_t)q.bytes)
+		left = (int64_t)q.bytes - area->used - bytes;
+		if (left < 0 || promised_below_unlocked(st, q.dir_ino, left) > left)
 			r = -EDQUOT;
 	}
 	if (above_high)
@@ -647,33 +673,101 @@ int usage_check_quota(struct store *st, const struct policy *policy,
 	return r;
 }
 
-int usage_ask_quota(struct store *st, uint64_t branch, int64_t bytes, int64_t replaced)
+/* Under the lock. */
+static int ask_area(struct store *st, const struct quota *q, int64_t bytes,
+		    int64_t replaced, const struct usage_promise *own)
 {
-	struct usage *u = &st->usage;
+	struct area *area = area_find(&st->usage, q->dir_ino);
+	int64_t left = (int64_t)q->bytes;
+
+	if (!area || !area->counted)
+		return 0;
+	if (replaced >= 0) {
+		left -= area->used - replaced;
+		left -= promised_below(st, q->dir_ino, left - bytes, own);
+	}
+	/* What is too much already may become less. */
+	if (bytes <= left || bytes <= replaced)
+		return 0;
+	if (replaced >= 0 && area->wanted < bytes - replaced)
+		area->wanted = bytes - replaced;
+	return -EDQUOT;
+}
+
+/* Under the lock. */
+static int ask_areas(struct store *st, uint64_t branch, int64_t bytes, int64_t replaced,
+		     const struct usage_promise *own)
+{
 	struct policy policy;
 	int r = 0;
 
 	if (policy_get(st, branch, &policy))
 		return 0; /* who publishes is told */
-	for (struct quota q = quota_of(&policy); !r && q.dir_ino; quota_up(st, &q)) {
-		CLEANUP_UNLOCK pthread_mutex_t *held = mutex_hold(&u->lock);
-		struct area *area = area_find(u, q.dir_ino);
-		int64_t left = (int64_t)q.bytes;
+	for (struct quota q = quota_of(&policy); !r && q.dir_ino; quota_up(st, &q))
+		r = ask_area(st, &q, bytes, replaced, own);
+	return r;
+}
 
-		if (!area || !area->counted)
-			continue;
-		if (replaced >= 0)
-			left -= area->used - replaced;
-		/* What is too much already may become less. */
-		if (bytes <= left || bytes <= replaced)
-			continue;
-		r = -EDQUOT;
-		if (replaced >= 0 && area->wanted < bytes - replaced)
-			area->wanted = bytes - replaced;
-	}
+int usage_ask_quota(struct store *st, uint64_t branch, int64_t bytes, int64_t replaced,
+		    const struct usage_promise *own)
+{
+	int r;
+
+	pthread_mutex_lock(&st->usage.lock);
+	r = ask_areas(st, branch, bytes, replaced, own);
+	pthread_mutex_unlock(&st->usage.lock);
 	if (r)
 		usage_wake(st);
 	return r;
+}
+
+/* Under the lock. */
+static void forget_promise(struct usage *u, struct usage_promise *p)
+{
+	if (!p->link)
+		return;
+	*p->link = p->next;
+	if (p->next)
+		p->next->link = p->link;
+	atomic_fetch_sub(&u->promised_bytes, p->bytes);
+	*p = (struct usage_promise){0};
+}
+
+static void add_promise(struct usage *u, struct usage_promise *p)
+{
+	p->next = u->promises;
+	p->link = &u->promises;
+	if (p->next)
+		p->next->link = &p->next;
+	u->promises = p;
+	atomic_fetch_add(&u->promised_bytes, p->bytes);
+}
+
+int usage_promise(struct store *st, uint64_t branch, int64_t bytes, int64_t replaced,
+		  struct usage_promise *promise)
+{
+	struct usage *u = &st->usage;
+	int r;
+
+	pthread_mutex_lock(&u->lock);
+	forget_promise(u, promise);
+	r = ask_areas(st, branch, bytes, replaced, NULL);
+	if (!r && bytes > replaced) {
+		promise->branch = branch;
+		promise->bytes = bytes - replaced;
+		add_promise(u, promise);
+	}
+	pthread_mutex_unlock(&u->lock);
+	if (r)
+		usage_wake(st);
+	return r;
+}
+
+void usage_unpromise(struct store *st, struct usage_promise *promise)
+{
+	CLEANUP_UNLOCK pthread_mutex_t *held = mutex_hold(&st->usage.lock);
+
+	forget_promise(&st->usage, promise);
 }
 
 /* Room for what waits is made before it comes. */

@@ -35,6 +35,13 @@
 struct policy;
 struct store;
 
+/* A value that will be published whatever there is by then, as fsync and close said. */
+struct usage_promise {
+	struct usage_promise *next, **link; /* NULL: not promised */
+	uint64_t branch;
+	int64_t bytes; /* more than there are now */
+};
+
 struct usage {
 	/* Options; STORE_SIZE_NONE where there is no bound. */
 	_Atomic uint64_t size_bytes, max_entry_bytes;
@@ -57,6 +64,8 @@ struct usage {
 	 * read under either. */
 	pthread_mutex_t lock;
 	struct htab areas;
+	struct usage_promise *promises; /* under lock */
+	_Atomic int64_t promised_bytes; /* all of them together; changed under lock */
 	bool counts;   /* under names: a count runs */
 	bool spoiled;  /* under names: it is for nothing */
 	int64_t since; /* under names: of `used`, since the count began */
@@ -112,7 +121,7 @@ void usage_wake(struct store *st);
 /* The marks of a bound. */
 void usage_marks(uint64_t size_bytes, uint64_t *ret_high, uint64_t *ret_low);
 
-/* ---- quotas; all under `names`, but the last two ---- */
+/* ---- quotas; under `names`, but usage_ask_quota() and those of promises ---- */
 
 /* Children of that policy's branch change by so much: what is below its quotas. */
 void usage_batch_charge(struct store *st, struct batch *b, const struct policy *policy,
@@ -125,9 +134,18 @@ int usage_check_quota(struct store *st, const struct policy *policy,
 		      const struct policy *from, int64_t bytes);
 /*
  * Without `names`, about the same for a value in a branch that takes so much and replaces
- * what takes `replaced`. -1: is it more than the whole quota?
+ * what takes `replaced`. -1: is it more than the whole quota? `own`: what was promised of
+ * it is its own; NULL.
  */
-int usage_ask_quota(struct store *st, uint64_t branch, int64_t bytes, int64_t replaced);
+int usage_ask_quota(struct store *st, uint64_t branch, int64_t bytes, int64_t replaced,
+		    const struct usage_promise *own);
+/*
+ * The same, and then it is kept for the value, in place of what was kept by that promise
+ * before. A zeroed one keeps nothing.
+ */
+int usage_promise(struct store *st, uint64_t branch, int64_t bytes, int64_t replaced,
+		  struct usage_promise *promise);
+void usage_unpromise(struct store *st, struct usage_promise *promise);
 /* Into the batch that removes a directory: what is known of its own quota goes, too. */
 void usage_batch_dir_removed(struct store *st, struct batch *b, uint64_t dir_ino);
 /* A directory was removed in a branch of that policy, and may leave something. */

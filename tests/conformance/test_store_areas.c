@@ -3,6 +3,7 @@
  * Directories with a quota, as they come and go: what is known of them, and what is
  * counted below them while things change.
  */
+#include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -72,6 +73,75 @@ static void test_counted_while_directories_go(void **state)
 	}
 }
 
+/* ---- what is promised ---- */
+
+enum { OPEN = 8 };
+
+/* fsync and close of one descriptor, while others are open. */
+static int promise(struct store *st, uint64_t dir, const char *name,
+		   struct store_staged **ret_sg)
+{
+	static const char data[60000] = "some bytes";
+	struct store_stage_args args = {.branch = dir, .mode = 0644};
+
+	assert_ok(store_stage(st, &args, ret_sg));
+	assert_ok(store_staged_write(*ret_sg, data, sizeof(data), 0));
+	assert_ok(store_staged_sync(*ret_sg));
+	return store_staged_flush(*ret_sg, dir, name);
+}
+
+static void test_no_more_is_promised_than_there_is(void **state)
+{
+	struct fixture *fx = *state;
+	struct store *st = fx->st;
+	uint64_t outer = make_dir(st, ROOT, "q"), dir = make_dir(st, outer, "in");
+	struct store_staged *sg[OPEN];
+	struct store_quota quota;
+	char name[16];
+	int promised = 0;
+
+	st->room.wait_ns = 0;
+	assert_ok(store_setting_set(st, ROOT, STORE_SETTING_PIN, "yes"));
+	assert_ok(store_setting_set(st, outer, STORE_SETTING_QUOTA, "200K"));
+	assert_ok(store_setting_set(st, dir, STORE_SETTING_QUOTA, "1M"));
+	assert_ok(store_settle(st));
+	for (int i = 0; i < OPEN; i++) {
+		int r = promise(st, dir, name_of(name, i), &sg[i]);
+
+		assert_int_equal(r, i < 3 ? 0 : -EDQUOT);
+		promised += !r;
+	}
+	for (int i = 0; i < OPEN; i++) {
+		int r = store_publish(sg[i], dir, name_of(name, i), false, NULL, NULL);
+
+		assert_int_equal(r, i < promised ? 0 : -EDQUOT);
+		store_staged_free(sg[i]);
+	}
+	assert_ok(store_quota(st, dir, &quota));
+	assert_true(quota.used_bytes > 3 * 60000 && quota.used_bytes < 200 * 1024);
+	assert_int_equal(atomic_load(&st->usage.promised_bytes), 0);
+	assert_null(st->usage.promises);
+
+	/* Who closes another descriptor is not asked again. */
+	assert_ok(store_unlink(st, dir, "d0"));
+	assert_ok(promise(st, dir, "d0", &sg[0]));
+	assert_ok(store_setting_set(st, outer, STORE_SETTING_QUOTA, "100K"));
+	assert_ok(store_staged_flush(sg[0], dir, "d0"));
+	assert_ok(store_publish(sg[0], dir, "d0", false, NULL, NULL));
+	store_staged_free(sg[0]);
+	assert_ok(store_setting_set(st, outer, STORE_SETTING_QUOTA, "200K"));
+
+	/* What is given up is there for others. */
+	assert_ok(store_unlink(st, dir, "d0"));
+	assert_ok(promise(st, dir, "d0", &sg[0]));
+	assert_int_equal(promise(st, dir, "d1x", &sg[1]), -EDQUOT);
+	store_staged_free(sg[0]);
+	store_staged_free(sg[1]);
+	assert_ok(promise(st, dir, "d0", &sg[0]));
+	assert_ok(store_publish(sg[0], dir, "d0", false, NULL, NULL));
+	store_staged_free(sg[0]);
+}
+
 /* ---- what goes is forgotten ---- */
 
 static unsigned int quota_rows(struct store *st, enum table table)
@@ -134,6 +204,7 @@ int main(int argc, char **argv)
 {
 	struct CMUnitTest tests[] = {
 	    STORE_TEST(test_counted_while_directories_go),
+	    STORE_TEST(test_no_more_is_promised_than_there_is),
 	    STORE_TEST(test_removed_with_its_directory),
 	};
 
