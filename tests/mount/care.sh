@@ -251,14 +251,14 @@ test_online() {
 test_store_of_another() {
 	needs_root
 	needs setpriv
-	local other="setpriv --reuid=65534 --regid=65534 --clear-groups"
 	filled_store another
 	chmod 755 "$T"
 	chown -R 65534:65534 "$STORE"
 	status_is 0 "$MEMOFS" check "$STORE"
 	status_is 0 "$MEMOFS" backup "$STORE" "$T/of-another"
 	is "$(find "$STORE" ! -uid 65534)" ''
-	status_is 0 $other "$MEMOFS_BUILD/memofsd" --check "$STORE"
+	status_is 0 setpriv --reuid=65534 --regid=65534 --clear-groups \
+		"$MEMOFS_BUILD/memofsd" --check "$STORE"
 }
 
 # Nobody but the daemon's user may start one.
