@@ -432,6 +432,7 @@ test_backup_of_a_liar() {
 # Who ends it leaves nothing that keeps on the disk what the store deletes.
 test_backup_ended() {
 	filled_store ended
+	# shellcheck disable=SC2016 # for the other shell
 	printf '#!/bin/sh\n"%s" "$@"\nkill -TERM $PPID\n' "$MEMOFS_BUILD/memofsd" >"$T/ender"
 	chmod +x "$T/ender"
 	MEMOFSD=$T/ender status_is 143 "$MEMOFS" backup "$STORE" "$T/ended"
