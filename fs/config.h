@@ -61,7 +61,7 @@ enum config_store_key {
 };
 
 struct config_size {
-	uint64_t bytes; /* 0: the store's default; STORE_SIZE_NONE: no bound */
+	uint64_t bytes;	  /* 0: the store's default; STORE_SIZE_NONE: no bound */
 	uint32_t percent; /* of the disk; 0: `bytes` counts */
 };
 

@@ -210,7 +210,7 @@ static int parse_setting_size(const struct config_key *key, void *field, const c
 static int parse_pin(const struct config_key *key, void *field, const char *text,
 		     struct errmsg *err)
 {
-	bool pin;
+	bool pin = false;
 	int r = parse_bool(key, &pin, text, err);
 
 	return r ? r : replace_string(field, pin ? "yes" : "no", err);

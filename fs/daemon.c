@@ -87,8 +87,8 @@ static void bounds_of(const struct config_store *s, struct store *st,
 {
 	struct store_stats stats;
 
-	/* What a part of the disk is, is known when the store is open. No bound until then:
-	 * it evicts from the moment on in which it is opened. */
+	/* What a part of the disk is, is known when the store is open. No bound until
+	 * then: it evicts from the moment on in which it is opened. */
 	so->size_bytes = s->size.percent ? STORE_SIZE_NONE : s->size.bytes;
 	if (s->size.percent && st && store_stats(st, &stats) == 0)
 		so->size_bytes = stats.disk_total_bytes / 100 * s->size.percent;
@@ -109,8 +109,8 @@ static void set_bounds(struct store *st, const struct config *c)
 /* Without it, damage is found by who reads it. */
 static void set_scrub(struct store *st, const struct config *c)
 {
-	uint64_t bytes = c->store.set & CONFIG_SCRUB ? c->store.scrub_bytes
-						     : STORE_SCRUB_DEFAULT;
+	uint64_t bytes =
+	    c->store.set & CONFIG_SCRUB ? c->store.scrub_bytes : STORE_SCRUB_DEFAULT;
 	int r = store_scrub_set(st, bytes);
 
 	if (r)
@@ -426,7 +426,7 @@ static void take_down(struct daemon *d)
 	recent_free(d->fs.recent);
 	retry_table_free(d->fs.retries);
 	pending_table_free(d->fs.pending);
-	jobs_free(d->fs.jobs); /* no request comes any more */
+	jobs_free(d->fs.jobs);	     /* no request comes any more */
 	waiters_free(d->fs.waiters); /* the end of a value is told to it */
 	slow_free(d->fs.slow);
 	topic_begin(NULL);

@@ -479,8 +479,12 @@ static bool tell_all(struct kcache *kc)
 	begin = too_many && !kc->all_waits && atomic_load(&kc->has_epoch);
 	kc->all_waits |= begin;
 	pthread_mutex_unlock(&kc->lock);
-	if (begin)
-		enqueue(kc, 0, NULL);
+	/* Without memory it was done at once. */
+	if (begin && !enqueue(kc, 0, NULL)) {
+		pthread_mutex_lock(&kc->lock);
+		kc->all_waits = false;
+		pthread_mutex_unlock(&kc->lock);
+	}
 	return too_many;
 }
 

@@ -206,7 +206,8 @@ static int parse(struct arguments *a, int argc, char **argv, struct errmsg *err)
 		}
 	}
 	if (!r && (a->check || a->backup))
-		return optind < argc ? err_set(err, EINVAL, "too many words; see --help") : 0;
+		return optind < argc ? err_set(err, EINVAL, "too many words; see --help")
+				     : 0;
 	return r ? r : take_paths(a, argc - optind, argv + optind, err);
 }
 

@@ -383,10 +383,10 @@ static struct space store_space(struct store *st, const struct store_stats *s)
 
 	store_bounds(st, &b);
 	if (b.size_bytes == STORE_SIZE_NONE)
-		return (struct space){.total = s->disk_total_bytes,
-				      .used = less_or_0(s->disk_total_bytes,
-							s->disk_free_bytes),
-				      .avail = s->disk_avail_bytes};
+		return (struct space){
+		    .total = s->disk_total_bytes,
+		    .used = less_or_0(s->disk_total_bytes, s->disk_free_bytes),
+		    .avail = s->disk_avail_bytes};
 	return (struct space){.total = b.size_bytes,
 			      .used = min_u64(b.total_bytes, b.size_bytes),
 			      .avail = min_u64(less_or_0(b.size_bytes, b.total_bytes),
@@ -425,8 +425,7 @@ static void bound_by_quota(struct fs *fs, fuse_ino_t nodeid, struct space *space
 		return;
 	space->total = min_u64(space->total, q.quota_bytes);
 	space->used = min_u64(q.used_bytes, space->total);
-	space->avail =
-	    min_u64(space->avail, less_or_0(q.quota_bytes, q.used_bytes));
+	space->avail = min_u64(space->avail, less_or_0(q.quota_bytes, q.used_bytes));
 }
 
 void op_statfs(fuse_req_t req, fuse_ino_t ino)

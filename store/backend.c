@@ -9,13 +9,13 @@
 const char *table_name(enum table table)
 {
 	static const char *const names[TABLE_COUNT] = {
-	    [TABLE_META] = "meta",     [TABLE_INODE] = "inode",
-	    [TABLE_DIRENT] = "dirent", [TABLE_SMALL] = "small",
-	    [TABLE_SUMS] = "sums",     [TABLE_BRANCH] = "branch",
-	    [TABLE_GCQ] = "gcq",       [TABLE_UNSYNCED] = "unsynced",
-	    [TABLE_INTENT] = "intent", [TABLE_HEAT] = "heat",
-	    [TABLE_LEASE] = "lease",   [TABLE_SHARE] = "share",
-	    [TABLE_SAME] = "same",     [TABLE_HISTORY] = "history",
+	    [TABLE_META] = "meta",	 [TABLE_INODE] = "inode",
+	    [TABLE_DIRENT] = "dirent",	 [TABLE_SMALL] = "small",
+	    [TABLE_SUMS] = "sums",	 [TABLE_BRANCH] = "branch",
+	    [TABLE_GCQ] = "gcq",	 [TABLE_UNSYNCED] = "unsynced",
+	    [TABLE_INTENT] = "intent",	 [TABLE_HEAT] = "heat",
+	    [TABLE_LEASE] = "lease",	 [TABLE_SHARE] = "share",
+	    [TABLE_SAME] = "same",	 [TABLE_HISTORY] = "history",
 	    [TABLE_COUNTER] = "counter",
 	};
 

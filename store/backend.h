@@ -121,8 +121,8 @@ struct backend_ops {
 	int (*extent_sync_dir)(struct backend *be);
 
 	/* What only a store on a disk has; NULL: none. */
-	int (*extent_strays)(struct backend *be,
-			     int (*each)(void *arg, const char *path), void *arg);
+	int (*extent_strays)(struct backend *be, int (*each)(void *arg, const char *path),
+			     void *arg);
 	int (*checkpoint)(struct backend *be, const char *path);
 };
 

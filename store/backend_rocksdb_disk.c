@@ -224,8 +224,9 @@ static bool compact_table(struct rocks *r, enum table t)
 	struct statvfs fs;
 
 	if (fstatvfs(r->store_fd, &fs) ||
-	    (fs.f_blocks && (uint64_t)fs.f_bavail * fs.f_frsize <
-				OPEN_BYTES + property(r, t, "rocksdb.total-sst-files-size")))
+	    (fs.f_blocks &&
+	     (uint64_t)fs.f_bavail * fs.f_frsize <
+		 OPEN_BYTES + property(r, t, "rocksdb.total-sst-files-size")))
 		return false;
 	opt = rocksdb_compactoptions_create();
 	rocksdb_compactoptions_set_exclusive_manual_compaction(opt, 0);

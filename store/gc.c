@@ -40,8 +40,8 @@
 #define TICK_NS (5 * NSEC_PER_SEC)	   /* a pass when nobody asks for one */
 #define REAP_URGENT 8192		   /* numbers that do not wait */
 #define UNSYNCED_URGENT_BYTES (256u << 20) /* bytes that do not wait */
-#define ROUNDS_MAX 4096 /* a path has no more directories */
-#define FEW_MAX 4096 /* more of them wait for the next start */
+#define ROUNDS_MAX 4096			   /* a path has no more directories */
+#define FEW_MAX 4096			   /* more of them wait for the next start */
 
 struct gc {
 	pthread_t thread;
@@ -50,7 +50,7 @@ struct gc {
 	pthread_cond_t wake;
 	bool asked, urgent;
 	struct notes reap, unsynced;
-	struct notes trees; /* never all: of the others some may still be used */
+	struct notes trees;   /* never all: of the others some may still be used */
 	struct notes intents; /* to be withdrawn; never all, either */
 	uint64_t unsynced_bytes;
 	atomic_bool stop; /* set under lock; long work looks at it without */

@@ -21,7 +21,8 @@ void gc_hits(struct store *st, uint64_t ino, uint64_t hits);
 void gc_soon(struct store *st, bool urgent);
 
 /*
- * Delete now what was going to be deleted, unless the thread is at work. True when there was something. Locks as gc_make_room().
+ * Delete now what was going to be deleted, unless the thread is at work. True when there
+ * was something. Locks as gc_make_room().
  */
 bool gc_delete_now(struct store *st);
 

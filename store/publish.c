@@ -254,8 +254,8 @@ static int commit_row(struct store_staged *sg, struct batch *b, bool noreplace,
 		      uint64_t *ret_replaced_ino)
 {
 	CLEANUP_UNLOCK pthread_mutex_t *held = mutex_hold(&sg->st->names);
-	unsigned int flags = (noreplace ? NAME_NOREPLACE : 0) |
-			     (sg->intent.durable ? NAME_PROMISED : 0);
+	unsigned int flags =
+	    (noreplace ? NAME_NOREPLACE : 0) | (sg->intent.durable ? NAME_PROMISED : 0);
 	int r = 0;
 
 	if (!sg->intent.durable) /* what was left of an intent that failed */

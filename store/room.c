@@ -129,10 +129,11 @@ static int refuse(struct store *st, uint64_t bytes)
 	size_format(bytes, want);
 	size_format(atomic_load(&st->usage.size_bytes), size);
 	size_format(usage_total(&st->usage), total);
-	log_warning("%s: no room for %s more: the store has %s of its size, %s, and nothing "
-		    "could be evicted in time; what is stored stays; make the store "
-		    "larger with the option size, or remove or unpin something",
-		    st->path, want, total, size);
+	log_warning(
+	    "%s: no room for %s more: the store has %s of its size, %s, and nothing "
+	    "could be evicted in time; what is stored stays; make the store "
+	    "larger with the option size, or remove or unpin something",
+	    st->path, want, total, size);
 	return -ENOSPC;
 }
 
@@ -148,7 +149,8 @@ static bool begin_waiting(struct store *st, enum room_wait wait)
 }
 
 /* Until `ask` has no objection, or it has taken too long. */
-static int wait_until(struct store *st, int (*ask)(struct store *st, void *arg), void *arg)
+static int wait_until(struct store *st, int (*ask)(struct store *st, void *arg),
+		      void *arg)
 {
 	const struct timespec step = {.tv_nsec = WAIT_STEP_NS};
 	int64_t until_ns = time_monotonic_ns() + st->room.wait_ns;

@@ -55,15 +55,15 @@ void room_release(struct room_hold *hold); /* also one that holds nothing */
 /*
  * May `bytes` more be stored? When the disk is short, or the store at its bound, what was
  * queued for deletion is deleted first; who may ROOM_WAIT is kept for a few seconds, so
- * that something can be evicted. The caller holds no lock of the store but that of a value
- * being written. -ENOSPC. *ret_hold gets what it held before, and this.
+ * that something can be evicted. The caller holds no lock of the store but that of a
+ * value being written. -ENOSPC. *ret_hold gets what it held before, and this.
  */
 enum room_wait { ROOM_REFUSE, ROOM_WAIT };
 int room_take(struct store *st, uint64_t bytes, enum room_wait wait,
 	      struct room_hold *ret_hold);
 /*
- * The same waiting for another reason: `ask` is asked until it answers 0, for a few seconds
- * at most. Its last answer.
+ * The same waiting for another reason: `ask` is asked until it answers 0, for a few
+ * seconds at most. Its last answer.
  */
 int room_wait_until(struct store *st, int (*ask)(struct store *st, void *arg), void *arg);
 /* Of the disk alone. A store in memory has always room. */

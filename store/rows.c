@@ -438,12 +438,11 @@ int gcq_decode(struct slice raw, struct gcq_row *ret_row)
 	row.kind = take_u8(&r);
 	row.layout = take_u8(&r);
 	row.size_bytes = take_u64(&r);
-	row.disk_bytes =
-	    format == ROW_FORMAT_GCQ_DISK ? take_u64(&r) : row.size_bytes;
+	row.disk_bytes = format == ROW_FORMAT_GCQ_DISK ? take_u64(&r) : row.size_bytes;
 	/* Where they are the same, the row has the other format. */
-	if (format != ROW_FORMAT && (format != ROW_FORMAT_GCQ_DISK ||
-				     row.disk_bytes == row.size_bytes ||
-				     row.disk_bytes > 2 * (uint64_t)STORE_FILE_MAX))
+	if (format != ROW_FORMAT &&
+	    (format != ROW_FORMAT_GCQ_DISK || row.disk_bytes == row.size_bytes ||
+	     row.disk_bytes > 2 * (uint64_t)STORE_FILE_MAX))
 		r.bad = true;
 	if (take_end(&r) || row.kind >= GCQ_KIND_COUNT || row.layout >= LAYOUT_COUNT ||
 	    row.size_bytes > (uint64_t)STORE_FILE_MAX)

@@ -27,8 +27,7 @@ static int parse_publish(struct slice text, struct settings *settings)
 {
 	if (!is_word(text, "always") && !is_word(text, "on-success"))
 		return -EINVAL;
-	settings->publish =
-	    is_word(text, "always") ? PUBLISH_ALWAYS : PUBLISH_ON_SUCCESS;
+	settings->publish = is_word(text, "always") ? PUBLISH_ALWAYS : PUBLISH_ON_SUCCESS;
 	return 0;
 }
 

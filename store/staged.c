@@ -142,11 +142,12 @@ void store_staged_free(struct store_staged *sg)
 		int r = staged_withdraw(sg, true);
 
 		if (r) {
-			log_error("%s: %.*s: an unpublished value could not be withdrawn, "
-				  "which will be tried again; until then it may appear "
-				  "when the store is opened again: %s",
-				  sg->st->path, (int)sg->intent.name.len,
-				  (const char *)sg->intent.name.data, strerror(-r));
+			log_error(
+			    "%s: %.*s: an unpublished value could not be withdrawn, "
+			    "which will be tried again; until then it may appear "
+			    "when the store is opened again: %s",
+			    sg->st->path, (int)sg->intent.name.len,
+			    (const char *)sg->intent.name.data, strerror(-r));
 			gc_intent(sg->st, sg->ino);
 		}
 	}

@@ -63,8 +63,8 @@ static void tell_too_large(struct store_staged *sg)
 	    "than max-entry, %s, as set %s%.*s%s; make that larger, or the entry "
 	    "smaller",
 	    sg->st->path, (int)where.len, (const char *)where.data, limit,
-	    sg->max_entry_dir ? "on the directory \"" : "for the store",
-	    (int)limited.len, (const char *)limited.data, sg->max_entry_dir ? "\"" : "");
+	    sg->max_entry_dir ? "on the directory \"" : "for the store", (int)limited.len,
+	    (const char *)limited.data, sg->max_entry_dir ? "\"" : "");
 }
 
 int staged_may_grow(struct store_staged *sg, uint64_t size_bytes, uint64_t more_bytes)
@@ -76,8 +76,8 @@ int staged_may_grow(struct store_staged *sg, uint64_t size_bytes, uint64_t more_
 		tell_too_large(sg);
 		return -EFBIG;
 	}
-	return usage_ask_quota(sg->st, sg->branch, (int64_t)(taken + USAGE_ROWS_BYTES), -1,
-			       NULL);
+	return usage_ask_quota(sg->st, sg->branch, (int64_t)(taken + USAGE_ROWS_BYTES),
+			       -1, NULL);
 }
 
 /* Of what has the name now. */

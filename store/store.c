@@ -14,9 +14,9 @@
 #include <sys/statvfs.h>
 #include <sys/sysinfo.h>
 
+#include "store/backup.h"
 #include "store/census.h"
 #include "store/evict.h"
-#include "store/backup.h"
 #include "store/format.h"
 #include "store/gc.h"
 #include "store/internal.h"

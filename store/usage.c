@@ -1078,7 +1078,8 @@ int usage_count(struct store *st, const atomic_bool *stop)
 	r = count_rows(st, &c, stop);
 	backend_iter_free(c.it);
 	now_ns = time_monotonic_ns();
-	atomic_store(&st->usage.count_after_ns, now_ns + COUNT_PART * (now_ns - begun_ns));
+	atomic_store(&st->usage.count_after_ns,
+		     now_ns + COUNT_PART * (now_ns - begun_ns));
 
 	CLEANUP_UNLOCK pthread_mutex_t *held = mutex_hold(&st->names);
 	st->usage.counts = false;

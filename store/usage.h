@@ -46,7 +46,7 @@ struct usage {
 	/* Options; STORE_SIZE_NONE where there is no bound. */
 	_Atomic uint64_t size_bytes, max_entry_bytes;
 	atomic_bool max_entry_given; /* else it is a part of the size */
-	_Atomic int policy; /* enum store_policy */
+	_Atomic int policy;	     /* enum store_policy */
 	_Atomic int64_t keep_expired_ns;
 
 	_Atomic int64_t used, dead, shared; /* as the counters */
@@ -57,7 +57,8 @@ struct usage {
 	atomic_bool disk_short;	  /* the same of the disk's free space */
 	atomic_bool told;	  /* in the log: once, until there is room again */
 	atomic_bool count_wanted; /* by gc */
-	/* Not sooner, so that it takes but a part of a CPU, however often it is wanted. */
+	/* Not sooner, so that it takes but a part of a CPU, however often it is wanted.
+	 */
 	_Atomic int64_t count_after_ns;
 
 	/* Directories with a quota. Changed under `names` and this, which is a leaf;
@@ -66,8 +67,8 @@ struct usage {
 	struct htab areas;
 	struct usage_promise *promises; /* under lock */
 	_Atomic int64_t promised_bytes; /* all of them together; changed under lock */
-	bool counts;   /* under names: a count runs */
-	bool spoiled;  /* under names: it is for nothing */
+	bool counts;			/* under names: a count runs */
+	bool spoiled;			/* under names: it is for nothing */
 	int64_t since; /* under names: of `used`, since the count began */
 };
 

@@ -137,7 +137,7 @@ static bool names_input(const struct key_options *o, const char *name)
 	bool found = false;
 
 	for (size_t i = 0; i < o->inputs.len && !found; i++) {
-		struct input in;
+		struct input in = {0};
 
 		if (input_parse(o, o->inputs.item[i], &in, NULL))
 			continue;

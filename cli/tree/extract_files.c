@@ -299,7 +299,7 @@ static void do_windows(struct worker *w)
 	}
 }
 
-static void work(void *arg, bool main)
+static void put_files(void *arg, bool main)
 {
 	struct pool *pool = arg;
 	struct extraction *x = pool->x;
@@ -403,6 +403,6 @@ void extract_files(struct extraction *x)
 		return;
 	qsort_r(x->jobs, x->n_jobs, sizeof(*x->jobs), by_offset, &x->r->pack);
 	cut_windows(x, &pool);
-	extract_together(pool.n_windows, work, &pool);
+	extract_together(pool.n_windows, put_files, &pool);
 	free(pool.windows);
 }

@@ -241,9 +241,9 @@ static void fuzz_total(struct slice raw)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
 	static void (*const targets[])(struct slice raw) = {
-	    fuzz_keys, fuzz_dirent, fuzz_inode, fuzz_owner, fuzz_gcq,  fuzz_unsynced,
-	    fuzz_heat, fuzz_u64,    fuzz_lease, fuzz_share, fuzz_same, fuzz_todo,
-	    fuzz_history, fuzz_total};
+	    fuzz_keys,	   fuzz_dirent, fuzz_inode,   fuzz_owner, fuzz_gcq,
+	    fuzz_unsynced, fuzz_heat,	fuzz_u64,     fuzz_lease, fuzz_share,
+	    fuzz_same,	   fuzz_todo,	fuzz_history, fuzz_total};
 
 	if (len == 0 || data[0] >= sizeof(targets) / sizeof(*targets))
 		return 0;

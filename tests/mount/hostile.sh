@@ -207,7 +207,7 @@ test_disk_is_full() {
 	needs_root
 	mkdir "$T/small" "$T/m6"
 	mount -t tmpfs -o size=48m tmpfs "$T/small"
-	mount_at "$T/small/store" "$T/m6"
+	mount_at "$T/small/store" "$T/m6" -o size=none
 	echo kept >"$T/m6/key"
 	fails 'No space left' dd if=/dev/urandom of="$T/m6/big" bs=1M count=200
 	absent "$T/m6/big"
@@ -221,7 +221,7 @@ test_disk_is_full() {
 	eventually 30 room_for "$T/before" "$T/m6/again"
 	same "$T/before" "$T/m6/again"
 	umount_at "$T/m6"
-	mount_at "$T/small/store" "$T/m6"
+	mount_at "$T/small/store" "$T/m6" -o size=none
 	has "$T/m6/key" $'kept\n'
 	same "$T/before" "$T/m6/value"
 	absent "$T/m6/big"
@@ -236,7 +236,7 @@ test_a_full_store_can_be_emptied() {
 	needs_root
 	mkdir "$T/tight" "$T/tight_mnt"
 	mount -t tmpfs -o size=48m tmpfs "$T/tight"
-	mount_at "$T/tight/store" "$T/tight_mnt"
+	mount_at "$T/tight/store" "$T/tight_mnt" -o size=none
 	head -c 1000000 /dev/urandom >"$T/value"
 	local n=0
 	while room_for "$T/value" "$T/tight_mnt/e$n"; do n=$((n + 1)); done

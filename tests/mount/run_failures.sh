@@ -10,10 +10,10 @@ setup
 . "$(dirname "$0")/run_functions.sh"
 
 # A mount of this test alone, and a cache in it.
-own_mount() { # [STORE]
+own_mount() { # [STORE [OPTION...]]
 	M=$T/own.$BASHPID S=${1:-$T/store.$BASHPID}
 	mkdir "$M"
-	mount_at "$S" "$M"
+	mount_at "$S" "$M" "${@:2}"
 	MEMOFS_CACHE=$M/cache
 	mkdir "$MEMOFS_CACHE"
 }
@@ -176,7 +176,7 @@ test_full_store() {
 	begin
 	mkdir "$T/small"
 	mount -t tmpfs -o size=48m tmpfs "$T/small"
-	own_mount "$T/small/store"
+	own_mount "$T/small/store" -o size=none
 	local i
 	for i in 1 2; do
 		runs 0 -- head -c 100000000 /dev/zero

@@ -432,7 +432,7 @@ test_full_store() {
 	needs_root
 	mkdir "$T/small" "$T/small_mnt"
 	mount -t tmpfs -o size=48m tmpfs "$T/small"
-	mount_at "$T/small/store" "$T/small_mnt"
+	mount_at "$T/small/store" "$T/small_mnt" -o size=none
 	echo old >f
 	head -c 100000000 /dev/urandom >big
 	exits 0 save "$T/small_mnt/k" f
