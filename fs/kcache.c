@@ -14,6 +14,7 @@
 #include "fs/reply.h"
 #include "fs/vnode.h"
 #include "store/util/log.h"
+#include "store/util/monocond.h"
 
 /* linux/fuse.h has it from 6.16 on; the number is the kernel's interface. */
 #define NOTIFY_INC_EPOCH 8
@@ -230,16 +231,10 @@ enum { TELLING_MAX_MS = 1 };
 
 void kcache_wait(struct kcache *kc, uint64_t ticket)
 {
-	struct timespec until;
+	struct timespec until = monocond_after(TELLING_MAX_MS * NSEC_PER_SEC / 1000);
 	bool late;
 	int r = 0;
 
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_nsec += TELLING_MAX_MS * NSEC_PER_SEC / 1000;
-	if (until.tv_nsec >= NSEC_PER_SEC) {
-		until.tv_sec++;
-		until.tv_nsec -= NSEC_PER_SEC;
-	}
 	pthread_mutex_lock(&kc->lock);
 	while (kc->delivered < ticket && r == 0)
 		r = pthread_cond_timedwait(&kc->told, &kc->lock, &until);
@@ -303,7 +298,6 @@ static bool is_held_up(struct kcache *kc)
 int kcache_new(struct fs *fs, struct kcache **ret_kc)
 {
 	struct kcache *kc = calloc(1, sizeof(*kc));
-	pthread_condattr_t attr;
 	int r;
 
 	if (!kc)
@@ -312,10 +306,7 @@ int kcache_new(struct fs *fs, struct kcache **ret_kc)
 	kc->last = &kc->first;
 	pthread_mutex_init(&kc->lock, NULL);
 	pthread_cond_init(&kc->wake, NULL);
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&kc->told, &attr);
-	pthread_condattr_destroy(&attr);
+	monocond_init(&kc->told);
 	r = pthread_create(&kc->thread, NULL, run, kc);
 	if (r) {
 		free(kc);

@@ -10,6 +10,7 @@
 #include "fs/timers.h"
 #include "store/util/duration.h"
 #include "store/util/htab.h"
+#include "store/util/monocond.h"
 
 struct parked {
 	struct timer timer; /* under the lock */
@@ -73,8 +74,7 @@ static void sleep_until_due(struct slow *slow)
 		pthread_cond_wait(&slow->wake, &slow->lock);
 		return;
 	}
-	until = (struct timespec){.tv_sec = first->at_ns / NSEC_PER_SEC,
-				  .tv_nsec = first->at_ns % NSEC_PER_SEC};
+	until = monocond_at(first->at_ns);
 	pthread_cond_timedwait(&slow->wake, &slow->lock, &until);
 }
 
@@ -199,16 +199,12 @@ void slow_reply_done(fuse_req_t req, uint64_t bytes)
 int slow_new(struct slow **ret_slow)
 {
 	struct slow *slow = calloc(1, sizeof(*slow));
-	pthread_condattr_t attr;
 	int r;
 
 	if (!slow)
 		return -ENOMEM;
 	pthread_mutex_init(&slow->lock, NULL);
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&slow->wake, &attr);
-	pthread_condattr_destroy(&attr);
+	monocond_init(&slow->wake);
 	r = -pthread_create(&slow->thread, NULL, run, slow);
 	if (r) {
 		slow->stopped = true;

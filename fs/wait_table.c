@@ -9,6 +9,7 @@
 
 #include "fs/timers.h"
 #include "store/util/duration.h"
+#include "store/util/monocond.h"
 
 /* A name that is waited for. All under the table's lock. */
 struct wait_key {
@@ -400,8 +401,7 @@ static void sleep_until_due(struct wait_table *t)
 		pthread_cond_wait(&t->wake, &t->lock);
 		return;
 	}
-	at.tv_sec = first->at_ns / NSEC_PER_SEC;
-	at.tv_nsec = first->at_ns % NSEC_PER_SEC;
+	at = monocond_at(first->at_ns);
 	pthread_cond_timedwait(&t->wake, &t->lock, &at);
 }
 
@@ -426,16 +426,6 @@ static void *run(void *arg)
 
 /* ---- life ---- */
 
-static void init_wake(pthread_cond_t *cond)
-{
-	pthread_condattr_t attr;
-
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(cond, &attr);
-	pthread_condattr_destroy(&attr);
-}
-
 int wait_table_new(const struct wait_ops *ops, void *arg, struct wait_table **ret_table)
 {
 	struct wait_table *t = calloc(1, sizeof(*t));
@@ -447,7 +437,7 @@ int wait_table_new(const struct wait_ops *ops, void *arg, struct wait_table **re
 	t->arg = arg;
 	t->last_due = &t->first_due;
 	pthread_mutex_init(&t->lock, NULL);
-	init_wake(&t->wake);
+	monocond_init(&t->wake);
 	r = pthread_create(&t->thread, NULL, run, t);
 	if (r) {
 		pthread_cond_destroy(&t->wake);

@@ -8,6 +8,7 @@
 #include "store/census_walk.h"
 #include "store/gc.h"
 #include "store/util/log.h"
+#include "store/util/monocond.h"
 
 #define INTERVAL_MAX_NS (600 * NSEC_PER_SEC)
 #define INTERVAL_MIN_NS (5 * NSEC_PER_SEC)
@@ -41,24 +42,10 @@ struct census {
 
 /* ---- waiting ---- */
 
-static struct timespec after(int64_t delay_ns)
-{
-	struct timespec until;
-
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += delay_ns / NSEC_PER_SEC;
-	until.tv_nsec += delay_ns % NSEC_PER_SEC;
-	if (until.tv_nsec >= NSEC_PER_SEC) {
-		until.tv_nsec -= NSEC_PER_SEC;
-		until.tv_sec++;
-	}
-	return until;
-}
-
 /* For so long, unless it is asked for or stopped. */
 static void wait_for_walk(struct census *cs, int64_t delay_ns, bool *ret_asked)
 {
-	struct timespec until = after(delay_ns);
+	struct timespec until = monocond_after(delay_ns);
 	int r = 0;
 
 	pthread_mutex_lock(&cs->lock);
@@ -85,7 +72,7 @@ static int64_t cpu_ns(void)
 /* After a slice that took so much of a CPU. */
 static void pause_for(struct census *cs, int64_t slice_ns)
 {
-	struct timespec until = after(slice_ns * PAUSES + PAUSE_MIN_NS);
+	struct timespec until = monocond_after(slice_ns * PAUSES + PAUSE_MIN_NS);
 	int r = 0;
 
 	pthread_mutex_lock(&cs->lock);
@@ -245,7 +232,6 @@ static void census_free(struct census *cs)
 int census_start(struct store *st)
 {
 	struct census *cs = calloc(1, sizeof(*cs));
-	pthread_condattr_t attr;
 	int r;
 
 	if (!cs)
@@ -253,10 +239,7 @@ int census_start(struct store *st)
 	cs->next_due_ns = DURATION_NONE;
 	pthread_mutex_init(&cs->work, NULL);
 	pthread_mutex_init(&cs->lock, NULL);
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&cs->wake, &attr);
-	pthread_condattr_destroy(&attr);
+	monocond_init(&cs->wake);
 	st->census = cs;
 	r = -pthread_create(&cs->thread, NULL, census_main, st);
 	if (r) {

@@ -34,6 +34,7 @@
 #include "store/settings.h"
 #include "store/usage.h"
 #include "store/util/log.h"
+#include "store/util/monocond.h"
 #include "store/xattrs.h"
 
 #define PLACES 16     /* in a step: half of them by chance, half one after the other */
@@ -697,16 +698,9 @@ void evict_wake(struct store *st)
 static void wait_for(struct evictor *ev, int64_t delay_ns, bool asked)
 {
 	CLEANUP_UNLOCK pthread_mutex_t *held = mutex_hold(&ev->lock);
-	struct timespec until;
+	struct timespec until = monocond_after(delay_ns);
 	int r = 0;
 
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += delay_ns / NSEC_PER_SEC;
-	until.tv_nsec += delay_ns % NSEC_PER_SEC;
-	if (until.tv_nsec >= NSEC_PER_SEC) {
-		until.tv_nsec -= NSEC_PER_SEC;
-		until.tv_sec++;
-	}
 	while (!r && !atomic_load(&ev->stop) && !(asked && atomic_load(&ev->asked)))
 		r = pthread_cond_timedwait(&ev->wake, &ev->lock, &until);
 	if (asked)
@@ -733,7 +727,6 @@ static void *evict_main(void *arg)
 int evict_new(struct store *st)
 {
 	struct evictor *ev = calloc(1, sizeof(*ev));
-	pthread_condattr_t attr;
 	uint64_t seed = 0;
 
 	if (!ev)
@@ -747,10 +740,7 @@ int evict_new(struct store *st)
 	sampler_init(&ev->sampler, seed);
 	pthread_mutex_init(&ev->lock, NULL);
 	pthread_mutex_init(&ev->work, NULL);
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&ev->wake, &attr);
-	pthread_condattr_destroy(&attr);
+	monocond_init(&ev->wake);
 	load_history(ev);
 	st->evictor = ev;
 	return 0;

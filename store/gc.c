@@ -34,6 +34,7 @@
 #include "store/notes.h"
 #include "store/reap.h"
 #include "store/util/log.h"
+#include "store/util/monocond.h"
 #include "store/value.h"
 
 #define PASS_DELAY_NS NSEC_PER_SEC	   /* from a wake to the pass */
@@ -457,16 +458,9 @@ int gc_settle(struct store *st)
 /* Under the lock: until asked or stopped, or `delay_ns` have passed. */
 static void wait_until(struct gc *gc, int64_t delay_ns, const bool *asked)
 {
-	struct timespec until;
+	struct timespec until = monocond_after(delay_ns);
 	int r = 0;
 
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += delay_ns / NSEC_PER_SEC;
-	until.tv_nsec += delay_ns % NSEC_PER_SEC;
-	if (until.tv_nsec >= NSEC_PER_SEC) {
-		until.tv_nsec -= NSEC_PER_SEC;
-		until.tv_sec++;
-	}
 	while (!r && !*asked && !atomic_load(&gc->stop))
 		r = pthread_cond_timedwait(&gc->wake, &gc->lock, &until);
 }
@@ -533,16 +527,12 @@ static void gc_free(struct gc *gc)
 static int gc_new(struct gc **ret_gc)
 {
 	struct gc *gc = calloc(1, sizeof(*gc));
-	pthread_condattr_t attr;
 
 	if (!gc)
 		return -ENOMEM;
 	pthread_mutex_init(&gc->lock, NULL);
 	pthread_mutex_init(&gc->work, NULL);
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&gc->wake, &attr);
-	pthread_condattr_destroy(&attr);
+	monocond_init(&gc->wake);
 	if (heat_new(&gc->heat)) {
 		gc_free(gc);
 		return -ENOMEM;

@@ -17,6 +17,7 @@
 #include "store/check_parts.h"
 #include "store/scrub.h"
 #include "store/util/log.h"
+#include "store/util/monocond.h"
 #include "store/value.h"
 
 /* A pass is not begun before so long after the last one began. */
@@ -79,14 +80,10 @@ static void place_save(struct scrub *s)
 /* False: it is over. */
 static bool sleep_ns(struct scrub *s, int64_t ns)
 {
-	struct timespec until;
+	struct timespec until = monocond_after(ns);
 	bool go_on;
 	int r = 0;
 
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	ns += until.tv_nsec;
-	until.tv_sec += ns / NSEC_PER_SEC;
-	until.tv_nsec = ns % NSEC_PER_SEC;
 	pthread_mutex_lock(&s->lock);
 	while (!r && !s->stop)
 		r = pthread_cond_timedwait(&s->wake, &s->lock, &until);
@@ -257,7 +254,6 @@ static void *scrub_main(void *arg)
 static int start(struct store *st, uint64_t rate)
 {
 	struct scrub *s = calloc(1, sizeof(*s));
-	pthread_condattr_t attr;
 	int r;
 
 	if (!s)
@@ -265,10 +261,7 @@ static int start(struct store *st, uint64_t rate)
 	s->st = st;
 	s->rate = rate;
 	pthread_mutex_init(&s->lock, NULL);
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&s->wake, &attr);
-	pthread_condattr_destroy(&attr);
+	monocond_init(&s->wake);
 	r = -pthread_create(&s->thread, NULL, scrub_main, s);
 	if (r) {
 		pthread_cond_destroy(&s->wake);
