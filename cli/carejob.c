@@ -112,7 +112,7 @@ struct follow {
 	struct progress bar;
 	bool drawing;
 	uint64_t done, total, bytes, bytes_total;
-	uint64_t run;
+	uint64_t run, want_run;
 	char state[16];
 	size_t found; /* lines that were shown */
 };
@@ -244,6 +244,20 @@ static int read_job(const char *path, struct follow *f)
 	return 0;
 }
 
+/* How often it was started before. */
+static int run_before(const char *path, uint64_t *ret_run)
+{
+	CLEANUP_FD int fd = open(path, O_RDONLY | O_CLOEXEC);
+	CLEANUP_BUF struct buf text = BUF_INIT;
+	int r = fd < 0 ? -errno : copy_to_memory(fd, TEXT_MAX, &text);
+
+	if (r)
+		return r;
+	must(buf_append(&text, "", 1));
+	return sscanf((const char *)text.data, "run: %" SCNu64, ret_run) == 1 ? 0
+									      : -EPROTO;
+}
+
 static int start_job(const char *path, const char *options)
 {
 	CLEANUP_FD int fd = open(path, O_WRONLY | O_CLOEXEC);
@@ -265,6 +279,14 @@ static int job_error(const struct carejob *job, const struct carestore *cs, int 
 	else if (r == -EBUSY)
 		cli_error("%s: %s: another job is running; see %s/.memofs/jobs",
 			  job->command, cs->mountpoint, cs->mountpoint);
+	else if (r == -EPROTO)
+		cli_error("%s: %s: what its daemon says of the job is not understood; it "
+			  "is of another version",
+			  job->command, cs->mountpoint);
+	else if (r == -ESTALE)
+		cli_error("%s: %s: another one was begun just after this one, and what "
+			  "this one found is gone; do it again",
+			  job->command, cs->mountpoint);
 	else
 		cli_error("%s: %s: %s", job->command, cs->mountpoint, strerror(-r));
 	return r == -ENOTCONN || r == -ECONNABORTED ? CLI_MOUNT : CLI_FAILED;
@@ -278,8 +300,12 @@ static int follow_job(const char *path, struct follow *f)
 		struct timespec ts = {.tv_nsec = wait_ns};
 		int r = read_job(path, f);
 
-		if (r || strcmp(f->state, "running") != 0)
+		if (r)
 			return r;
+		if (f->run != f->want_run)
+			return -ESTALE;
+		if (strcmp(f->state, "running") != 0)
+			return 0;
 		draw(f);
 		nanosleep(&ts, NULL);
 		if (wait_ns < LOOK_LAST_NS)
@@ -296,9 +322,13 @@ int carejob_mount(const struct carejob *job, const struct carestore *cs, const c
 	int r;
 
 	follow_begin(&f, job, cs, ret_result);
-	r = start_job(path, *options ? options : "\n");
+	r = run_before(path, &f.want_run);
+	f.want_run++;
+	if (!r)
+		r = start_job(path, *options ? options : "\n");
 	if (r == -EBUSY && read_job(path, &f) == 0 && strcmp(f.state, "running") == 0) {
 		cli_error("%s: one is running already; following it", job->command);
+		f.want_run = f.run;
 		r = 0;
 	}
 	if (!r)

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Whose result a job's file tells. What is written to it stands in for the daemon. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "cli/carejob.h"
+#include "cli/command.h"
+
+static const struct carejob checking = {
+    .command = "check", .verb = "checking", .unit = "rows", .quiet = true};
+
+static void path_of(char *dir, char ret_path[128])
+{
+	snprintf(ret_path, 128, "%s/.memofs/jobs/check", dir);
+}
+
+static void put_text(const char *path, const char *text)
+{
+	FILE *file = fopen(path, "w");
+
+	assert_non_null(file);
+	assert_true(fputs(text, file) >= 0);
+	assert_int_equal(fclose(file), 0);
+}
+
+static int make_mount(void **state)
+{
+	char path[128], *dir = strdup("/tmp/test-carejob.XXXXXX");
+
+	assert_non_null(dir);
+	assert_non_null(mkdtemp(dir));
+	snprintf(path, sizeof(path), "%s/.memofs", dir);
+	assert_int_equal(mkdir(path, 0700), 0);
+	snprintf(path, sizeof(path), "%s/.memofs/jobs", dir);
+	assert_int_equal(mkdir(path, 0700), 0);
+	*state = dir;
+	return 0;
+}
+
+static int remove_mount(void **state)
+{
+	char path[128], *dir = *state;
+
+	path_of(dir, path);
+	unlink(path);
+	for (int i = 0; i < 3; i++) {
+		*strrchr(path, '/') = '\0';
+		rmdir(path);
+	}
+	free(dir);
+	return 0;
+}
+
+/* The file says `before`; the options that start the job become what it says then. */
+static int follow(char *dir, const char *before, const char *after,
+		  struct careresult *result)
+{
+	struct carestore cs = {.mountpoint = dir, .store = dir};
+	char path[128];
+
+	path_of(dir, path);
+	put_text(path, before);
+	return carejob_mount(&checking, &cs, "check", after, result);
+}
+
+static void test_own_result(void **state)
+{
+	CLEANUP_CARERESULT struct careresult result = CARERESULT_INIT;
+
+	assert_int_equal(follow(*state, "run: 4\nstate: done\nresult: old\n",
+				"run: 5\nstate: done\nresult: sound\n", &result),
+			 CLI_OK);
+	assert_false(result.failed);
+	assert_non_null(careresult_value(&result, "sound"));
+	assert_null(careresult_value(&result, "old"));
+}
+
+static void test_result_of_another(void **state)
+{
+	CLEANUP_CARERESULT struct careresult result = CARERESULT_INIT;
+
+	assert_int_equal(follow(*state, "run: 4\nstate: done\nresult: old\n",
+				"run: 6\nstate: done\nresult: sound\n", &result),
+			 CLI_FAILED);
+}
+
+static void test_no_job(void **state)
+{
+	CLEANUP_CARERESULT struct careresult result = CARERESULT_INIT;
+
+	assert_int_equal(follow(*state, "something else, which is not of a daemon\n",
+				"run: 1\nstate: done\nresult: sound\n", &result),
+			 CLI_FAILED);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test_setup_teardown(test_own_result, make_mount, remove_mount),
+	    cmocka_unit_test_setup_teardown(test_result_of_another, make_mount,
+					    remove_mount),
+	    cmocka_unit_test_setup_teardown(test_no_job, make_mount, remove_mount),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
