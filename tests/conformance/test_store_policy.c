@@ -6,7 +6,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "store/census.h"
+#include "store/evict.h"
 #include "store/internal.h"
+#include "store/scrub.h"
 
 static struct store *store_of(void **state)
 {
@@ -399,9 +402,12 @@ static const struct backend_ops spy_ops = {
     .extent_remove = spy_extent_remove,
 };
 
-/* Between the two the thread of the store rests. */
+/* Between the two the thread of the store rests; the others are ended. */
 static void spy_begin(struct spy *spy, struct store *st)
 {
+	scrub_stop(st);
+	census_stop(st);
+	evict_stop(st);
 	assert_ok(store_settle(st));
 	*spy = (struct spy){.be = {.ops = &spy_ops}, .real = st->be, .st = st};
 	st->be = &spy->be;
