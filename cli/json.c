@@ -5,9 +5,9 @@
 #include <string.h>
 
 #include "cli/message.h"
-#include "cli/utf8.h"
 #include "store/util/buf.h"
 #include "store/util/duration.h"
+#include "store/util/utf8.h"
 
 static void put_text(FILE *out, const char *s)
 {

@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "cli/message.h"
-#include "cli/utf8.h"
+#include "store/util/utf8.h"
 
 /* Only what needs no quoting in a shell and no escapes in a view's name. */
 static void make_plain(char *s)

@@ -7,7 +7,7 @@
 #include <wchar.h>
 
 #include "cli/message.h"
-#include "cli/utf8.h"
+#include "store/util/utf8.h"
 
 /*
  * wcwidth() is to know all of Unicode, whatever the user's locale is. Loading

@@ -9,6 +9,7 @@
 
 #include "store/util/duration.h"
 #include "store/util/text.h"
+#include "store/util/utf8.h"
 
 void put(struct put *p, const char *fmt, ...)
 {
@@ -47,7 +48,7 @@ void put_string(struct put *p, const char *text)
 	for (; !p->r && left; text += n, left -= n) {
 		uint32_t c = 0;
 
-		n = text_char(text, left, &c);
+		n = utf8_decode(text, left, &c);
 		p->r = put_char(p->out, text, n, c);
 		n = n ? n : 1;
 	}

@@ -12,6 +12,7 @@
 
 #include "fs/stats.h"
 #include "store/util/text.h"
+#include "store/util/utf8.h"
 
 struct text {
 	struct fs *fs;
@@ -37,7 +38,7 @@ static int put_label(const char *name, struct buf *out)
 	for (; !r && left; name += n, left -= n) {
 		uint32_t c = 0;
 
-		n = text_char(name, left, &c);
+		n = utf8_decode(name, left, &c);
 		if (!n || c < 0x20 || c == 0x7f)
 			r = buf_printf(out, "\\\\x%02x", (unsigned char)*name);
 		else if (c == '\\')

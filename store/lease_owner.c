@@ -4,6 +4,7 @@
 
 #include "store/lease.h"
 #include "store/util/text.h"
+#include "store/util/utf8.h"
 
 /* It prints, and cannot be taken for the end of a word. */
 static bool is_visible(uint32_t code)
@@ -35,7 +36,7 @@ bool store_owner_valid(const char *owner, size_t len)
 	    is_word(owner, len, "held"))
 		return false;
 	for (; at < len; at += n) {
-		n = text_char(owner + at, len - at, &code);
+		n = utf8_decode(owner + at, len - at, &code);
 		if (!n || !is_visible(code))
 			return false;
 	}

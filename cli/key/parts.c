@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "cli/message.h"
-#include "cli/utf8.h"
+#include "store/util/utf8.h"
 
 static const char header[] = "memofs-key 1\n";
 

@@ -10,7 +10,7 @@
 #include "cli/look/treemap.h"
 #include "cli/look/words.h"
 #include "cli/message.h"
-#include "cli/utf8.h"
+#include "store/util/utf8.h"
 
 /* One unit is about a pixel on a phone; wider screens scale it. */
 #define WIDTH 400.0

@@ -12,7 +12,7 @@
 #include "cli/message.h"
 #include "cli/show.h"
 #include "cli/table.h"
-#include "cli/utf8.h"
+#include "store/util/utf8.h"
 
 static const char *const style_on[STYLES] = {
     [BOLD] = "\033[1m",	  [FAINT] = "\033[2m", [GOOD] = "\033[1;32m",

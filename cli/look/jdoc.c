@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "cli/message.h"
-#include "cli/utf8.h"
+#include "store/util/utf8.h"
 
 /* Longer numbers say nothing more in a double. */
 #define NUMBER_MAX 64

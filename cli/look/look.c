@@ -13,7 +13,7 @@
 #include "cli/mounts.h"
 #include "cli/paths.h"
 #include "cli/probe.h"
-#include "cli/utf8.h"
+#include "store/util/utf8.h"
 
 /* History is the longest: a few thousand lines of some 200 bytes. */
 #define FILE_BYTES_MAX ((size_t)16 << 20)

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/tree/nfa_build.h"
+#include "store/util/utf8.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include "cli/utf8.h"
 
 /* Characters that are none: behind the last one of Unicode. */
 #define STRAY_BYTE 0x110000

@@ -19,30 +19,6 @@ void text_trim(const char **text, size_t *len)
 		(*len)--;
 }
 
-size_t text_char(const char *text, size_t len, uint32_t *ret_char)
-{
-	static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
-	const unsigned char *s = (const unsigned char *)text;
-	size_t n = s[0] < 0x80	 ? 1
-		   : s[0] < 0xc0 ? 0
-		   : s[0] < 0xe0 ? 2
-		   : s[0] < 0xf0 ? 3
-				 : 4;
-	uint32_t code = n == 1 ? s[0] : s[0] & (0x7fu >> n);
-
-	if (!n || n > len || s[0] >= 0xf8)
-		return 0;
-	for (size_t i = 1; i < n; i++) {
-		if ((s[i] & 0xc0) != 0x80)
-			return 0;
-		code = code << 6 | (s[i] & 0x3f);
-	}
-	if (code < least[n] || code > 0x10ffff || (code >= 0xd800 && code < 0xe000))
-		return 0;
-	*ret_char = code;
-	return n;
-}
-
 /* How `c` is shown; the length is returned. */
 static size_t escape_char(char ret_text[4], char c)
 {

@@ -14,12 +14,6 @@ bool text_is_space(char c);
 void text_trim(const char **text, size_t *len);
 
 /*
- * The character at the front of `len` bytes, at least one of them; its length is
- * returned, or 0 when it is not UTF-8 (RFC 3629: no overlong forms, no surrogates).
- */
-size_t text_char(const char *text, size_t len, uint32_t *ret_char);
-
-/*
  * Write `text` so that it is one harmless line: control characters become
  * `\n`, `\t`, `\xNN`, and a backslash is doubled. Other bytes are kept, UTF-8
  * or not. Writes a NUL within `cap` (at least 4), and `...` at the end of what

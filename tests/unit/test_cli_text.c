@@ -13,8 +13,8 @@
 #include "cli/json.h"
 #include "cli/show.h"
 #include "cli/table.h"
-#include "cli/utf8.h"
 #include "store/util/duration.h"
+#include "store/util/utf8.h"
 
 static void utf8_takes_only_what_is_valid(void **state)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "cli/utf8.h"
+#include "store/util/utf8.h"
 
 size_t utf8_decode(const char *s, size_t len, uint32_t *ret_char)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Which bytes are characters. */
-#ifndef MEMOFS_CLI_UTF8_H
-#define MEMOFS_CLI_UTF8_H
+#ifndef MEMOFS_STORE_UTIL_UTF8_H
+#define MEMOFS_STORE_UTIL_UTF8_H
 
 #include <stdbool.h>
 #include <stddef.h>
