@@ -85,12 +85,9 @@ static int folder_make(int at_fd, const char *name, bool *made)
 	return 0;
 }
 
-/*
- * Call `each` for every name of ours in a folder. What `each` removes or adds
- * may or may not be met.
- */
-static int folder_each(int at_fd, const char *name, int (*each)(void *arg, uint64_t ino),
-		       void *arg)
+/* Call `each` for every name in a folder, until non-zero. */
+static int folder_names(int at_fd, const char *name,
+			int (*each)(void *arg, const char *name), void *arg)
 {
 	struct dirent *ent;
 	int fd = -1, rc;
@@ -106,19 +103,41 @@ static int folder_each(int at_fd, const char *name, int (*each)(void *arg, uint6
 		return rc;
 	}
 	while (rc == 0) {
-		uint64_t ino;
-
 		errno = 0;
 		ent = readdir(d);
 		if (!ent) {
 			rc = -errno;
 			break;
 		}
-		if (name_parse(ent->d_name, &ino))
-			rc = each(arg, ino);
+		rc = each(arg, ent->d_name);
 	}
 	closedir(d);
 	return rc;
+}
+
+struct ino_args {
+	int (*each)(void *arg, uint64_t ino);
+	void *arg;
+};
+
+static int each_ino(void *arg, const char *name)
+{
+	const struct ino_args *args = arg;
+	uint64_t ino;
+
+	return name_parse(name, &ino) ? args->each(args->arg, ino) : 0;
+}
+
+/*
+ * Call `each` for every name of ours in a folder. What `each` removes or adds
+ * may or may not be met.
+ */
+static int folder_each(int at_fd, const char *name, int (*each)(void *arg, uint64_t ino),
+		       void *arg)
+{
+	struct ino_args args = {each, arg};
+
+	return folder_names(at_fd, name, each_ino, &args);
 }
 
 static int make_folders(struct extent_dir *dir, int store_fd)
@@ -385,8 +404,9 @@ static bool is_stray(const struct stray_args *args, const char *name)
 	return !name_parse(name, &ino) || folder_of(ino) != (unsigned int)args->folder;
 }
 
-static int each_stray(const struct stray_args *args, const char *name)
+static int each_stray(void *arg, const char *name)
 {
+	const struct stray_args *args = arg;
 	char path[NAME_MAX + sizeof("extents/xx/")];
 
 	if (!is_stray(args, name))
@@ -398,47 +418,18 @@ static int each_stray(const struct stray_args *args, const char *name)
 	return args->each(args->arg, path);
 }
 
-static int folder_strays(struct extent_dir *dir, const char *name,
-			 const struct stray_args *args)
-{
-	struct dirent *ent;
-	int fd = -1, rc;
-	DIR *d;
-
-	rc = folder_open(dir->extents_fd, name, &fd);
-	if (rc)
-		return rc;
-	d = fdopendir(fd);
-	if (!d) {
-		rc = -errno;
-		close(fd);
-		return rc;
-	}
-	while (rc == 0) {
-		errno = 0;
-		ent = readdir(d);
-		if (!ent) {
-			rc = -errno;
-			break;
-		}
-		rc = each_stray(args, ent->d_name);
-	}
-	closedir(d);
-	return rc;
-}
-
 int extent_dir_strays(struct extent_dir *dir, int (*each)(void *arg, const char *path),
 		      void *arg)
 {
 	struct stray_args args = {.folder = -1, .each = each, .arg = arg};
-	int rc = folder_strays(dir, ".", &args);
+	int rc = folder_names(dir->extents_fd, ".", each_stray, &args);
 
 	for (unsigned int i = 0; rc == 0 && i < FOLDERS; i++) {
 		char name[3];
 
 		snprintf(name, sizeof(name), "%02x", i);
 		args.folder = (int)i;
-		rc = folder_strays(dir, name, &args);
+		rc = folder_names(dir->extents_fd, name, each_stray, &args);
 	}
 	return rc;
 }
