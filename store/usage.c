@@ -8,6 +8,7 @@
 #include <sys/sysinfo.h>
 
 #include "store/census.h"
+#include "store/evict.h"
 #include "store/gc.h"
 #include "store/internal.h"
 #include "store/sealed.h"
@@ -215,13 +216,9 @@ static void mirror(struct usage *u, const struct deltas *d)
 		u->since += d->used;
 }
 
-/* Made by the evictor; without one nothing is evicted. */
-__attribute__((weak)) void evict_wake(struct store *st);
-
 void usage_wake(struct store *st)
 {
-	if (evict_wake)
-		evict_wake(st);
+	evict_wake(st);
 	gc_soon(st, atomic_load(&st->usage.dead) > 0);
 }
 
