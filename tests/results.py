@@ -46,6 +46,12 @@ def show(test):
         print(f"SKIPPED {test['name']}: {(reasons or lines[-1:])[0] or 'no reason given'}")
         return
     print(f"FAILED {test['name']} ({result}, {test.get('duration', 0):.1f} s)")
+    # Where a script hung (tests/mount/hung.sh) stands first, and is shown whole.
+    hung = [at for at, line in enumerate(lines) if line.startswith("HUNG: ")]
+    if len(hung) > 1:
+        for line in lines[hung[0]:hung[-1]]:
+            print("  | " + line)
+        lines = lines[:hung[0]] + lines[hung[-1] + 1:]
     # A long log of the daemon must not hide what failed.
     for line in lines[:-TAIL_LINES]:
         if line.startswith(VERDICTS):

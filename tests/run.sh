@@ -114,8 +114,8 @@ environment() {
 	UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
 	TSAN_OPTIONS=halt_on_error=1:die_after_fork=0:second_deadlock_stack=1
 	TSAN_OPTIONS=$TSAN_OPTIONS:suppressions=$source/tests/tsan.supp
-	MEMOFS_BUILD=$builds/$1
-	export MEMOFS_BACKEND ASAN_OPTIONS UBSAN_OPTIONS TSAN_OPTIONS MEMOFS_BUILD
+	MEMOFS_BUILD=$builds/$1 MEMOFS_TIMEOUT_FACTOR=$multiplier
+	export MEMOFS_TIMEOUT_FACTOR MEMOFS_BACKEND ASAN_OPTIONS UBSAN_OPTIONS TSAN_OPTIONS MEMOFS_BUILD
 }
 
 # Tests of the engine spend most of their time waiting for the disk to be synced.

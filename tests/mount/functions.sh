@@ -13,6 +13,8 @@
 # Environment:
 #   MEMOFS_BUILD     build directory with memofs and memofsd (default: build)
 #   MEMOFS_BACKEND   rocksdb (default) or memory
+#   MEMOFS_TIMEOUT_S what the script may take (meson knows); hung.sh tells in time
+#                    where everything stands. MEMOFS_TIMEOUT_FACTOR multiplies it.
 #   MEMOFS_PLAIN     use this ordinary directory in place of a mount, to see that
 #                    a test is right; what needs memofs is skipped
 #
@@ -245,6 +247,11 @@ setup_folder() {
 	WORK=$T/work
 	FAILED=0
 	trap teardown EXIT
+	WATCHER=''
+	if [ -n "${MEMOFS_TIMEOUT_S:-}" ]; then
+		"$here/hung.sh" $((MEMOFS_TIMEOUT_S * ${MEMOFS_TIMEOUT_FACTOR:-1} * 4 / 5)) $$ "$T" &
+		WATCHER=$!
+	fi
 	trap 'exit 130' INT
 	trap 'exit 143' TERM HUP
 	if [ -n "$MEMOFS_PLAIN" ]; then
@@ -303,6 +310,10 @@ teardown() {
 	trap - EXIT
 	trap '' INT TERM HUP
 	cd /
+	if [ -n "$WATCHER" ]; then
+		kill -KILL "$WATCHER" 2>/dev/null
+		wait "$WATCHER" 2>/dev/null
+	fi
 	if [ -n "$MEMOFS_PLAIN" ]; then
 		rm -rf -- "$MNT"
 	else

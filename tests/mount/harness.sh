@@ -52,4 +52,10 @@ script 1 '1 passed, 1 failed' 'test_a() { false; }; test_b() { true; }'
 script 77 '1 skipped' 'test_a() { skip "no reason"; }'
 script 0 '1 passed, 0 failed, 1 skipped' 'test_a() { skip "no reason"; }; test_b() { true; }'
 script 77 '0 passed' 'echo no test at all'
+# What hangs is shown where it stands, and ended.
+(
+	export MEMOFS_TIMEOUT_S=2
+	script 143 '^   +[0-9]+ sleep .*' 'test_a() { sleep 1000; }'
+	grep -q '^HUNG: that was all' "$tmp/out"
+)
 echo 'functions.sh notices all of it'
