@@ -17,7 +17,7 @@ alive() { kill -0 "$pid" 2>/dev/null; }
 
 # PID and what it started, but for this script.
 family() {
-	ps -eo pid=,ppid= | awk -v top="$pid" -v self=$$ '
+	sed 's/^\([0-9]*\) .*) . \([0-9]*\) .*/\1 \2/' /proc/[0-9]*/stat 2>/dev/null | awk -v top="$pid" -v self=$$ '
 		{ parent[$1] = $2 }
 		function is_of(p) {
 			return p == self ? 0 : p == top ? 1 : p in parent ? is_of(parent[p]) : 0
