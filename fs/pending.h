@@ -232,6 +232,26 @@ int pending_list(struct pending_table *t, uint64_t branch,
 int pending_list_all(struct pending_table *t, size_t max,
 		     int (*each)(void *arg, const struct pending_info *info), void *arg);
 
+/* ---- resuming ---- */
+
+/*
+ * What the store keeps (store_keep()) of the values of a process that died. In this
+ * order, before a request is handled:
+ *	pending_resume()	rebuilds them
+ *	pending_resumed()	for each descriptor that was kept; pending_resume_writer()
+ *				if it may write, whether its RELEASE comes again or not
+ *	pending_resume_end()	what had its last writer closed is published or dropped
+ *	store_resume_end()
+ * A value that nobody has opened waits for its first opener anew; who creates it once
+ * more, in the same way and by the same thread, gets it. -ENOMEM, -EIO, …: the successor
+ * must not go on.
+ */
+int pending_resume(struct pending_table *t);
+/* A reference, also to one that is published or dropped and only read; or NULL. */
+struct pending *pending_resumed(struct pending_table *t, uint64_t ino);
+void pending_resume_writer(struct pending *p);
+void pending_resume_end(struct pending_table *t);
+
 /* Drop what was begun and never opened. Call it now and then. */
 void pending_reap(struct pending_table *t);
 

@@ -40,6 +40,7 @@
 /* Foreign user.* attributes of one inode: names and values together. */
 #define STORE_XATTR_MAX (16 * 1024)
 
+struct keep;
 struct store;
 struct store_clock;
 
@@ -69,6 +70,13 @@ struct store_options {
 	gid_t root_gid;
 	mode_t root_mode;
 	const struct store_clock *clock; /* for tests; NULL: the machine's */
+	/*
+	 * See "resuming". NULL: nothing is kept; nor is what is in a store in memory. It
+	 * outlives the store.
+	 */
+	struct keep *keep;
+	const uint64_t *kept_inos; /* of generations and files in trees; borrowed */
+	size_t kept_count;
 };
 
 /*
@@ -372,6 +380,25 @@ int store_publish(struct store_staged *sg, uint64_t branch, const char *name,
 
 /* Free it; if it was not published, the content is dropped. NULL is fine. */
 void store_staged_free(struct store_staged *sg);
+
+/* ---- resuming ------------------------------------------------------------------ */
+
+/*
+ * With kept memory ("store/util/keep.h") values being written outlive the death of the
+ * process, with every byte that a call has acknowledged: a store that is opened with it
+ * rebuilds them. Generations that were open then, as the caller knows, are opened before
+ * anything can be deleted, also when they have lost their name: `kept_inos` of the
+ * options. Then, for each of them, store_staged_resume() or store_gen_reopen(); and
+ * store_resume_end() once.
+ */
+struct keep *store_keep(struct store *st); /* or NULL */
+/*
+ * The value of that number, for the caller: as it was, published or not. -ENOENT: there
+ * is none, or it was taken already.
+ */
+int store_staged_resume(struct store *st, uint64_t ino, struct store_staged **ret_staged);
+/* Drops the values that were not taken, and closes what was opened. */
+void store_resume_end(struct store *st);
 
 /* ---- sealed trees ------------------------------------------------------------ */
 
