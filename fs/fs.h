@@ -30,6 +30,7 @@ struct waiters;
 struct jobs;
 struct metrics;
 struct slow;
+struct keep;
 
 struct fs {
 	struct fuse_session *se;
@@ -49,6 +50,9 @@ struct fs {
 	_Atomic int64_t sealed_said_ns;
 	_Atomic uint64_t sealed_said_ino;
 	bool read_only;
+	/* What outlives this process; NULL: nothing does. See fs/resume.h. */
+	struct keep *keep;
+	bool resuming; /* the kernel has sent requests to a daemon before this one */
 
 	/* For the control files; set once before the first request. */
 	const char *store_path;
