@@ -157,6 +157,15 @@ int backend_extent_sync_dir(struct backend *be)
 	return be->ops->extent_sync_dir(be);
 }
 
+int backend_extent_resume(struct backend *be, uint64_t ino, bool *ret_committed,
+			  int *ret_fd)
+{
+	assert(ret_committed && ret_fd);
+	if (!be->ops->extent_resume)
+		return -ENOENT;
+	return be->ops->extent_resume(be, ino, ret_committed, ret_fd);
+}
+
 int backend_tidy(struct backend *be)
 {
 	return be->ops->tidy ? be->ops->tidy(be) : 0;

@@ -119,6 +119,9 @@ struct backend_ops {
 	int (*extent_list)(struct backend *be, int (*each)(void *arg, uint64_t ino),
 			   void *arg);
 	int (*extent_sync_dir)(struct backend *be);
+	/* NULL: extents do not outlive the process. */
+	int (*extent_resume)(struct backend *be, uint64_t ino, bool *ret_committed,
+			     int *ret_fd);
 
 	/* What only a store on a disk has; NULL: none. */
 	int (*extent_strays)(struct backend *be, int (*each)(void *arg, const char *path),
@@ -147,12 +150,15 @@ struct backend_iter {
 struct backend_options {
 	const char *path;     /* the store's directory, which exists; memory: ignored */
 	uint64_t cache_bytes; /* for cached rows; 0: the backend's default */
+	const uint64_t
+	    *staged; /* extents of an earlier process that stay staged; borrowed */
+	size_t staged_count;
 };
 
 /*
  * Open. Returns 0 or -errno with a message that says what to do:
  * -EUCLEAN damaged, -EROFS, -ENOSPC, -EACCES, -EIO, -ENOMEM, …
- * Staged extents left by an earlier process are dropped.
+ * Staged extents left by an earlier process are dropped, but for those of `staged`.
  */
 int backend_rocksdb_new(const struct backend_options *opt, struct backend **ret_be,
 			struct errmsg *err);
@@ -242,6 +248,8 @@ void backend_stats(struct backend *be, struct backend_stats *ret_stats);
  * disk cannot; -ENOENT). `extent_list` calls `each` for every committed extent
  * until it returns non-zero, which becomes the result; `each` may remove any.
  * `extent_sync_dir` makes the names of all that were committed before it durable.
+ * `extent_resume` opens one of an earlier process, staged or committed, for reading and
+ * writing: -ENOENT.
  */
 int backend_extent_stage(struct backend *be, uint64_t ino, int *ret_fd);
 int backend_extent_commit(struct backend *be, uint64_t ino);
@@ -251,6 +259,8 @@ int backend_extent_punch(struct backend *be, uint64_t ino, uint64_t off, uint64_
 int backend_extent_list(struct backend *be, int (*each)(void *arg, uint64_t ino),
 			void *arg);
 int backend_extent_sync_dir(struct backend *be);
+int backend_extent_resume(struct backend *be, uint64_t ino, bool *ret_committed,
+			  int *ret_fd);
 
 /*
  * Call `each` for whatever is in the folders of extents and is none of ours, by its

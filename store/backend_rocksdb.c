@@ -127,6 +127,12 @@ static int rocks_extent_sync_dir(struct backend *be)
 	return extent_dir_sync(rocks(be)->extents);
 }
 
+static int rocks_extent_resume(struct backend *be, uint64_t ino, bool *ret_committed,
+			       int *ret_fd)
+{
+	return extent_dir_resume(rocks(be)->extents, ino, ret_committed, ret_fd);
+}
+
 static int rocks_extent_strays(struct backend *be,
 			       int (*each)(void *arg, const char *path), void *arg)
 {
@@ -174,6 +180,7 @@ static const struct backend_ops rocks_ops = {
     .extent_punch = rocks_extent_punch,
     .extent_list = rocks_extent_list,
     .extent_sync_dir = rocks_extent_sync_dir,
+    .extent_resume = rocks_extent_resume,
     .extent_strays = rocks_extent_strays,
     .checkpoint = rocks_checkpoint,
 };
@@ -263,7 +270,8 @@ int backend_rocksdb_new(const struct backend_options *opt, struct backend **ret_
 	if (rc == 0 && mkdirat(r->store_fd, "db", 0700) && errno != EEXIST)
 		rc = rocks_explain(-errno, opt->path, strerror(errno), err);
 	if (rc == 0) {
-		rc = extent_dir_new(r->store_fd, &r->extents);
+		rc = extent_dir_new(r->store_fd, opt->staged, opt->staged_count,
+				    &r->extents);
 		if (rc)
 			err_set(err, -rc,
 				"cannot prepare the folders of the store %s: %s",

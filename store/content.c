@@ -52,6 +52,50 @@ static void free_memory(struct content *c)
 	uncharge(c);
 }
 
+/* ---- kept memory ---- */
+
+/* A change; bytes may follow. */
+struct change {
+	enum { CHANGE_WRITE, CHANGE_ZERO, CHANGE_SIZE, CHANGE_MOVED } kind;
+	uint64_t off, len; /* CHANGE_SIZE: off is the size */
+};
+
+/* Counters of the object. */
+enum { COUNT_ERROR };
+
+/* Its records are written anew as one when they take twice what it has, and this. */
+#define KEEP_SLACK_BYTES (64 * 1024)
+
+static int keep_all(struct content *c)
+{
+	struct change change = {CHANGE_WRITE, 0, c->size_bytes};
+	struct slice pieces[] = {slice(&change, sizeof(change)),
+				 slice(c->mem.data, c->size_bytes)};
+
+	return keep_replace(c->kept, pieces, 2);
+}
+
+static int keep_moved(struct content *c)
+{
+	struct change change = {CHANGE_MOVED, 0, 0};
+	struct slice piece = slice(&change, sizeof(change));
+
+	return keep_replace(c->kept, &piece, 1);
+}
+
+void content_keep_error(struct content *c)
+{
+	_Atomic uint64_t *error = keep_counter(c->kept, COUNT_ERROR);
+
+	if (error)
+		atomic_store(error, (uint64_t)-c->error);
+}
+
+int content_keep(struct content *c, struct keep *keep)
+{
+	return keep_new(keep, KEEP_CONTENT, c->ino, &c->kept);
+}
+
 void content_deinit(struct content *c, bool drop)
 {
 	bool has_extent = c->fd >= 0;
@@ -63,6 +107,8 @@ void content_deinit(struct content *c, bool drop)
 	if (has_extent && drop)
 		backend_extent_remove(c->limits.be, c->ino);
 	content_uncount(c);
+	keep_free(c->kept);
+	c->kept = NULL;
 	c->fd = -1;
 }
 
@@ -191,6 +237,8 @@ static int spill(struct content *c)
 	if (r)
 		return r;
 	r = pwrite_full(fd, c->mem.data, c->size_bytes, 0);
+	if (!r)
+		r = keep_moved(c);
 	if (r) {
 		close(fd);
 		backend_extent_remove(c->limits.be, c->ino);
@@ -207,6 +255,16 @@ static int spill(struct content *c)
 	return 0;
 }
 
+/* Its bytes are in `mem`, and the extent goes. */
+static int keep_unspilled(struct content *c, const struct buf *mem)
+{
+	struct change change = {CHANGE_WRITE, 0, mem->len};
+	struct slice pieces[] = {slice(&change, sizeof(change)), buf_slice(mem)};
+	int r = keep_replace(c->kept, pieces, 2);
+
+	return r ? r : backend_extent_remove(c->limits.be, c->ino);
+}
+
 /* The other way: what was spilled turned out to be small. */
 static int unspill(struct content *c)
 {
@@ -221,14 +279,14 @@ static int unspill(struct content *c)
 		return r;
 	if (n < c->size_bytes)
 		return -EIO;
-	r = backend_extent_remove(c->limits.be, c->ino);
+	mem.len = n;
+	r = keep_unspilled(c, &mem);
 	if (r)
 		return r;
 	close(c->fd);
 	c->fd = -1;
 	content_uncount(c);
 	digest_deinit(&c->digest);
-	mem.len = n;
 	c->mem = mem;
 	mem = BUF_INIT;
 	c->charged_bytes = c->mem.cap;
@@ -248,9 +306,27 @@ static int make_room(struct content *c, uint64_t size)
 
 static int remember(struct content *c, int r)
 {
-	if (r && !c->error)
+	if (r && !c->error) {
 		c->error = r;
+		content_keep_error(c);
+	}
 	return r;
+}
+
+/* It has been changed. What is in an extent is safe. */
+static int keep_change(struct content *c, struct change change, const void *data)
+{
+	struct slice pieces[] = {slice(&change, sizeof(change)),
+				 slice(data, data ? change.len : 0)};
+	int r;
+
+	if (!c->kept || !content_in_memory(c))
+		return 0;
+	if (keep_bytes(c->kept) > 2 * c->size_bytes + KEEP_SLACK_BYTES)
+		r = keep_all(c);
+	else
+		r = keep_append(c->kept, pieces, data ? 2 : 1);
+	return r ? spill(c) : 0;
 }
 
 /* ---- operations ---- */
@@ -310,10 +386,12 @@ int content_write(struct content *c, const void *data, size_t len, uint64_t off)
 	if (off > (uint64_t)STORE_FILE_MAX || len > (uint64_t)STORE_FILE_MAX - off)
 		return remember(c, -EFBIG);
 	r = make_room(c, off + len);
-	if (!r && content_in_memory(c))
+	if (!r && content_in_memory(c)) {
 		write_memory(c, data, len, off);
-	else if (!r)
+		r = keep_change(c, (struct change){CHANGE_WRITE, off, len}, data);
+	} else if (!r) {
 		r = write_extent(c, data, len, off);
+	}
 	return remember(c, r);
 }
 
@@ -322,13 +400,13 @@ static int set_size(struct content *c, uint64_t size)
 	if (content_in_memory(c)) {
 		if (size > c->size_bytes)
 			memset(c->mem.data + c->size_bytes, 0, size - c->size_bytes);
-		c->mem.len = size;
-	} else {
-		digest_forget(c, size);
-		if (ftruncate(c->fd, (off_t)size))
-			return -errno;
-		recount_disk(c);
+		c->mem.len = c->size_bytes = size;
+		return keep_change(c, (struct change){CHANGE_SIZE, size, 0}, NULL);
 	}
+	digest_forget(c, size);
+	if (ftruncate(c->fd, (off_t)size))
+		return -errno;
+	recount_disk(c);
 	c->size_bytes = size;
 	return 0;
 }
@@ -348,9 +426,10 @@ static int zero_memory(struct content *c, uint64_t off, uint64_t len)
 
 	if (end > c->size_bytes)
 		end = c->size_bytes;
-	if (off < end)
-		memset(c->mem.data + off, 0, end - off);
-	return 0;
+	if (off >= end)
+		return 0;
+	memset(c->mem.data + off, 0, end - off);
+	return keep_change(c, (struct change){CHANGE_ZERO, off, end - off}, NULL);
 }
 
 static int allocate_extent(struct content *c, int mode, uint64_t off, uint64_t len)
@@ -388,8 +467,9 @@ int content_allocate(struct content *c, int mode, uint64_t off, uint64_t len)
 		return r;
 	if (!content_in_memory(c))
 		return allocate_extent(c, mode, off, len);
-	if (mode & (punch | zero))
-		zero_memory(c, off, len);
+	r = mode & (punch | zero) ? zero_memory(c, off, len) : 0;
+	if (r)
+		return r;
 	if (!(mode & keep) && end > c->size_bytes)
 		return set_size(c, end);
 	return 0;
@@ -467,4 +547,141 @@ int content_seal(struct content *c, bool *ret_has_hash,
 	digest_of(buf_slice(&c->mem), ret_hash);
 	*ret_has_hash = true;
 	return 0;
+}
+
+/* ---- resuming ---- */
+
+struct replay {
+	struct content *c;
+	bool in_extent;
+};
+
+/* In memory, without asking how much there may be: it was there before. */
+static int replay_size(struct content *c, uint64_t size)
+{
+	if (size > KEEP_RECORD_MAX)
+		return -EUCLEAN;
+	if (buf_reserve(&c->mem, size))
+		return -ENOMEM;
+	if (size > c->size_bytes)
+		memset(c->mem.data + c->size_bytes, 0, size - c->size_bytes);
+	c->mem.len = c->size_bytes = size;
+	return 0;
+}
+
+static int replay_bytes(struct content *c, const struct change *change,
+			struct slice bytes)
+{
+	uint64_t end;
+	int r = 0;
+
+	if (__builtin_add_overflow(change->off, change->len, &end) ||
+	    (change->kind == CHANGE_WRITE && bytes.len != change->len))
+		return -EUCLEAN;
+	if (end > c->size_bytes)
+		r = replay_size(c, end);
+	if (r || !change->len)
+		return r;
+	if (change->kind == CHANGE_WRITE)
+		memcpy(c->mem.data + change->off, bytes.data, bytes.len);
+	else
+		memset(c->mem.data + change->off, 0, change->len);
+	return 0;
+}
+
+static int replay(void *arg, struct slice record)
+{
+	struct replay *replay = arg;
+	struct change change;
+
+	if (record.len < sizeof(change))
+		return -EUCLEAN;
+	memcpy(&change, record.data, sizeof(change));
+	record = slice((const uint8_t *)record.data + sizeof(change),
+		       record.len - sizeof(change));
+	switch (change.kind) {
+	case CHANGE_WRITE:
+	case CHANGE_ZERO:
+		return replay_bytes(replay->c, &change, record);
+	case CHANGE_SIZE:
+		return replay_size(replay->c, change.off);
+	case CHANGE_MOVED:
+		replay->in_extent = true;
+		return 0;
+	}
+	return -EUCLEAN;
+}
+
+static int resume_extent(struct content *c)
+{
+	struct stat sb;
+	int fd, r;
+
+	r = backend_extent_resume(c->limits.be, c->ino, &c->committed, &fd);
+	if (r)
+		return r;
+	c->fd = fd;
+	c->reserved = true; /* for all that is known */
+	if (fstat(fd, &sb))
+		return -errno;
+	c->size_bytes = (uint64_t)sb.st_size;
+	recount_disk(c);
+	return 0;
+}
+
+static int is_moved(void *arg, struct slice record)
+{
+	bool *moved = arg;
+	struct change change;
+
+	if (record.len < sizeof(change))
+		return 0;
+	memcpy(&change, record.data, sizeof(change));
+	*moved = change.kind == CHANGE_MOVED;
+	return 0;
+}
+
+bool content_kept_in_extent(struct kept *kept)
+{
+	bool moved = false;
+
+	keep_records(kept, is_moved, &moved);
+	return moved;
+}
+
+int content_resume(struct content *c, const struct content_limits *limits,
+		   struct kept *kept)
+{
+	struct replay args = {.c = c};
+	int r;
+
+	content_init(c, limits, keep_id(kept));
+	c->kept = kept;
+	c->error = -(int)atomic_load(keep_counter(kept, COUNT_ERROR));
+	r = keep_records(kept, replay, &args);
+	if (r)
+		return r;
+	if (args.in_extent)
+		return resume_extent(c);
+	c->charged_bytes = c->mem.cap;
+	atomic_fetch_add(c->limits.memory_used_bytes, c->charged_bytes);
+	return 0;
+}
+
+int content_clear(struct content *c)
+{
+	struct change change = {CHANGE_SIZE, 0, 0};
+	struct slice piece = slice(&change, sizeof(change));
+	int r = keep_replace(c->kept, &piece, 1);
+
+	if (r)
+		return r;
+	if (!content_in_memory(c))
+		close(c->fd);
+	c->fd = -1;
+	free_memory(c);
+	content_uncount(c);
+	digest_deinit(&c->digest);
+	c->size_bytes = 0;
+	return backend_extent_remove(c->limits.be, c->ino);
 }

@@ -15,6 +15,11 @@
  * Holes stay holes in an extent. A failed write is remembered in `error`, since
  * the bytes that are there are then not what the writer meant.
  *
+ * With kept memory the bytes outlive this process: what is in a buffer by records of its
+ * changes, what is in an extent because the kernel has it. Where a content moves, the
+ * record says so before the place that it leaves is given up. A buffer that cannot be
+ * kept, because that memory is full, moves to an extent.
+ *
  * The caller locks. Nothing here knows rows.
  */
 #ifndef MEMOFS_STORE_CONTENT_H
@@ -27,6 +32,7 @@
 #include "store/backend.h"
 #include "store/digest.h"
 #include "store/util/buf.h"
+#include "store/util/keep.h"
 
 /* What all contents of a store share; whoever has it outlives them. */
 struct content_limits {
@@ -49,9 +55,24 @@ struct content {
 	bool reserved;		/* there may be blocks past the end */
 	struct digest digest;	/* of the first digest.len bytes of the extent */
 	int error;		/* 0, or -errno of a write that failed */
+	struct kept *kept;	/* KEEP_CONTENT; NULL: it is not kept */
 };
 
 void content_init(struct content *c, const struct content_limits *limits, uint64_t ino);
+/* An empty one is kept from now on. -ENOSPC, -ENOMEM. */
+int content_keep(struct content *c, struct keep *keep);
+/*
+ * Instead of content_init(): as it was when its process died. Takes over `kept`.
+ * -EUCLEAN: the records cannot be; else what opening its extent says.
+ */
+int content_resume(struct content *c, const struct content_limits *limits,
+		   struct kept *kept);
+/* Is it in an extent, as far as is known of one that was not resumed? */
+bool content_kept_in_extent(struct kept *kept);
+/* To be called after `error` was changed elsewhere. */
+void content_keep_error(struct content *c);
+/* All of it is dropped: it is empty. */
+int content_clear(struct content *c);
 /* Frees memory and closes; `drop` also removes the extent, which may be committed. */
 void content_deinit(struct content *c, bool drop);
 

@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <errno.h>
 
+#include "store/gen.h"
 #include "store/sealed.h"
 #include "store/usage.h"
 
@@ -42,6 +43,7 @@ int drop_name(struct store *st, struct batch *b, const struct inode_row *row,
 	int r = 0;
 
 	assert(!S_ISDIR(row->core.mode));
+	gen_keep_nameless(st, row->core.ino);
 	batch_drop_name(b, row->parent_branch, row->name, &row->core);
 	/* The directory may have been removed, and this wait for gc. */
 	if (policy_get(st, row->parent_branch, &policy) == 0) {

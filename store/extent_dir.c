@@ -173,9 +173,28 @@ static int drop_staged(void *arg, uint64_t ino)
 	return unlinkat(dir->stage_fd, name, 0) && errno != ENOENT ? -errno : 0;
 }
 
-int extent_dir_new(int store_fd, struct extent_dir **ret_dir)
+/* What an earlier process left staged. */
+struct left {
+	struct extent_dir *dir;
+	const uint64_t *staged;
+	size_t count;
+};
+
+static int drop_left(void *arg, uint64_t ino)
+{
+	const struct left *left = arg;
+
+	for (size_t i = 0; i < left->count; i++)
+		if (left->staged[i] == ino)
+			return 0;
+	return drop_staged(left->dir, ino);
+}
+
+int extent_dir_new(int store_fd, const uint64_t *staged, size_t staged_count,
+		   struct extent_dir **ret_dir)
 {
 	struct extent_dir *dir = calloc(1, sizeof(*dir));
+	struct left left = {dir, staged, staged_count};
 	int rc;
 
 	if (!dir)
@@ -187,7 +206,7 @@ int extent_dir_new(int store_fd, struct extent_dir **ret_dir)
 		dir->folders[i].named = 1;
 	rc = make_folders(dir, store_fd);
 	if (rc == 0)
-		rc = folder_each(store_fd, "stage", drop_staged, dir);
+		rc = folder_each(store_fd, "stage", drop_left, &left);
 	if (rc) {
 		extent_dir_free(dir);
 		return rc;
@@ -251,6 +270,33 @@ int extent_dir_open(struct extent_dir *dir, uint64_t ino, int *ret_fd)
 		close(fd);
 		return -ENOENT;
 	}
+	*ret_fd = fd;
+	return 0;
+}
+
+int extent_dir_resume(struct extent_dir *dir, uint64_t ino, bool *ret_committed,
+		      int *ret_fd)
+{
+	const int flags = O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
+	char staged[NAME_MAX_BYTES], named[NAME_MAX_BYTES];
+	bool committed = false;
+	struct stat st;
+	int fd;
+
+	stage_name(ino, staged);
+	extent_name(ino, named);
+	fd = openat(dir->stage_fd, staged, flags);
+	if (fd < 0 && errno == ENOENT) {
+		committed = true;
+		fd = openat(dir->extents_fd, named, flags);
+	}
+	if (fd < 0)
+		return -errno;
+	if (fstat(fd, &st) || !S_ISREG(st.st_mode)) {
+		close(fd);
+		return -ENOENT;
+	}
+	*ret_committed = committed;
 	*ret_fd = fd;
 	return 0;
 }

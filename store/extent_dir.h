@@ -12,15 +12,18 @@
 #ifndef MEMOFS_STORE_EXTENT_DIR_H
 #define MEMOFS_STORE_EXTENT_DIR_H
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct extent_dir;
 
 /*
  * Open or make the folders below the directory `store_fd`, which stays the
- * caller's, and drop what an earlier process left staged.
+ * caller's, and drop what an earlier process left staged, but for `staged`.
  */
-int extent_dir_new(int store_fd, struct extent_dir **ret_dir);
+int extent_dir_new(int store_fd, const uint64_t *staged, size_t staged_count,
+		   struct extent_dir **ret_dir);
 void extent_dir_free(struct extent_dir *dir); /* NULL is fine */
 
 /* Where an extent is, from the store's directory. */
@@ -35,6 +38,8 @@ int extent_dir_punch(struct extent_dir *dir, uint64_t ino, uint64_t off, uint64_
 int extent_dir_list(struct extent_dir *dir, int (*each)(void *arg, uint64_t ino),
 		    void *arg);
 int extent_dir_sync(struct extent_dir *dir);
+int extent_dir_resume(struct extent_dir *dir, uint64_t ino, bool *ret_committed,
+		      int *ret_fd);
 /* See backend_extent_strays(). */
 int extent_dir_strays(struct extent_dir *dir, int (*each)(void *arg, const char *path),
 		      void *arg);

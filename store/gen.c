@@ -21,6 +21,8 @@
 #include "store/gc.h"
 #include "store/sealed.h"
 #include "store/share.h"
+#include "store/util/keep.h"
+#include "store/util/log.h"
 #include "store/value.h"
 
 /* ---- the table ---- */
@@ -159,6 +161,7 @@ static void gen_unref(struct store_gen *gen)
 	htab_remove(&shard->gens, &gen->link);
 	reap = gen->reap;
 	share = gen->share;
+	keep_free(gen->kept);
 	pthread_mutex_unlock(&shard->lock);
 
 	hits = atomic_load(&gen->hits);
@@ -328,6 +331,23 @@ static int gen_open_in_tree(struct store_gen *gen, bool expired_too)
 	return 0;
 }
 
+static int open_nameless_in_tree(struct store_gen *gen)
+{
+	CLEANUP_PLACE struct tree_place p = TREE_PLACE_INIT;
+	uint32_t i = tree_entry_of(gen->ino);
+	int r = sealed_index_get(gen->st, store_tree_stream(gen->ino), &p.index);
+
+	if (r)
+		return r;
+	if (!i || i >= p.index->pack.trailer.n_entries)
+		return -EINVAL;
+	pack_get(&p.index->pack, i, &p.entry);
+	if (p.entry.type != PACK_FILE)
+		return -EINVAL;
+	make_tree_ready(gen, &p);
+	return 0;
+}
+
 static int gen_open(struct store_gen *gen, bool expired_too)
 {
 	CLEANUP_INODE struct inode in = INODE_INIT;
@@ -393,6 +413,121 @@ int store_gen_reopen(struct store *st, uint64_t ino, struct store_gen **ret_gen)
 	pthread_mutex_unlock(&shard->lock);
 	if (!ready)
 		return -ENOENT;
+	*ret_gen = gen;
+	return 0;
+}
+
+/* ---- for a successor ---- */
+
+/* Followed by the row of a name. */
+struct nameless {
+	int64_t inherited_ttl_ns;
+	uint64_t branch;
+	double cost_s;
+	uint64_t has_hash;
+	uint8_t hash[DIGEST_HASH_BYTES];
+};
+
+/* Of one that is ready, under the shard's lock. */
+static int keep_nameless(struct store *st, struct store_gen *gen)
+{
+	CLEANUP_BUF struct buf row = BUF_INIT;
+	CLEANUP_UNLOCK pthread_mutex_t *held = mutex_hold(&gen->lock);
+	struct nameless rec = {.inherited_ttl_ns = gen->inherited_ttl_ns,
+			       .branch = atomic_load(&gen->branch),
+			       .cost_s = atomic_load(&gen->cost_s),
+			       .has_hash = gen->has_hash};
+	struct slice pieces[2] = {slice(&rec, sizeof(rec))};
+	int r;
+
+	if (!gen->ready || !gen->has_core || gen->kept)
+		return 0;
+	memcpy(rec.hash, gen->hash, sizeof(rec.hash));
+	r = dirent_encode(&gen->core, &row);
+	if (!r)
+		r = keep_new(st->keep, KEEP_GEN, gen->ino, &gen->kept);
+	pieces[1] = buf_slice(&row);
+	return r ? r : keep_append(gen->kept, pieces, 2);
+}
+
+/*
+ * Who opens it between this and the commit, and dies before he has closed it, is told
+ * that it is gone: a moment that is not worth a second look at each removal.
+ */
+void gen_keep_nameless(struct store *st, uint64_t ino)
+{
+	struct gen_shard *shard = shard_of(st, ino);
+	struct store_gen *gen;
+	int r = 0;
+
+	if (!st->keep)
+		return;
+	pthread_mutex_lock(&shard->lock);
+	gen = find_locked(shard, ino);
+	if (gen)
+		r = keep_nameless(st, gen);
+	pthread_mutex_unlock(&shard->lock);
+	if (r)
+		log_warning("%s: %016llx, which is open and loses its name, cannot be "
+			    "kept for a successor: %s",
+			    st->path, (unsigned long long)ino, strerror(-r));
+}
+
+struct nameless_row {
+	struct nameless rec;
+	struct row_core core;
+	bool any;
+};
+
+static int take_nameless(void *arg, struct slice raw)
+{
+	struct nameless_row *row = arg;
+	size_t n = sizeof(row->rec);
+
+	if (raw.len < n)
+		return -EUCLEAN;
+	memcpy(&row->rec, raw.data, n);
+	row->any = true;
+	return dirent_decode(slice((const uint8_t *)raw.data + n, raw.len - n),
+			     &row->core);
+}
+
+static int open_nameless(struct store_gen *gen)
+{
+	struct nameless_row lost = {0};
+	struct inode_row row = {0};
+	int r = keep_records(gen->kept, take_nameless, &lost);
+
+	if (r || !lost.any || lost.core.ino != gen->ino)
+		return r ? r : -ENOENT;
+	row.core = lost.core;
+	row.parent_branch = lost.rec.branch;
+	row.cost_s = lost.rec.cost_s;
+	row.has_hash = lost.rec.has_hash;
+	memcpy(row.hash, lost.rec.hash, sizeof(row.hash));
+	note_origin(gen, &row, 1);
+	return make_ready(gen, &row, lost.rec.inherited_ttl_ns);
+}
+
+int gen_resume(struct store *st, uint64_t ino, struct kept *lost,
+	       struct store_gen **ret_gen)
+{
+	struct store_gen *gen;
+	int r = gen_ref(st, ino, &gen);
+
+	if (r) {
+		keep_free(lost);
+		return r;
+	}
+	if (lost)
+		gen->kept = lost;
+	r = store_ino_in_tree(ino) ? open_nameless_in_tree(gen)
+	    : gen->kept		   ? open_nameless(gen)
+				   : -ENOENT;
+	if (r) {
+		gen_unref(gen);
+		return r;
+	}
 	*ret_gen = gen;
 	return 0;
 }

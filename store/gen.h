@@ -34,6 +34,7 @@ struct store_gen {
 	unsigned int refs;
 	bool reap;  /* it has lost its name, and gc waits for the last close */
 	bool share; /* it is to read from others, and gc waits in the same way */
+	struct kept *kept; /* KEEP_GEN, of one that has lost its name; or NULL */
 
 	pthread_mutex_t lock; /* of `core`, and to become ready */
 	bool ready;
@@ -66,6 +67,15 @@ struct store_gen {
 	atomic_bool condemned;
 	_Atomic uint64_t hits;
 };
+
+/*
+ * Before a commit that takes the name, under `names`: what only the row knows of one that
+ * is open is kept, for a successor of this process. It is a successor, and `lost` is what
+ * was kept, to be taken over: open it without a row. -ENOENT: nothing was kept of it.
+ */
+void gen_keep_nameless(struct store *st, uint64_t ino);
+int gen_resume(struct store *st, uint64_t ino, struct kept *lost,
+	       struct store_gen **ret_gen);
 
 /* Its content is bad: log it, once, and drop the entry. Returns -EUCLEAN. */
 int gen_condemn(struct store_gen *gen, const char *why);

@@ -35,6 +35,8 @@
 #include "store/store.h"
 #include "store/usage.h"
 
+struct keep;
+struct resume;
 struct census;
 struct scrub;
 struct evictor;
@@ -58,6 +60,9 @@ struct store {
 	struct lockfile *lock; /* NULL: a memory store */
 	char *path;	       /* the directory, for messages; ":memory:" */
 	const struct store_clock *clock;
+
+	struct keep *keep;     /* NULL: nothing is kept */
+	struct resume *resume; /* resume.c; NULL: nothing was left */
 
 	/* Options, with the defaults filled in. */
 	uint32_t small_max_bytes;

@@ -10,6 +10,7 @@
  */
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "store/internal.h"
 #include "store/sealed.h"
@@ -165,7 +166,9 @@ int store_dir_seek(struct store_dir *dir, uint64_t off)
 		dir->taken = false;
 		return 0;
 	}
-	if (off < dir->pos || (mark < marks_count(dir) && mark > dir->pos / MARK_ROWS)) {
+	if (off < dir->pos && !marks_count(dir)) {
+		rewind_to_start(dir); /* store_dir_seek_name() */
+	} else if (off < dir->pos || (mark < marks_count(dir) && mark > dir->pos / MARK_ROWS)) {
 		if (mark >= marks_count(dir))
 			mark = marks_count(dir) - 1;
 		backend_iter_seek(dir->it, key_slice(mark_at(dir, mark)));
@@ -181,6 +184,23 @@ int store_dir_seek(struct store_dir *dir, uint64_t off)
 		step(dir);
 	}
 	return 0;
+}
+
+int store_dir_seek_name(struct store_dir *dir, const char *name, bool after, uint64_t off)
+{
+	struct slice found, want = slice(name, strlen(name));
+	struct key key = key_dirent(dir->branch, want);
+
+	if (dir->tree.index || !dir->it)
+		return store_dir_seek(dir, off);
+	backend_iter_seek(dir->it, key_slice(&key));
+	if (after && at_row(dir, &found) == 0 && found.len == want.len &&
+	    memcmp(found.data, want.data, want.len) == 0)
+		backend_iter_next(dir->it);
+	buf_clear(&dir->marks); /* they count as another one did */
+	dir->pos = off;
+	dir->taken = false;
+	return backend_iter_status(dir->it);
 }
 
 /*

@@ -9,6 +9,7 @@
  */
 #include <errno.h>
 
+#include "store/gen.h"
 #include "store/internal.h"
 #include "store/sealed.h"
 
@@ -245,6 +246,7 @@ int name_publish(struct store *st, struct batch *b, const struct inode_row *row,
 		if (r)
 			return r;
 		more -= (int64_t)core_charge(&old);
+		gen_keep_nameless(st, old.ino);
 		batch_drop_inode(b, &old);
 		batch_count_replace(b, &old, &row->core);
 		replaced_ino = core_shown_ino(&old);
@@ -365,6 +367,7 @@ static int unlink_locked(struct store *st, uint64_t branch, struct slice name,
 		return -ENOENT;
 	if (S_ISDIR(core.mode) || core.sealed)
 		return -EISDIR;
+	gen_keep_nameless(st, core.ino);
 	batch_drop_name(&b, branch, name, &core);
 	usage_batch_charge(st, &b, &policy, -(int64_t)core_charge(&core));
 	r = batch_touch_dir(st, &b, policy.dir_ino, now_ns);

@@ -25,6 +25,7 @@
 #include "store/seal.h"
 #include "store/sealed.h"
 #include "store/staged.h"
+#include "store/staged_keep.h"
 #include "store/staged_limits.h"
 #include "store/sums.h"
 #include "store/value.h"
@@ -143,7 +144,7 @@ static int record_intent(struct store_staged *sg, uint64_t branch, struct slice 
 	in->branch = branch;
 	in->writes = sg->writes;
 	in->attr_changes = sg->attr_changes;
-	return 0;
+	return staged_keep(sg);
 }
 
 int staged_withdraw(struct store_staged *sg, bool sync)
@@ -186,7 +187,7 @@ int store_staged_flush(struct store_staged *sg, uint64_t branch, const char *nam
 	r = staged_take_place(sg, branch, slice_str(name), sums_bytes(&sg->content),
 			      STAGED_ASK);
 	if (r) {
-		sg->content.error = r;
+		staged_fail(sg, r);
 		return r;
 	}
 	if (!sg->synced || sg->synced_writes != sg->writes)
@@ -265,8 +266,10 @@ static int commit_row(struct store_staged *sg, struct batch *b, bool noreplace,
 	if (!r)
 		r = name_publish(sg->st, b, &sg->row, flags, sg->completed_ns,
 				 ret_replaced_ino);
-	if (!r)
+	if (!r) {
+		staged_keep_published(sg);
 		usage_unpromise(sg->st, &sg->promise); /* it is counted now */
+	}
 	if (!r && sg->source)
 		seal_source_dropped(sg->st, sg->source);
 	return r;
@@ -319,6 +322,8 @@ void store_staged_complete(struct store_staged *sg, int64_t *ret_dir_ns)
 
 	sg->completed_ns = time_now_ns();
 	sg->completed_mono_ns = time_monotonic_ns();
+	/* Not kept: then it counts from the publish, as of old. */
+	(void)staged_keep(sg);
 	*ret_dir_ns = staged_content_changed(sg) ? dir_time_ns(sg->completed_ns) : 0;
 }
 

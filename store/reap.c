@@ -9,6 +9,7 @@
 
 #include "store/dedup.h"
 #include "store/gen.h"
+#include "store/resume.h"
 #include "store/sealed.h"
 #include "store/util/log.h"
 #include "store/value.h"
@@ -203,7 +204,7 @@ static int drop_orphan(void *arg, uint64_t ino)
 
 	if (atomic_load(search->stop))
 		return -ECANCELED;
-	if (ino >= search->below)
+	if (ino >= search->below || resume_has(st, ino))
 		return 0;
 	/* GCQ second: a number moves there when its inode row goes. */
 	r = backend_get(st->be, TABLE_INODE, key_slice(&key), &raw);

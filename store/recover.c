@@ -20,6 +20,7 @@
 
 #include "store/dedup.h"
 #include "store/gc.h"
+#include "store/resume.h"
 #include "store/util/log.h"
 #include "store/value.h"
 
@@ -88,6 +89,8 @@ static int recover_intent(struct store *st, uint64_t ino)
 	const char *why;
 	int r;
 
+	if (resume_has(st, ino)) /* it is still being written */
+		return 0;
 	r = backend_get(st->be, TABLE_INTENT, key_slice(&key), &raw);
 	if (r)
 		return r;

@@ -12,6 +12,7 @@
  */
 #include <errno.h>
 
+#include "store/gen.h"
 #include "store/internal.h"
 #include "store/sealed.h"
 #include "store/stage.h"
@@ -156,6 +157,7 @@ static int rmdir_locked(struct store *st, struct end *end, const struct empty_ma
 	r = end->core.sealed ? 0 : check_still_empty(st, end->core.ino, mark);
 	if (r)
 		return r;
+	gen_keep_nameless(st, end->core.ino);
 	batch_drop_name(&b, end->branch, end->name, &end->core);
 	usage_batch_charge(st, &b, &end->policy, -(int64_t)core_charge(&end->core));
 	usage_batch_dir_removed(st, &b, end->core.ino);
@@ -313,6 +315,7 @@ static int rename_commit(struct store *st, const struct end *from, const struct 
 	if (!exchange) {
 		batch_del(&b, TABLE_DIRENT, key_slice(&from_key));
 		if (to->exists) {
+			gen_keep_nameless(st, to->core.ino);
 			batch_drop_inode(&b, &to->core);
 			batch_count(&b, &to->core, -1);
 			usage_batch_dir_removed(st, &b, to->core.ino);

@@ -291,8 +291,7 @@ static int adopt_dir(struct store_staged *sg, const struct store_attr *root)
 	row->core.uid = root->uid;
 	row->core.gid = root->gid;
 	row->core.mtime_ns = root->mtime_ns;
-	staged_attr_changed(sg);
-	return 0;
+	return staged_attr_changed(sg);
 }
 
 static int begin(struct sealer *s, uint64_t branch, const struct store_attr *root)

@@ -19,6 +19,7 @@
 #include "store/gc.h"
 #include "store/gen.h"
 #include "store/sealed.h"
+#include "store/staged_keep.h"
 #include "store/staged_limits.h"
 #include "store/util/log.h"
 
@@ -78,15 +79,20 @@ static void set_times(struct store_staged *sg)
 		core->atime_ns = core->mtime_ns = now_ns;
 }
 
+struct content_limits staged_content_limits(struct store *st)
+{
+	return (struct content_limits){
+	    .be = st->be,
+	    .small_max_bytes = st->small_max_bytes,
+	    .memory_max_bytes = st->staged_memory_bytes,
+	    .memory_used_bytes = &st->staged_used_bytes,
+	    .disk_used_bytes = &st->usage.staged,
+	};
+}
+
 static int staged_begin(struct store_staged *sg, const struct store_stage_args *args)
 {
-	struct content_limits limits = {
-	    .be = sg->st->be,
-	    .small_max_bytes = sg->st->small_max_bytes,
-	    .memory_max_bytes = sg->st->staged_memory_bytes,
-	    .memory_used_bytes = &sg->st->staged_used_bytes,
-	    .disk_used_bytes = &sg->st->usage.staged,
-	};
+	struct content_limits limits = staged_content_limits(sg->st);
 	int r;
 
 	if (store_ino_in_tree(args->branch) || store_ino_in_tree(args->base_ino))
@@ -109,20 +115,29 @@ static int staged_begin(struct store_staged *sg, const struct store_stage_args *
 	staged_limits_init(sg);
 	sg->row.core.ino = sg->ino;
 	set_times(sg);
-	return 0;
+	return staged_keep_begin(sg);
+}
+
+struct store_staged *staged_new(struct store *st)
+{
+	struct store_staged *sg = calloc(1, sizeof(*sg));
+
+	if (!sg)
+		return NULL;
+	sg->st = st;
+	sg->content.fd = -1;
+	pthread_mutex_init(&sg->lock, NULL);
+	return sg;
 }
 
 int store_stage(struct store *st, const struct store_stage_args *args,
 		struct store_staged **ret_staged)
 {
-	struct store_staged *sg = calloc(1, sizeof(*sg));
+	struct store_staged *sg = staged_new(st);
 	int r;
 
 	if (!sg)
 		return -ENOMEM;
-	sg->st = st;
-	sg->content.fd = -1;
-	pthread_mutex_init(&sg->lock, NULL);
 	r = staged_begin(sg, args);
 	if (r) {
 		store_staged_free(sg);
@@ -162,6 +177,7 @@ void store_staged_free(struct store_staged *sg)
 	buf_deinit(&sg->intent.name);
 	buf_deinit(&sg->ttl_text);
 	buf_deinit(&sg->xattrs);
+	keep_free(sg->kept);
 	pthread_mutex_destroy(&sg->lock);
 	free(sg);
 }
@@ -182,8 +198,7 @@ static int take_room(struct store_staged *sg, uint64_t len, uint64_t end,
 
 	if (!r)
 		r = room_take(sg->st, len, ROOM_REFUSE, hold);
-	if (r && !sg->content.error)
-		sg->content.error = r;
+	staged_fail(sg, r);
 	return r;
 }
 
@@ -205,6 +220,7 @@ static int write_content(struct store_staged *sg, const void *data, size_t len,
 	if ((r != -ENOSPC && r != -EDQUOT) || before || !gc_make_room(sg->st))
 		return r;
 	sg->content.error = 0;
+	content_keep_error(&sg->content);
 	return content_write(&sg->content, data, len, off);
 }
 
@@ -275,10 +291,10 @@ static int begin_change(struct store_staged *sg, uint64_t keep)
 		if (!r) {
 			store_gen_close(sg->base);
 			sg->base = NULL;
+			r = staged_keep(sg);
 		}
 	}
-	if (r && !sg->content.error)
-		sg->content.error = r;
+	staged_fail(sg, r);
 	return r;
 }
 
@@ -286,6 +302,7 @@ static void end_change(struct store_staged *sg)
 {
 	sg->writes++;
 	sg->row.core.mtime_ns = sg->row.core.ctime_ns = time_now_ns();
+	staged_keep_write(sg);
 }
 
 static uint64_t size_of(const struct store_staged *sg)
@@ -335,8 +352,7 @@ int store_staged_truncate(struct store_staged *sg, uint64_t size_bytes)
 
 	if (size_bytes == size_of(sg)) { /* nothing changes but the times */
 		sg->row.core.mtime_ns = time_now_ns();
-		staged_attr_changed(sg);
-		return 0;
+		return staged_attr_changed(sg);
 	}
 	r = size_bytes > size_of(sg) ? staged_may_grow(sg, size_bytes, 0) : 0;
 	if (r)
@@ -430,11 +446,11 @@ int store_staged_sync(struct store_staged *sg)
 	}
 
 	pthread_mutex_lock(&sg->lock);
-	if (r && !sg->content.error) /* the dirty pages are gone */
-		sg->content.error = r;
+	staged_fail(sg, r); /* the dirty pages are gone */
 	if (!r && writes >= sg->synced_writes) {
 		sg->synced_writes = writes;
 		sg->synced = true;
+		r = staged_keep(sg);
 	}
 	pthread_mutex_unlock(&sg->lock);
 	return r;

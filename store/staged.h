@@ -54,13 +54,33 @@ struct store_staged {
 	bool checked;
 	uint64_t checked_writes;
 	mode_t root_mode; /* permissions of the root of the pack */
+	struct kept *kept; /* KEEP_STAGED; NULL: it is not kept */
 };
 
+/* An empty shell, for store_staged_free(). NULL: no memory. */
+struct store_staged *staged_new(struct store *st);
+struct content_limits staged_content_limits(struct store *st);
+
+/* Keep what is known of it but its bytes, whenever that was changed. Under the lock. */
+int staged_keep(struct store_staged *sg);
+/* It was written to. */
+void staged_keep_write(struct store_staged *sg);
+
 /* To be called under the lock whenever an attribute was changed. */
-static inline void staged_attr_changed(struct store_staged *sg)
+static inline int staged_attr_changed(struct store_staged *sg)
 {
 	sg->attr_changes++;
 	sg->row.core.ctime_ns = time_now_ns();
+	return staged_keep(sg);
+}
+
+/* What is to be told at the next close, and to fail the publish. Under the lock. */
+static inline void staged_fail(struct store_staged *sg, int r)
+{
+	if (!r || sg->content.error)
+		return;
+	sg->content.error = r;
+	content_keep_error(&sg->content);
 }
 
 static inline bool staged_content_changed(const struct store_staged *sg)

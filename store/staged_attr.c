@@ -32,6 +32,7 @@ int store_staged_setattr(struct store_staged *sg, unsigned int set,
 {
 	CLEANUP_UNLOCK pthread_mutex_t *held = mutex_hold(&sg->lock);
 	struct row_core *core = &sg->row.core;
+	int r;
 
 	if (set & STORE_SET_MODE)
 		core->mode = (core->mode & S_IFMT) | (attr->mode & 07777);
@@ -43,9 +44,10 @@ int store_staged_setattr(struct store_staged *sg, unsigned int set,
 		core->atime_ns = attr->atime_ns;
 	if (set & STORE_SET_MTIME)
 		core->mtime_ns = attr->mtime_ns;
-	staged_attr_changed(sg);
-	attr_locked(sg, ret_attr);
-	return 0;
+	r = staged_attr_changed(sg);
+	if (!r)
+		attr_locked(sg, ret_attr);
+	return r;
 }
 
 int store_staged_ttl_set(struct store_staged *sg, int64_t ttl_ns, const char *text)
@@ -57,8 +59,7 @@ int store_staged_ttl_set(struct store_staged *sg, int64_t ttl_ns, const char *te
 		return -ENOMEM;
 	sg->row.ttl_text = buf_slice(&sg->ttl_text);
 	sg->row.core.ttl_ns = ttl_ns;
-	staged_attr_changed(sg);
-	return 0;
+	return staged_attr_changed(sg);
 }
 
 int store_staged_ttl_get(struct store_staged *sg, int64_t *ret_ttl_ns,
@@ -78,8 +79,7 @@ int store_staged_cost_set(struct store_staged *sg, double cost_s)
 
 	sg->row.cost_s = cost_s;
 	sg->cost_given = cost_s >= 0;
-	staged_attr_changed(sg);
-	return 0;
+	return staged_attr_changed(sg);
 }
 
 bool store_staged_published(struct store_staged *sg, double *ret_cost_s)
@@ -93,13 +93,13 @@ bool store_staged_published(struct store_staged *sg, double *ret_cost_s)
 /* ---- foreign attributes ---- */
 
 /* Take over what a change has packed. */
-static void replace_xattrs(struct store_staged *sg, struct buf *packed)
+static int replace_xattrs(struct store_staged *sg, struct buf *packed)
 {
 	buf_deinit(&sg->xattrs);
 	sg->xattrs = *packed;
 	*packed = BUF_INIT;
 	sg->row.xattrs = buf_slice(&sg->xattrs);
-	staged_attr_changed(sg);
+	return staged_attr_changed(sg);
 }
 
 int store_staged_xattr_set(struct store_staged *sg, const char *name, struct slice value,
@@ -109,9 +109,7 @@ int store_staged_xattr_set(struct store_staged *sg, const char *name, struct sli
 	CLEANUP_BUF struct buf packed = BUF_INIT;
 	int r = xattrs_set(buf_slice(&sg->xattrs), name, value, flags, &packed);
 
-	if (!r)
-		replace_xattrs(sg, &packed);
-	return r;
+	return r ? r : replace_xattrs(sg, &packed);
 }
 
 int store_staged_xattr_get(struct store_staged *sg, const char *name,
@@ -135,9 +133,7 @@ int store_staged_xattr_remove(struct store_staged *sg, const char *name)
 	CLEANUP_BUF struct buf packed = BUF_INIT;
 	int r = xattrs_remove(buf_slice(&sg->xattrs), name, &packed);
 
-	if (!r)
-		replace_xattrs(sg, &packed);
-	return r;
+	return r ? r : replace_xattrs(sg, &packed);
 }
 
 /* ---- the pin ---- */
@@ -148,9 +144,7 @@ int store_staged_pin_set(struct store_staged *sg, bool pinned)
 	CLEANUP_BUF struct buf packed = BUF_INIT;
 	int r = xattrs_pin(buf_slice(&sg->xattrs), pinned, &packed);
 
-	if (!r)
-		replace_xattrs(sg, &packed);
-	return r;
+	return r ? r : replace_xattrs(sg, &packed);
 }
 
 bool store_staged_pin_get(struct store_staged *sg)

@@ -23,6 +23,7 @@
 #include "store/leases.h"
 #include "store/lock.h"
 #include "store/policy.h"
+#include "store/resume.h"
 #include "store/scrub.h"
 #include "store/sealed.h"
 #include "store/util/log.h"
@@ -39,6 +40,8 @@ static int struct_new(const struct store_options *opt, struct store **ret_store)
 	st->room.wait_ns = ROOM_WAIT_DEFAULT_NS;
 	usage_init(&st->usage);
 	st->clock = opt->clock ? opt->clock : &clock_system;
+	/* What is in memory goes with the process, whatever is known of it. */
+	st->keep = opt->kind == STORE_MEMORY ? NULL : opt->keep;
 	pthread_rwlock_init(&st->watch_lock, NULL);
 	pthread_mutex_init(&st->names, NULL);
 	pthread_mutex_init(&st->ids, NULL);
@@ -198,6 +201,7 @@ static int open_backend(struct store *st, const struct store_options *opt,
 	struct backend_options be_opt = {.path = st->path,
 					 .cache_bytes = opt->cache_bytes};
 
+	be_opt.staged = resume_extents(st, &be_opt.staged_count);
 	return opt->kind == STORE_MEMORY ? backend_memory_new(&be_opt, &st->be, err)
 					 : backend_rocksdb_new(&be_opt, &st->be, err);
 }
@@ -214,6 +218,10 @@ static int open_parts(struct store *st, const struct store_options *opt,
 			return r;
 		backup_drop(st->path);
 	}
+	r = resume_begin(st, opt);
+	if (r)
+		return err_set(err, -r, "%s: what was kept for it cannot be read: %s",
+			       st->path, strerror(-r));
 	r = open_backend(st, opt, err);
 	if (r)
 		return r;
@@ -234,6 +242,11 @@ static int open_parts(struct store *st, const struct store_options *opt,
 	r = leases_load(st);
 	if (r)
 		return err_set(err, -r, "%s: the reservations cannot be read: %s",
+			       st->path, strerror(-r));
+	r = resume_open(st);
+	if (r)
+		return err_set(err, -r,
+			       "%s: what was being written cannot be taken up: %s",
 			       st->path, strerror(-r));
 	r = evict_new(st);
 	if (r == 0)
@@ -300,6 +313,7 @@ void store_close(struct store *st)
 	}
 	evict_free(st);
 	leases_free(st->leases);
+	resume_free(st);
 	if (st->sealed)
 		sealed_forget_unused(st);
 	sealed_cache_free(st->sealed);

@@ -244,6 +244,12 @@ struct store_dirent {
 };
 int store_dir_open(struct store *st, uint64_t branch, struct store_dir **ret_dir);
 int store_dir_seek(struct store_dir *dir, uint64_t off);
+/*
+ * For who goes on with a listing that another process had open: from now on `off` is the
+ * position of the first name that is not before `name`, or of the one after it. In a
+ * sealed tree it is the position that it always is.
+ */
+int store_dir_seek_name(struct store_dir *dir, const char *name, bool after, uint64_t off);
 /* -ENOENT at the end. */
 int store_dir_next(struct store_dir *dir, struct store_dirent *ret_ent);
 void store_dir_close(struct store_dir *dir); /* NULL is fine */

@@ -15,6 +15,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "store/gen.h"
 #include "store/leases.h"
 
 struct tree_walk {
@@ -76,6 +77,7 @@ static int drop_under_iter(struct tree_walk *walk, struct batch *b, struct slice
 		batch_del(b, TABLE_DIRENT, key);
 		return 0;
 	}
+	gen_keep_nameless(walk->st, core.ino);
 	batch_drop_name(b, walk->branch, name, &core);
 	if (S_ISDIR(core.mode))
 		usage_batch_dir_removed(walk->st, b, core.ino);

@@ -296,6 +296,15 @@ static int faulty_sync_dir(struct backend *be)
 	return error ? -error : backend_extent_sync_dir(real_of(be));
 }
 
+static int faulty_resume(struct backend *be, uint64_t ino, bool *ret_committed,
+			 int *ret_fd)
+{
+	int error = due(FAULT_EXTENT_OPEN);
+
+	return error ? -error
+		     : backend_extent_resume(real_of(be), ino, ret_committed, ret_fd);
+}
+
 static int faulty_strays(struct backend *be, int (*each)(void *arg, const char *path),
 			 void *arg)
 {
@@ -327,6 +336,7 @@ static const struct backend_ops faulty_ops = {
     .extent_punch = faulty_punch,
     .extent_list = faulty_list,
     .extent_sync_dir = faulty_sync_dir,
+    .extent_resume = faulty_resume,
     .extent_strays = faulty_strays,
     .checkpoint = faulty_checkpoint,
 };
