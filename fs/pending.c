@@ -75,10 +75,29 @@ static int list(struct pending_table *t, struct pending *p)
 	return 0;
 }
 
+int pending_resume_list(struct pending *p)
+{
+	struct pending_table *t = p->table;
+	int r = 0;
+
+	if (!p->detached)
+		r = list(t, p);
+	else if (htab_add(&t->by_ino, &p->by_ino, hash_u64(p->ino)))
+		r = -ENOMEM;
+	p->listed = !r;
+	if (r)
+		return r;
+	pending_ref(p);
+	p->claim_before_ns = time_monotonic_ns() + CLAIM_WITHIN_NS;
+	atomic_store(&t->count, t->by_ino.count);
+	return 0;
+}
+
 void pending_unlist(struct pending_table *t, struct pending *p)
 {
 	if (!p->listed)
 		return;
+	pending_keep_over(p);
 	if (!p->detached)
 		unlist_name(t, p);
 	htab_remove(&t->by_ino, &p->by_ino);
@@ -133,6 +152,7 @@ struct pending *pending_next_in_branch(struct pending *p)
 
 static void pending_free(struct pending *p)
 {
+	keep_free(p->kept);
 	production_deinit(&p->made);
 	hold_deinit(&p->hold);
 	store_staged_free(p->sg);
@@ -192,11 +212,25 @@ static void fill(struct pending *p, const struct pending_args *args)
 	p->ino = store_staged_ino(p->sg);
 	p->uid = args->uid;
 	p->sealed = args->sealed;
+	p->base_ino = args->base_ino;
+	p->truncate = args->truncate;
 	p->since_ns = time_now_ns();
 	p->refs = 2; /* the table's and the caller's */
 	p->branch = args->branch;
 	strcpy(p->name, args->name);
 	p->claim_before_ns = time_monotonic_ns() + CLAIM_WITHIN_NS;
+}
+
+struct pending *pending_shell(struct pending_table *t)
+{
+	struct pending *p = calloc(1, sizeof(*p));
+
+	if (!p)
+		return NULL;
+	p->table = t;
+	p->refs = 1;
+	pthread_mutex_init(&p->hold.lock, NULL);
+	return p;
 }
 
 /* What the owner's lease has cost already counts. */
@@ -214,11 +248,9 @@ static int make(struct pending_table *t, const struct pending_args *args,
 		return r;
 	if (args->owner)
 		before_ns = time_now_ns() - lease.since_ns;
-	p = calloc(1, sizeof(*p));
+	p = pending_shell(t);
 	if (!p)
 		return -ENOMEM;
-	p->table = t;
-	pthread_mutex_init(&p->hold.lock, NULL);
 	r = stage(t, args, before_ns > 0 ? before_ns : 0, p);
 	if (!r) {
 		fill(p, args);
@@ -231,6 +263,30 @@ static int make(struct pending_table *t, const struct pending_args *args,
 	return r;
 }
 
+static bool was_begun_for(const struct pending *p, const struct pending_args *args)
+{
+	return p->resumed && p->claim_before_ns && p->tid == args->tid &&
+	       p->uid == args->uid && p->base_ino == args->base_ino &&
+	       p->truncate == args->truncate && p->sealed == args->sealed;
+}
+
+/* A request that the process before had begun comes again. A reference, or NULL. */
+static struct pending *find_resumed(struct pending_table *t,
+				    const struct pending_args *args)
+{
+	struct pending *p;
+
+	if (!t->resumed_any)
+		return NULL;
+	pthread_mutex_lock(&t->lock);
+	p = pending_first_named(t, args->branch, args->name);
+	while (p && !was_begun_for(p, args))
+		p = pending_next_named(p);
+	pending_ref(p);
+	pthread_mutex_unlock(&t->lock);
+	return p;
+}
+
 int pending_new(struct pending_table *t, const struct pending_args *args,
 		struct pending **ret_p)
 {
@@ -239,9 +295,20 @@ int pending_new(struct pending_table *t, const struct pending_args *args,
 
 	if (strlen(args->name) > STORE_NAME_MAX)
 		return -ENAMETOOLONG;
+	p = find_resumed(t, args);
+	if (p) {
+		*ret_p = p;
+		return 0;
+	}
 	r = make(t, args, &p);
 	if (r)
 		return r;
+	r = pending_keep_begin(p);
+	if (r) {
+		hold_end(p, false);
+		pending_free(p);
+		return r;
+	}
 	pthread_mutex_lock(&t->lock);
 	if (args->exclusive && pending_first_named(t, p->branch, p->name))
 		r = -EEXIST;
@@ -530,6 +597,7 @@ static void detach(struct pending_table *t, struct pending *p)
 	if (p->listed && !p->detached)
 		unlist_name(t, p);
 	p->detached = true;
+	pending_keep(p);
 }
 
 /* It has left the name it had. */
@@ -576,6 +644,7 @@ static bool rename_listed(struct pending *p, uint64_t branch, const char *name)
 	snprintf(p->name, sizeof(p->name), "%s", name);
 	/* Without memory it loses its name, which drops it at close. */
 	p->detached = list_name(p->table, p) != 0;
+	pending_keep(p);
 	return true;
 }
 

@@ -42,8 +42,10 @@ void pending_wrote(struct pending *p, pid_t tid)
 	pid = process_of(tid, p->tgid);
 	pthread_mutex_lock(&p->table->lock);
 	if (pid != p->tgid && !has_written(made, pid) &&
-	    made->wrote_count < PRODUCERS_MAX)
+	    made->wrote_count < PRODUCERS_MAX) {
 		made->wrote[made->wrote_count++] = pid;
+		pending_keep(p);
+	}
 	pthread_mutex_unlock(&p->table->lock);
 }
 
@@ -126,6 +128,7 @@ static bool note_closer(struct pending *p, pid_t tid)
 		former = note_end(p, pid, &end);
 	else
 		former = seen ? note_alive(p, pid, pr) : note_unknown(p);
+	pending_keep(p);
 	pthread_mutex_unlock(&t->lock);
 	if (ends)
 		producer_unref(pr);
@@ -279,6 +282,11 @@ static void drop(struct pending *p, const char *why)
 	finish(p, false);
 }
 
+void pending_refuse(struct pending *p, const char *why)
+{
+	drop(p, why);
+}
+
 /* The oldest of its name that was closed before it, or NULL. Under the lock. */
 static struct pending *closed_before(struct pending *p)
 {
@@ -396,6 +404,8 @@ static void close_last(struct pending *p)
 		p->complete = true;
 		p->dir_ns = dir_ns;
 		lingers = pending_linger(p);
+		if (lingers)
+			pending_keep(p);
 		excess = lingers ? pending_claim_excess(t) : NULL;
 		pthread_cond_broadcast(&t->released); /* they may be in a hurry */
 		pthread_mutex_unlock(&t->lock);

@@ -125,6 +125,7 @@ void hold_move(struct pending *p, uint64_t branch, const char *name)
 			move_owner(p);
 		else
 			hold_free(p); /* it goes on without, if there is another */
+		pending_keep_token(p);
 	}
 	pthread_mutex_unlock(&h->lock);
 }
@@ -160,6 +161,26 @@ int hold_fence(struct pending *p)
 					    h->token, &token);
 	h->fenced = !r;
 	pthread_mutex_unlock(&h->lock);
+	return r;
+}
+
+void hold_again(struct pending *p)
+{
+	pthread_mutex_lock(&p->hold.lock);
+	if (hold_free(p))
+		pending_keep_token(p);
+	pthread_mutex_unlock(&p->hold.lock);
+}
+
+int hold_fence_again(struct pending *p)
+{
+	struct store_lease lease;
+	int r = hold_fence(p);
+
+	/* The fence was up: its end is none as long as nobody else has got it. */
+	if (r == -ESTALE && p->hold.token &&
+	    store_lease_get(p->table->store, p->branch, p->name, &lease) == -ENOENT)
+		return 0;
 	return r;
 }
 

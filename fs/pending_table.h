@@ -7,6 +7,7 @@
  *	pending_linger.c	the thread that decides what lingers
  *	pending_gate.c	who waits, and who need not
  *	pending_lease.c	the reservation of its name
+ *	pending_keep.c	what a successor has to know, and what it makes of it
  *
  * Whoever takes a value that lingers out of its list (pending_claim) decides it, and
  * nobody else does.
@@ -22,6 +23,7 @@
 #include "fs/producer.h"
 #include "store/lease.h"
 #include "store/util/htab.h"
+#include "store/util/keep.h"
 
 /* More than take part in any one value; who comes after is not asked about. */
 enum { PRODUCERS_MAX = 8 };
@@ -60,6 +62,11 @@ struct pending {
 	uid_t uid;	  /* who asked for it */
 	int64_t since_ns; /* wall clock */
 	bool sealed;	  /* fixed */
+	uint64_t base_ino; /* fixed, as is the next */
+	bool truncate;
+	bool resumed;  /* fixed: begun by a process that died; what follows is of these */
+	bool lingered; /* fixed: in its sight */
+	bool published; /* fixed: by it */
 	_Atomic bool written;
 	char comm[PROCESS_COMM_MAX];
 	_Atomic unsigned int refs;
@@ -78,6 +85,7 @@ struct pending {
 	struct hlink by_ino, by_name, by_branch;
 	struct pending *next_late; /* of those that are being dropped */
 	struct production made;
+	struct kept *kept; /* KEEP_PENDING; NULL: it is not kept */
 
 	bool complete;	   /* closing, and dir_ns is known */
 	int64_t dir_ns;	   /* store_staged_complete() */
@@ -111,6 +119,12 @@ struct pending_table {
 	struct pending *oldest, *newest; /* what lingers, as it was closed */
 	unsigned int linger_count;
 	unsigned int waiting, waiting_max; /* threads, for what lingers */
+
+	/* References, by their numbers: from pending_resume() to pending_resume_end(),
+	 * while nobody else is there. */
+	struct pending **resumed;
+	size_t resumed_count;
+	bool resumed_any; /* fixed before the first request */
 };
 
 /* ---- pending.c; the lock is held ---- */
@@ -121,6 +135,10 @@ struct pending *pending_next_named(struct pending *p);
 struct pending *pending_first_in_branch(struct pending_table *t, uint64_t branch);
 struct pending *pending_next_in_branch(struct pending *p);
 void pending_unlist(struct pending_table *t, struct pending *p);
+/* One that was resumed, as it says: into the table. -ENOMEM. */
+int pending_resume_list(struct pending *p);
+/* A new one with one reference, for the caller alone; without the lock. Or NULL. */
+struct pending *pending_shell(struct pending_table *t);
 
 /* ---- pending_close.c; without the lock ---- */
 /*
@@ -128,6 +146,8 @@ void pending_unlist(struct pending_table *t, struct pending *p);
  * to, and is not asked about again.
  */
 void pending_decide(struct pending *p, bool closer_goes_on);
+/* Or drop it, for a reason. */
+void pending_refuse(struct pending *p, const char *why);
 /* Frees what it holds. */
 void production_deinit(struct production *made);
 
@@ -165,7 +185,19 @@ void hold_move(struct pending *p, uint64_t branch, const char *name);
 int hold_check(struct pending *p);
 /* From now on nobody else gets it. -ESTALE as above. */
 int hold_fence(struct pending *p);
+/* Of one that was resumed: as its process had it. What has ended was nobody's since. */
+void hold_again(struct pending *p);
+int hold_fence_again(struct pending *p);
 void hold_end(struct pending *p, bool published);
 void hold_deinit(struct hold *hold);
+
+/* ---- pending_keep.c ---- */
+/* From now on it is kept; before anybody knows it. -ENOSPC, -ENOMEM. */
+int pending_keep_begin(struct pending *p);
+/* Under the lock, when what a successor has to know was changed. */
+void pending_keep(struct pending *p);
+void pending_keep_over(struct pending *p);
+/* Under the hold's lock. */
+void pending_keep_token(struct pending *p);
 
 #endif

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -33,6 +34,7 @@ struct producer {
 	pid_t pid;
 	int pidfd;
 	uint64_t id; /* never used again; the data of its events */
+	uint64_t identity; /* fixed */
 
 	int memory_fd; /* see process_open_memory() */
 
@@ -121,10 +123,13 @@ static void close_descriptors(struct producer *pr)
 
 static int open_descriptors(struct producer *pr)
 {
+	struct stat sb;
+
 	pr->memory_fd = pr->comm_fd = -1;
 	pr->pidfd = (int)syscall(SYS_pidfd_open, pr->pid, 0);
 	if (pr->pidfd < 0)
 		return -errno;
+	pr->identity = fstat(pr->pidfd, &sb) ? 0 : sb.st_ino;
 	pr->memory_fd = process_open_memory(pr->pid);
 	return pr->memory_fd < 0 ? pr->memory_fd : 0;
 }
@@ -255,6 +260,26 @@ void producer_unref(struct producer *pr)
 pid_t producer_pid(const struct producer *pr)
 {
 	return pr->pid;
+}
+
+uint64_t producer_identity(const struct producer *pr)
+{
+	return pr->identity;
+}
+
+int producer_resume(struct producer_table *t, pid_t pid, uint64_t identity,
+		    struct producer **ret_producer)
+{
+	struct producer *pr;
+	int r = producer_get(t, pid, &pr);
+
+	if (!r && pr->identity != identity) {
+		producer_unref(pr);
+		return -ESRCH;
+	}
+	if (!r)
+		*ret_producer = pr;
+	return r;
 }
 
 /* ---- its end ---- */

@@ -36,6 +36,12 @@ void producer_unref(struct producer *pr); /* NULL is fine */
 
 pid_t producer_pid(const struct producer *pr);
 
+/* Of the process itself, where the kernel tells it (6.9), else of all the same. */
+uint64_t producer_identity(const struct producer *pr);
+/* As producer_get(), of one that was known to a process before: -ESRCH: it has ended. */
+int producer_resume(struct producer_table *t, pid_t pid, uint64_t identity,
+		    struct producer **ret_producer);
+
 /*
  * A process asks whose first thread has this number: the object, if it has closed a
  * value before, and its present command. A reference, or NULL.
