@@ -102,7 +102,7 @@ void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 /* The session calls it for every RELEASE before it receives the next request. */
 void release_noted(struct fs *fs, uint64_t fh);
 /* Will closing it write much, or wait for the disk? For the session, too. */
-bool close_is_long(uint64_t fh);
+bool close_is_long(struct fs *fs, uint64_t fh);
 
 /* op_io.c */
 void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,

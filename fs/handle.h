@@ -2,8 +2,12 @@
 /*
  * What an open descriptor is, behind fi->fh.
  *
- * All of them are on a list, so that a daemon that is told to end while files
- * are open can give back what they hold.
+ * fi->fh is a place in a table and the number of its use, so that it means the same to
+ * a daemon that goes on for this one, and an old one means nothing. Looking it up takes
+ * no lock: the kernel names a descriptor only between its open and its RELEASE.
+ *
+ * All of them are in the table, so that a daemon that is told to end while files are
+ * open can give back what they hold.
  */
 #ifndef MEMOFS_FS_HANDLE_H
 #define MEMOFS_FS_HANDLE_H
@@ -15,50 +19,106 @@
 #include "fs/pending.h"
 #include "store/store.h"
 #include "store/util/buf.h"
+#include "store/util/keep.h"
 
+/* The numbers are kept: they stay. */
 enum handle_kind {
-	HANDLE_GEN,	/* a published generation, for reading */
-	HANDLE_PENDING, /* a value being written, for reading or writing */
-	HANDLE_TEXT,	/* a control file, as it was when it was opened */
-	HANDLE_DIR,	/* a listing */
+	HANDLE_GEN = 1,	    /* a published generation, for reading */
+	HANDLE_PENDING = 2, /* a value being written, for reading or writing */
+	HANDLE_TEXT = 3,    /* a control file, as it was when it was opened */
+	HANDLE_DIR = 4,	    /* a listing */
+	HANDLE_LOST = 5,    /* of a daemon before this one, and could not be kept: EIO */
+};
+
+/* What the kernel was told with it, to be told again. */
+enum handle_told {
+	HANDLE_DIRECT_IO = 1 << 0,
+	HANDLE_KEEP_CACHE = 1 << 1,
+	HANDLE_NOFLUSH = 1 << 2,
+	HANDLE_CACHE_READDIR = 1 << 3,
 };
 
 struct handle {
 	enum handle_kind kind;
 	bool writer;
-	atomic_bool synced;	   /* HANDLE_PENDING: fsync was asked for */
-	struct store_gen *gen;	   /* HANDLE_GEN; owned */
-	struct pending *pending;   /* HANDLE_PENDING; a reference */
-	uint64_t ns_ino;	   /* whose bytes are counted, for metrics_ns() */
-	struct buf text;	   /* HANDLE_TEXT */
-	size_t counted;		   /* of it, by handle_count_text() */
-	struct listing *listing;   /* HANDLE_DIR; owned */
-	struct handle *next, **at; /* under the list's lock */
+	atomic_bool synced;	 /* HANDLE_PENDING: fsync was asked for */
+	uint64_t fh;		 /* fixed */
+	struct store_gen *gen;	 /* HANDLE_GEN; owned */
+	struct pending *pending; /* HANDLE_PENDING; a reference */
+	uint64_t ns_ino;	 /* whose bytes are counted, for metrics_ns() */
+	struct buf text;	 /* HANDLE_TEXT */
+	size_t counted;		 /* of it, by handle_count_text() */
+	struct listing *listing; /* HANDLE_DIR; owned */
+
+	/* For who goes on. Set before handle_keep(). */
+	unsigned int told; /* enum handle_told */
+	uint64_t nodeid;   /* what was opened */
+	uint64_t ino;	   /* HANDLE_GEN, HANDLE_PENDING: the number in the store */
+	uint64_t unique;   /* of the request that opened it; 0: not known */
+	struct kept *kept; /* NULL: it is not kept */
+	struct kept *page; /* of a HANDLE_DIR: see op_dir.c */
 };
 
+struct fs;
 struct handle_list;
 
 int handle_list_new(struct handle_list **ret_list);
-/* Frees the handles that are left, without publishing. NULL is fine. */
+/* Frees the handles that are left, without publishing, and keeps what is kept. NULL is
+ * fine. */
 void handle_list_free(struct handle_list *list);
 uint64_t handle_count(struct handle_list *list);
 
-/* A zeroed handle on the list; NULL: no memory. */
+/* A zeroed handle in the table; NULL: no memory, or sixteen million are open. */
 struct handle *handle_new(struct handle_list *list, enum handle_kind kind);
+/* Never NULL: a number that is none here is a HANDLE_LOST. */
+struct handle *handle_get(struct handle_list *list, uint64_t fh);
 /*
  * Call it when `text` is there. Anybody may open the log, as often as his descriptors
  * go: all texts above 16 KiB have 32 MiB together; -ENFILE.
  */
 int handle_count_text(struct handle_list *list, struct handle *h);
-/* Off the list. Frees what it owns; does not release a writer. NULL is fine. */
+/* Off the table, and not kept any more. Frees what it owns; does not release a writer.
+ * NULL and what handle_get() did not find are fine. */
 void handle_free(struct handle_list *list, struct handle *h);
 
-static inline struct handle *handle_of(uint64_t fh)
-{
-	return (struct handle *)(uintptr_t)fh;
-}
+/* ---- kept; see fs/resume.h ---- */
+
+/* What is opened from now on is kept there; NULL: nowhere. */
+void handle_list_keep(struct handle_list *list, struct keep *k);
+/* NULL: nothing is kept. */
+struct keep *handle_list_keep_of(const struct handle_list *list);
+/*
+ * Before it is answered; and again when `extra` has changed, which is kept with it: a
+ * HANDLE_TEXT's text, what op_dir.c has. Without room it is not kept, with a line in the
+ * log: a daemon that goes on for this one answers EIO to it.
+ */
+void handle_keep(struct handle_list *list, struct handle *h, struct slice extra);
+/*
+ * One that was kept, by a daemon before this one, under its number: with what was set
+ * before handle_keep(), and nothing of what it owns. `ret_extra` is good until it is
+ * changed. Before anything is opened. -ENOMEM; -EUCLEAN: it is bad.
+ */
+int handle_resume(struct handle_list *list, struct kept *o, struct handle **ret_h,
+		  struct slice *ret_extra);
+/* All are there: their neighbours may be given out. -ENOMEM. */
+int handle_resume_end(struct handle_list *list);
+/* What such an object has open: its kind, and `ino`. -EUCLEAN. */
+int handle_kept_ino(struct kept *o, enum handle_kind *ret_kind, uint64_t *ret_ino,
+		    uint64_t *ret_nodeid);
+/* The one that this request made for a daemon before this one, or NULL. */
+struct handle *handle_by_unique(struct handle_list *list, uint64_t unique);
+/* All of them; `each` may free the one it is given. For one thread that is alone. */
+void handle_each(struct handle_list *list, void (*each)(void *arg, struct handle *h),
+		 void *arg);
 
 /* op_dir.c */
 void listing_free(struct listing *l); /* NULL is fine */
+/*
+ * Of a HANDLE_DIR that was kept: its listing, with what was kept of it. -ENOMEM;
+ * -EUCLEAN; or as opendir(3).
+ */
+int listing_resume(struct fs *fs, struct handle *h, struct slice extra);
+/* And what it has given out last: `o`, which it owns from then on. */
+void listing_resume_page(struct handle *h, struct kept *o);
 
 #endif

@@ -420,6 +420,11 @@ void kcache_name_expires(struct kcache *kc, uint64_t nodeid, const char *name)
 
 /* ---- attributes ---- */
 
+void kcache_node_changed(struct kcache *kc, uint64_t nodeid)
+{
+	enqueue(kc, nodeid, NULL);
+}
+
 static void attr_changed(struct kcache *kc, uint64_t ino, uint64_t through,
 			 size_t (*nodes_of)(struct vnode_table *t, uint64_t ino,
 					    uint64_t *ret_ids, size_t max))

@@ -79,6 +79,8 @@ void kcache_name_dropped(struct kcache *kc, uint64_t branch, const char *name);
  * yet: it has not expired.
  */
 void kcache_name_expires(struct kcache *kc, uint64_t nodeid, const char *name);
+/* What is cached of this one node may be wrong, its name apart. */
+void kcache_node_changed(struct kcache *kc, uint64_t nodeid);
 /* The attributes of a directory changed through one of its nodes; 0: through none. */
 void kcache_dir_changed(struct kcache *kc, uint64_t dir_ino, uint64_t through);
 /* The same of a file or symlink, which has a node under each view that restricts. */

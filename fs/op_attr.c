@@ -113,7 +113,7 @@ static int attr_of(struct fs *fs, uint64_t ino, struct store_attr *ret_attr,
 
 void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	struct handle *h = fi ? handle_of(fi->fh) : NULL;
+	struct handle *h = fi ? handle_get(fs_of(req)->handles, fi->fh) : NULL;
 	struct store_attr attr;
 	bool cache = false, gone = false;
 	struct vnode v;
@@ -308,7 +308,7 @@ void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int to_set,
 		struct fuse_file_info *fi)
 {
 	struct fs *fs = fs_of(req);
-	struct handle *h = fi ? handle_of(fi->fh) : NULL;
+	struct handle *h = fi ? handle_get(fs->handles, fi->fh) : NULL;
 	struct store_attr attr = {0};
 	struct pending *p;
 	struct view view;

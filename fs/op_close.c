@@ -12,8 +12,8 @@
 
 void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	struct handle *h = handle_of(fi->fh);
 	struct fs *fs = fs_of(req);
+	struct handle *h = handle_get(fs->handles, fi->fh);
 	char name[STORE_NAME_MAX + 1];
 	uint64_t branch;
 	int r = 0;
@@ -35,9 +35,9 @@ void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 /* A value of this size is hashed and published in no time. */
 enum { SHORT_VALUE_BYTES = 256 * 1024 };
 
-bool close_is_long(uint64_t fh)
+bool close_is_long(struct fs *fs, uint64_t fh)
 {
-	const struct handle *h = handle_of(fh);
+	const struct handle *h = handle_get(fs->handles, fh);
 	struct store_attr attr;
 
 	if (!h->writer)
@@ -50,7 +50,7 @@ bool close_is_long(uint64_t fh)
 
 void release_noted(struct fs *fs, uint64_t fh)
 {
-	struct handle *h = handle_of(fh);
+	struct handle *h = handle_get(fs->handles, fh);
 
 	if (h->writer)
 		pending_note_release(h->pending);
@@ -71,6 +71,8 @@ static void close_handle(struct fs *fs, struct handle *h)
 
 void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	close_handle(fs_of(req), handle_of(fi->fh));
+	struct fs *fs = fs_of(req);
+
+	close_handle(fs, handle_get(fs->handles, fi->fh));
 	reply_err(req, 0);
 }

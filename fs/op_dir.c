@@ -22,10 +22,12 @@
 #include "fs/handle.h"
 #include "fs/kcache.h"
 #include "fs/node.h"
+#include "fs/open.h"
 #include "fs/pending.h"
 #include "fs/reply.h"
 #include "fs/retry.h"
 #include "fs/sealed.h"
+#include "fs/session.h"
 
 enum { FIRST_OFF = 2 };
 #define COMPUTED_OFF (UINT64_C(1) << 62)
@@ -53,12 +55,12 @@ struct listing {
 	struct vnode v;
 	struct listed *names;
 	size_t count;
-};
 
-static struct listing *listing_of(const struct fuse_file_info *fi)
-{
-	return handle_of(fi->fh)->listing;
-}
+	/* For who goes on: see "kept". */
+	struct buf page; /* names given out last */
+	bool page_new;	 /* and not kept yet */
+	bool resumed;	 /* `stream` is not the one that gave the offsets out */
+};
 
 static void free_names(struct listing *d)
 {
@@ -75,8 +77,196 @@ void listing_free(struct listing *d)
 		return;
 	store_dir_close(d->stream);
 	free_names(d);
+	buf_deinit(&d->page);
 	pthread_mutex_destroy(&d->lock);
 	free(d);
+}
+
+/* ---- kept ---- */
+
+/*
+ * With the handle: which directory it is, and the names that are not found by listing
+ * again. Beside it, of a directory of the store, the names that were given out last with
+ * their offsets, since who goes on has another snapshot, and asks for one of them, or for
+ * what comes after the last. (An offset from before them is counted from the beginning
+ * then, and may be a little off when names have come and gone meanwhile.)
+ */
+struct dir_head {
+	uint64_t ino, branch;
+	uint32_t control, count; /* of names, each a struct kept_name and its bytes */
+};
+
+struct kept_name {
+	uint64_t off; /* of the entry after it; in a struct dir_head: its type */
+	uint32_t len, unused;
+};
+
+static int append_name(struct buf *b, uint64_t off, const char *name)
+{
+	struct kept_name kn = {.off = off, .len = (uint32_t)strlen(name)};
+	int r = buf_append(b, &kn, sizeof(kn));
+
+	return r ? r : buf_append(b, name, kn.len);
+}
+
+/* Takes it off the beginning. False: there is none. */
+static bool take_name(struct slice *s, uint64_t *ret_off,
+		      char ret_name[STORE_NAME_MAX + 1])
+{
+	struct kept_name kn;
+
+	if (s->len < sizeof(kn))
+		return false;
+	memcpy(&kn, s->data, sizeof(kn));
+	if (kn.len > STORE_NAME_MAX || s->len - sizeof(kn) < kn.len)
+		return false;
+	memcpy(ret_name, (const uint8_t *)s->data + sizeof(kn), kn.len);
+	ret_name[kn.len] = '\0';
+	*ret_off = kn.off;
+	*s = slice((const uint8_t *)s->data + sizeof(kn) + kn.len,
+		   s->len - sizeof(kn) - kn.len);
+	return true;
+}
+
+static void keep_listing(struct fs *fs, struct handle *h)
+{
+	const struct listing *d = h->listing;
+	struct dir_head head = {d->dir.ino, d->branch, d->control, (uint32_t)d->count};
+	CLEANUP_BUF struct buf extra = BUF_INIT;
+	int r;
+
+	if (!fs->keep)
+		return;
+	r = buf_append(&extra, &head, sizeof(head));
+	for (size_t i = 0; !r && i < d->count; i++)
+		r = append_name(&extra, d->names[i].type, d->names[i].name);
+	if (!r)
+		handle_keep(fs->handles, h, buf_slice(&extra));
+}
+
+/* The names of one answer: the first is preceded by the offset that was asked for. */
+static void keep_page(struct fs *fs, struct handle *h)
+{
+	struct slice names = buf_slice(&h->listing->page);
+	int r = 0;
+
+	if (!h->kept || !h->listing->page_new)
+		return;
+	h->listing->page_new = false;
+	if (!h->page)
+		r = keep_new(fs->keep, KEEP_HANDLE_DIR, h->fh, &h->page);
+	if (!r)
+		r = keep_replace(h->page, &names, 1);
+	if (!r)
+		return;
+	keep_free(h->page); /* what is kept does not fit any more */
+	h->page = NULL;
+}
+
+static void note_given(struct fs *fs, struct listing *d, bool first, uint64_t off,
+		       uint64_t next_off)
+{
+	int r = 0;
+
+	if (!fs->keep || store_ino_in_tree(d->dir.ino))
+		return;
+	if (first)
+		r = buf_set(&d->page, &off, sizeof(off));
+	if (!r)
+		r = append_name(&d->page, next_off, d->ent.name);
+	d->page_new = !r;
+	if (r)
+		buf_clear(&d->page);
+}
+
+/* Where to go on at `off`: at a name, or after it. False: it was not given out last. */
+static bool find_in_page(const struct listing *d, uint64_t off,
+			 char ret_name[STORE_NAME_MAX + 1], bool *ret_after)
+{
+	struct slice s = buf_slice(&d->page);
+	uint64_t first, next_off;
+
+	if (s.len < sizeof(first))
+		return false;
+	memcpy(&first, s.data, sizeof(first));
+	s = slice((const uint8_t *)s.data + sizeof(first), s.len - sizeof(first));
+	*ret_after = false;
+	while (take_name(&s, &next_off, ret_name)) {
+		if (off == first)
+			return true;
+		*ret_after = true;
+		if (off == next_off)
+			return true;
+	}
+	return false;
+}
+
+static int add_name(void *arg, const char *name, mode_t type);
+
+static int resume_names(struct listing *d, struct slice extra, uint32_t count)
+{
+	char name[STORE_NAME_MAX + 1];
+	uint64_t type;
+	int r = 0;
+
+	for (uint32_t i = 0; !r && i < count; i++) {
+		if (!take_name(&extra, &type, name))
+			return -EUCLEAN;
+		r = add_name(d, name, (mode_t)type);
+	}
+	return r;
+}
+
+/* What becomes of a directory that is gone is found out by who reads on. */
+static int resume_dir(struct fs *fs, uint64_t nodeid, struct listing *d)
+{
+	if (d->control)
+		return vnode_get(fs->vnodes, nodeid, &d->v);
+	if (dirref_get(fs, nodeid, &d->dir))
+		d->dir.nodeid = nodeid;
+	d->resumed = true;
+	if (!store_ino_in_tree(d->dir.ino))
+		return 0;
+	d->at = FIRST_OFF;
+	return store_dir_open(fs->store, d->branch, &d->stream);
+}
+
+int listing_resume(struct fs *fs, struct handle *h, struct slice extra)
+{
+	struct listing *d = calloc(1, sizeof(*d));
+	struct dir_head head;
+	int r;
+
+	if (!d)
+		return -ENOMEM;
+	pthread_mutex_init(&d->lock, NULL);
+	h->listing = d;
+	if (extra.len < sizeof(head))
+		return -EUCLEAN;
+	memcpy(&head, extra.data, sizeof(head));
+	d->dir.ino = head.ino;
+	d->branch = head.branch;
+	d->control = head.control;
+	r = resume_names(
+	    d,
+	    slice((const uint8_t *)extra.data + sizeof(head), extra.len - sizeof(head)),
+	    head.count);
+	return r ? r : resume_dir(fs, h->nodeid, d);
+}
+
+static int take_page(void *arg, struct slice record)
+{
+	struct listing *d = arg;
+
+	return buf_set(&d->page, record.data, record.len);
+}
+
+void listing_resume_page(struct handle *h, struct kept *o)
+{
+	h->page = o;
+	/* Without memory it goes on as if it had not been kept. */
+	if (h->listing && keep_records(o, take_page, h->listing))
+		buf_clear(&h->listing->page);
 }
 
 /* ---- open ---- */
@@ -190,7 +380,8 @@ static int open_dir(fuse_req_t req, fuse_ino_t ino, struct listing *d)
 	return r ? r : dirref_branch(fs, &d->dir, false, &d->branch);
 }
 
-static int handle_new_dir(fuse_req_t req, fuse_ino_t ino, struct handle **ret_h)
+static int handle_new_dir(fuse_req_t req, fuse_ino_t ino, struct handle **ret_h,
+			  struct fuse_file_info *fi)
 {
 	struct fs *fs = fs_of(req);
 	struct handle *h = handle_new(fs->handles, HANDLE_DIR);
@@ -200,44 +391,51 @@ static int handle_new_dir(fuse_req_t req, fuse_ino_t ino, struct handle **ret_h)
 		h->listing = calloc(1, sizeof(*h->listing));
 	if (h && h->listing) {
 		pthread_mutex_init(&h->listing->lock, NULL);
+		h->nodeid = ino;
+		h->unique = session_unique();
 		r = open_dir(req, ino, h->listing);
 	}
-	if (r)
+	if (r) {
 		handle_free(fs->handles, h);
-	else
-		*ret_h = h;
-	return r;
+		return r;
+	}
+	h->ino = h->listing->dir.ino;
+	fi->cache_readdir = fi->keep_cache = store_ino_in_tree(h->ino);
+	open_tell(h, fi);
+	keep_listing(fs, h);
+	*ret_h = h;
+	return 0;
 }
 
 void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct fs *fs = fs_of(req);
-	struct handle *h;
-	int r = handle_new_dir(req, ino, &h);
+	struct handle *h = open_again(req, fi);
+	int r = h ? 0 : handle_new_dir(req, ino, &h, fi);
 
 	if (r) {
 		reply_stale(req, r);
 		return;
 	}
-	fi->cache_readdir = fi->keep_cache = store_ino_in_tree(h->listing->dir.ino);
-	fi->fh = (uint64_t)(uintptr_t)h;
 	if (fuse_reply_open(req, fi) == -ENOENT)
 		handle_free(fs->handles, h);
 }
 
 void op_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	handle_free(fs_of(req)->handles, handle_of(fi->fh));
+	struct fs *fs = fs_of(req);
+
+	handle_free(fs->handles, handle_get(fs->handles, fi->fh));
 	reply_err(req, 0);
 }
 
 void op_fsyncdir(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
 {
 	/* The names closed so far, those of other directories too: one log. */
-	struct listing *d = listing_of(fi);
 	struct fs *fs = fs_of(req);
+	struct listing *d = handle_get(fs->handles, fi->fh)->listing;
 
-	if (!d->control)
+	if (d && !d->control)
 		pending_wait_branch(fs->pending, d->branch, fuse_req_ctx(req)->pid);
 	reply_err(req, store_sync(fs->store));
 }
@@ -329,9 +527,39 @@ static int fill_entry(struct fs *fs, struct listing *d, bool plus,
 	return 0;
 }
 
-static int seek_to(fuse_req_t req, struct listing *d, uint64_t off)
+/* Another snapshot than the one that gave the offset out. */
+static int seek_resumed(struct listing *d, uint64_t off)
+{
+	char name[STORE_NAME_MAX + 1];
+	bool after;
+
+	if (!find_in_page(d, off, name, &after))
+		return store_dir_seek(d->stream, off - FIRST_OFF);
+	return store_dir_seek_name(d->stream, name, after, off - FIRST_OFF);
+}
+
+static int open_stream(fuse_req_t req, struct handle *h, bool again)
 {
 	struct fs *fs = fs_of(req);
+	struct listing *d = h->listing;
+	int r = 0;
+
+	pending_wait_branch(fs->pending, d->branch, fuse_req_ctx(req)->pid);
+	if (!again) {
+		r = load_computed(fs, d);
+		if (d->count)
+			keep_listing(fs, h);
+	}
+	if (!r)
+		r = store_dir_open(fs->store, d->branch, &d->stream);
+	d->at = FIRST_OFF;
+	return r;
+}
+
+static int seek_to(fuse_req_t req, struct handle *h, uint64_t off)
+{
+	struct listing *d = h->listing;
+	bool resumed = d->resumed && off != FIRST_OFF;
 	int r = 0;
 
 	if (d->stream && off == FIRST_OFF && d->at != off &&
@@ -340,20 +568,18 @@ static int seek_to(fuse_req_t req, struct listing *d, uint64_t off)
 		d->stream = NULL;
 		d->held = false;
 	}
-	if (!d->stream) {
-		pending_wait_branch(fs->pending, d->branch, fuse_req_ctx(req)->pid);
-		r = load_computed(fs, d);
-		if (!r)
-			r = store_dir_open(fs->store, d->branch, &d->stream);
-		d->at = FIRST_OFF;
-	}
+	if (!d->stream)
+		r = open_stream(req, h, resumed);
 	if (!r && d->at != off) {
-		r = store_dir_seek(d->stream, off - FIRST_OFF);
+		r = resumed ? seek_resumed(d, off)
+			    : store_dir_seek(d->stream, off - FIRST_OFF);
 		d->held = false;
 	}
-	if (!r)
-		d->at = off;
-	return r;
+	if (r)
+		return r;
+	d->at = off;
+	d->resumed = false; /* from here on the offsets are this snapshot's */
+	return 0;
 }
 
 /* What is in a tree was judged with it, when it was opened. */
@@ -412,14 +638,16 @@ static int fill_computed(struct fs *fs, struct listing *d, struct page *pg, uint
 	return 0;
 }
 
-static int fill_store(struct fs *fs, struct listing *d, struct page *pg, uint64_t off)
+static int fill_store(struct fs *fs, struct handle *h, struct page *pg, uint64_t off)
 {
+	struct listing *d = h->listing;
 	struct fuse_entry_param e;
+	bool first = true;
 	int r;
 
 	if (off >= COMPUTED_OFF)
 		return fill_computed(fs, d, pg, off);
-	r = seek_to(pg->req, d, off);
+	r = seek_to(pg->req, h, off);
 	while (!r) {
 		r = next_entry(d);
 		if (!r)
@@ -431,6 +659,8 @@ static int fill_store(struct fs *fs, struct listing *d, struct page *pg, uint64_
 		if (d->held)
 			return 0;
 		d->at = FIRST_OFF + d->ent.next_off;
+		note_given(fs, d, first, off, d->at);
+		first = false;
 	}
 	return r == -ENOENT ? fill_computed(fs, d, pg, COMPUTED_OFF) : r;
 }
@@ -439,18 +669,25 @@ static void list(fuse_req_t req, size_t size, off_t off, struct fuse_file_info *
 		 bool plus)
 {
 	struct fs *fs = fs_of(req);
-	struct listing *d = listing_of(fi);
+	struct handle *h = handle_get(fs->handles, fi->fh);
+	struct listing *d = h->listing;
 	struct page pg = {.req = req, .plus = plus, .data = malloc(size), .size = size};
 	uint64_t at = (uint64_t)off;
 	int r = pg.data ? 0 : -ENOMEM;
 
+	if (!d) {
+		free(pg.data);
+		reply_err(req, -EIO);
+		return;
+	}
 	pthread_mutex_lock(&d->lock);
 	if (!r && add_dots(fs, d, &pg, &at)) {
 		if (d->control)
 			fill_control(d, &pg, at);
 		else
-			r = fill_store(fs, d, &pg, at);
+			r = fill_store(fs, h, &pg, at);
 	}
+	keep_page(fs, h);
 	pthread_mutex_unlock(&d->lock);
 	if (r && !pg.used)
 		reply_err(req, r);

@@ -18,6 +18,11 @@
 #include "fs/slow.h"
 #include "fs/topic.h"
 
+static struct handle *handle_in(fuse_req_t req, const struct fuse_file_info *fi)
+{
+	return handle_get(fs_of(req)->handles, fi->fh);
+}
+
 static int read_text(const struct buf *text, void *data, size_t size, uint64_t off,
 		     size_t *ret_len)
 {
@@ -43,6 +48,7 @@ static int read_handle(struct handle *h, void *data, size_t size, uint64_t off,
 	case HANDLE_TEXT:
 		return read_text(&h->text, data, size, off, ret_len);
 	case HANDLE_DIR:
+	case HANDLE_LOST:
 		break;
 	}
 	return -EIO;
@@ -70,7 +76,7 @@ static void count(fuse_req_t req, const struct handle *h, enum store_count what,
 void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
 	     struct fuse_file_info *fi)
 {
-	struct handle *h = handle_of(fi->fh);
+	struct handle *h = handle_in(req, fi);
 	size_t len;
 	int r = buf_reserve(&scratch, size);
 
@@ -90,10 +96,8 @@ void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
 }
 
 /* The value behind a descriptor that may write. */
-static struct store_staged *writing(struct fuse_file_info *fi)
+static struct store_staged *writing(const struct handle *h)
 {
-	struct handle *h = handle_of(fi->fh);
-
 	return h->writer ? pending_staged(h->pending) : NULL;
 }
 
@@ -137,19 +141,23 @@ static int write_command(fuse_req_t req, fuse_ino_t ino, const char *data, size_
 		   : -EBADF;
 }
 
-static int write_value(fuse_req_t req, struct store_staged *sg, const char *data,
+static int not_writing(const struct handle *h)
+{
+	return h->kind == HANDLE_LOST ? -EIO : -EBADF;
+}
+
+static int write_value(fuse_req_t req, const struct handle *h, const char *data,
 		       size_t size, off_t off)
 {
-	int r = sg ? drop_set_id(req, sg) : -EBADF;
+	struct store_staged *sg = writing(h);
+	int r = sg ? drop_set_id(req, sg) : not_writing(h);
 
 	return r ? r : store_staged_write(sg, data, size, (uint64_t)off);
 }
 
 /* Who writes, produces: see fs/pending.h. */
-static void note_writer(fuse_req_t req, struct fuse_file_info *fi)
+static void note_writer(fuse_req_t req, const struct handle *h)
 {
-	struct handle *h = handle_of(fi->fh);
-
 	if (h->writer)
 		pending_wrote(h->pending, fuse_req_ctx(req)->pid);
 }
@@ -157,16 +165,16 @@ static void note_writer(fuse_req_t req, struct fuse_file_info *fi)
 void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off_t off,
 	      struct fuse_file_info *fi)
 {
-	struct handle *h = handle_of(fi->fh);
+	struct handle *h = handle_in(req, fi);
 	int r;
 
-	note_writer(req, fi);
+	note_writer(req, h);
 	if (h->writer) /* its inode has no name yet */
 		topic_enter(TOPIC_NAMESPACE, h->ns_ino);
 	if (h->kind == HANDLE_TEXT)
 		r = write_command(req, ino, data, size);
 	else
-		r = write_value(req, writing(fi), data, size, off);
+		r = write_value(req, h, data, size, off);
 	if (!r)
 		count(req, h, STORE_COUNT_BYTES_WRITTEN, size);
 	if (r)
@@ -179,11 +187,13 @@ void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off
 
 void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
 {
-	struct handle *h = handle_of(fi->fh);
+	struct handle *h = handle_in(req, fi);
 
 	if (h->writer) {
 		atomic_store(&h->synced, true);
 		reply_err(req, store_staged_sync(pending_staged(h->pending)));
+	} else if (h->kind == HANDLE_LOST) {
+		reply_err(req, -EIO);
 	} else {
 		reply_err(req, store_sync(fs_of(req)->store));
 	}
@@ -192,10 +202,11 @@ void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_inf
 void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, off_t len,
 		  struct fuse_file_info *fi)
 {
-	struct store_staged *sg = writing(fi);
-	int r = -EBADF;
+	struct handle *h = handle_in(req, fi);
+	struct store_staged *sg = writing(h);
+	int r = not_writing(h);
 
-	note_writer(req, fi);
+	note_writer(req, h);
 	if (sg)
 		r = store_staged_allocate(sg, mode, (uint64_t)off, (uint64_t)len);
 	if (r)
@@ -207,7 +218,7 @@ void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, off_t len
 void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence,
 	      struct fuse_file_info *fi)
 {
-	struct handle *h = handle_of(fi->fh);
+	struct handle *h = handle_in(req, fi);
 	uint64_t found;
 	int r;
 
@@ -219,7 +230,7 @@ void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence,
 		r = store_staged_seek(pending_staged(h->pending), (uint64_t)off, whence,
 				      &found);
 	else
-		r = -EINVAL;
+		r = h->kind == HANDLE_LOST ? -EIO : -EINVAL;
 	if (r)
 		reply_err(req, r);
 	else
@@ -258,16 +269,16 @@ void op_copy_file_range(fuse_req_t req, fuse_ino_t ino_in, off_t off_in,
 			struct fuse_file_info *fi_in, fuse_ino_t ino_out, off_t off_out,
 			struct fuse_file_info *fi_out, size_t len, int flags)
 {
-	struct handle *in = handle_of(fi_in->fh);
-	struct store_staged *out = writing(fi_out);
+	struct handle *in = handle_in(req, fi_in), *to = handle_in(req, fi_out);
+	struct store_staged *out = writing(to);
 	size_t done = 0;
 	int r;
 
-	note_writer(req, fi_out);
+	note_writer(req, to);
 	if (len > COPY_MAX)
 		len = COPY_MAX;
 	if (!out)
-		r = -EBADF;
+		r = not_writing(to);
 	else if (in->kind == HANDLE_GEN)
 		r = store_staged_copy(out, (uint64_t)off_out, in->gen, (uint64_t)off_in,
 				      len, &done);
@@ -275,7 +286,7 @@ void op_copy_file_range(fuse_req_t req, fuse_ino_t ino_in, off_t off_in,
 		r = copy_through(in, (uint64_t)off_in, out, (uint64_t)off_out, len,
 				 &done);
 	if (!r)
-		count(req, handle_of(fi_out->fh), STORE_COUNT_BYTES_WRITTEN, done);
+		count(req, to, STORE_COUNT_BYTES_WRITTEN, done);
 	if (r)
 		reply_err(req, r);
 	else

@@ -50,13 +50,49 @@ static void abandon(struct fs *fs, struct handle *h)
 	handle_free(fs->handles, h);
 }
 
-void reply_open(fuse_req_t req, struct handle *h, struct fuse_file_info *fi)
+void open_tell(struct handle *h, struct fuse_file_info *fi)
+{
+	fi->fh = h->fh;
+	h->told = (fi->direct_io ? HANDLE_DIRECT_IO : 0) |
+		  (fi->keep_cache ? HANDLE_KEEP_CACHE : 0) |
+		  (fi->noflush ? HANDLE_NOFLUSH : 0) |
+		  (fi->cache_readdir ? HANDLE_CACHE_READDIR : 0);
+}
+
+struct handle *open_again(fuse_req_t req, struct fuse_file_info *fi)
+{
+	struct fs *fs = fs_of(req);
+	struct handle *h = NULL;
+
+	if (session_resent())
+		h = handle_by_unique(fs->handles, session_unique());
+	if (h && h->kind == HANDLE_LOST) { /* nobody knows of it */
+		handle_free(fs->handles, h);
+		h = NULL;
+	}
+	if (!h)
+		return NULL;
+	fi->fh = h->fh;
+	fi->direct_io = !!(h->told & HANDLE_DIRECT_IO);
+	fi->keep_cache = !!(h->told & HANDLE_KEEP_CACHE);
+	fi->noflush = !!(h->told & HANDLE_NOFLUSH);
+	fi->cache_readdir = !!(h->told & HANDLE_CACHE_READDIR);
+	return h;
+}
+
+static void send_open(fuse_req_t req, struct handle *h, struct fuse_file_info *fi)
 {
 	struct fs *fs = fs_of(req);
 
-	fi->fh = (uint64_t)(uintptr_t)h;
 	if (fuse_reply_open(req, fi) == -ENOENT)
 		abandon(fs, h);
+}
+
+void reply_open(fuse_req_t req, struct handle *h, struct fuse_file_info *fi)
+{
+	open_tell(h, fi);
+	handle_keep(fs_of(req)->handles, h, buf_slice(&h->text));
+	send_open(req, h, fi);
 }
 
 /* ---- a value being written ---- */
@@ -78,6 +114,8 @@ static int open_pending(struct fs *fs, struct pending *p, bool writer, bool trun
 	}
 	h->pending = p;
 	h->writer = writer;
+	h->ino = h->nodeid = pending_ino(p);
+	h->unique = session_unique();
 	pending_where(p, &branch, name);
 	h->ns_ino = metrics_ns_ino(metrics_branch(fs->metrics, branch));
 	if (truncate)
@@ -103,6 +141,16 @@ static void forget_note(struct fs *fs, const struct fuse_ctx *ctx,
 	retry_drop(fs->retries, &key);
 }
 
+/* Takes over the handle. */
+static void reply_create(fuse_req_t req, struct handle *h, struct fuse_file_info *fi)
+{
+	struct fuse_entry_param e;
+
+	pending_entry(h->pending, &e);
+	if (fuse_reply_create(req, &e, fi) == -ENOENT)
+		abandon(fs_of(req), h);
+}
+
 void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
 	       struct fuse_file_info *fi)
 {
@@ -117,12 +165,17 @@ void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
 	    .gid = ctx->gid,
 	    .tid = ctx->pid,
 	};
-	struct fuse_entry_param e;
 	struct store_attr attr;
 	struct pending *p = NULL;
-	struct handle *h;
+	struct handle *h = open_again(req, fi);
 	struct dirref dir;
-	int r = dirref_child(fs, parent, name, true, &dir, &args.branch);
+	int r;
+
+	if (h) {
+		reply_create(req, h, fi);
+		return;
+	}
+	r = dirref_child(fs, parent, name, true, &dir, &args.branch);
 
 	if (!r && (dir.view.set & VIEW_OWNER))
 		args.owner = dir.view.owner;
@@ -149,7 +202,6 @@ void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
 		reply_err(req, r);
 		return;
 	}
-	pending_entry(p, &e);
 	/* Whoever makes it publishes it, also when opened for reading only. Nobody
 	 * knows it yet, so that this cannot fail. */
 	pending_open(p, true);
@@ -158,9 +210,9 @@ void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
 		reply_err(req, r);
 		return;
 	}
-	fi->fh = (uint64_t)(uintptr_t)h;
-	if (fuse_reply_create(req, &e, fi) == -ENOENT)
-		abandon(fs, h);
+	open_tell(h, fi);
+	handle_keep(fs->handles, h, slice(NULL, 0));
+	reply_create(req, h, fi);
 }
 
 /* ---- notes ---- */
@@ -309,7 +361,7 @@ static int find_gen(fuse_req_t req, const struct target *t, struct store_gen **r
 	return refuse_read(req, t, r);
 }
 
-int open_found(struct fs *fs, struct store_gen *gen, struct handle **ret_h,
+int open_found(struct fs *fs, uint64_t ino, struct store_gen *gen, struct handle **ret_h,
 	       struct fuse_file_info *fi)
 {
 	struct handle *h = handle_new(fs->handles, HANDLE_GEN);
@@ -319,6 +371,7 @@ int open_found(struct fs *fs, struct store_gen *gen, struct handle **ret_h,
 		return -ENOMEM;
 	}
 	h->gen = gen;
+	h->ino = ino;
 	store_gen_hit(gen);
 	h->ns_ino = metrics_ns_ino(metrics_hit(fs->metrics, gen));
 	fi->noflush = 1;
@@ -341,7 +394,7 @@ static int open_gen(fuse_req_t req, const struct target *t, struct handle **ret_
 		return r == -ENOENT ? refuse_read(req, t, r) : r;
 	}
 	fi->keep_cache = 1; /* a generation never changes */
-	return open_found(fs_of(req), gen, ret_h, fi);
+	return open_found(fs_of(req), t->ino, gen, ret_h, fi);
 }
 
 /*
@@ -371,7 +424,7 @@ static int open_behind(fuse_req_t req, struct pending *p, struct handle **ret_h,
 	if (r)
 		return refuse_read(req, &t, r);
 	fi->direct_io = 1;
-	return open_found(fs, gen, ret_h, fi);
+	return open_found(fs, attr.ino, gen, ret_h, fi);
 }
 
 /* ---- a control file ---- */
@@ -450,10 +503,14 @@ static int open_viewed(fuse_req_t req, const struct vnode *v, struct handle **re
 
 void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	struct handle *h = NULL;
+	struct handle *h = open_again(req, fi);
 	struct vnode v = {0};
 	int r;
 
+	if (h) {
+		send_open(req, h, fi);
+		return;
+	}
 	if (vnode_is(ino) && vnode_get(fs_of(req)->vnodes, ino, &v) == 0 &&
 	    v.kind == VNODE_WAIT) {
 		wait_open(req, &v, fi->flags);
@@ -465,8 +522,11 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		r = open_viewed(req, &v, &h, fi);
 	else
 		r = open_text(req, ino, fi->flags, &h, fi);
-	if (r)
+	if (r) {
 		reply_err(req, r);
-	else
-		reply_open(req, h, fi);
+		return;
+	}
+	h->nodeid = ino;
+	h->unique = session_unique();
+	reply_open(req, h, fi);
 }

@@ -10,18 +10,18 @@
  *			  Before that nodes, values being written and descriptors are
  *			  brought back, when there are any
  *	session_new()	  on the holder's descriptor, INIT is fed; sets fs->resuming
- *	session_start()	  while fs->resuming: calls resume_begin(), tells the kernel to
- *			  send again what was under way, reads all of that before anything
- *			  is answered, notes each RELEASE in it, calls resume_end(), and
- *			  has RELEASEs handled before the rest
+ *	session_start()	  while fs->resuming: calls resume_session_begin(), tells the
+ *kernel to send again what was under way, reads all of that before anything is answered,
+ *notes each RELEASE in it, calls resume_session_end(), and has RELEASEs handled before
+ *the rest
  *
  * Without a keep all of it does nothing, and it may be called.
  *
  * Values and descriptors. resume_tables() calls pending_resume(), and then for each
  * descriptor of a value pending_resumed() and, if it may write, pending_resume_writer().
- * resume_end() calls pending_resume_end() and store_resume_end(): what that publishes is
- * told to the kernel, which needs the session, and it comes after the resent RELEASEs
- * were noted.
+ * resume_session_end() calls pending_resume_end() and store_resume_end(): what that
+ *publishes is told to the kernel, which needs the session, and it comes after the resent
+ *RELEASEs were noted.
  *
  * What is kept of a descriptor goes after pending_release() has returned. So a value
  * whose last RELEASE was under way has its writer again, and that RELEASE comes again; a
@@ -49,7 +49,7 @@ int resume_inos(struct keep *k, struct buf *ret_inos);
 int resume_tables(struct fs *fs, struct errmsg *err);
 
 /* For session_start(). What the kernel may have cached is asked for anew. */
-void resume_begin(struct fs *fs);
-void resume_end(struct fs *fs);
+void resume_session_begin(struct fs *fs);
+void resume_session_end(struct fs *fs);
 
 #endif

@@ -17,6 +17,7 @@
 #include "fs/session.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <linux/fuse.h>
 #include <poll.h>
 #include <pthread.h>
@@ -32,7 +33,9 @@
 
 #include "fs/metrics.h"
 #include "fs/mountpoint.h"
+#include "fs/resume.h"
 #include "fs/topic.h"
+#include "fs/waiters.h"
 #include "store/util/log.h"
 
 struct session {
@@ -52,6 +55,9 @@ struct session {
 	unsigned int running; /* under lock */
 	bool mounted;	      /* under lock */
 	bool detached;	      /* set before the workers end, read after */
+	/* Requests that were read before there were workers, RELEASEs first; then with
+	 * the token. */
+	struct early *early, **early_releases, **early_last;
 };
 
 /* ---- the token ---- */
@@ -81,7 +87,9 @@ static void token_pass(struct session *s)
 struct worker {
 	struct session *session;
 	bool token;
+	bool early; /* the request's buffer is its own, and no larger */
 	pid_t asker;
+	uint64_t unique; /* of the request, with RESENT_BIT */
 };
 static __thread struct worker *self;
 
@@ -102,13 +110,27 @@ pid_t session_asker(void)
 	return self ? self->asker : 0;
 }
 
+/* Set by the kernel in the number of what it sends again; linux/fuse.h has it from 6.9
+ * on, as FUSE_UNIQUE_RESEND. */
+#define RESENT_BIT (UINT64_C(1) << 63)
+
+uint64_t session_unique(void)
+{
+	return self ? self->unique & ~RESENT_BIT : 0;
+}
+
+bool session_resent(void)
+{
+	return self && (self->unique & RESENT_BIT);
+}
+
 /* ---- the loop ---- */
 
 /* More bytes than this, to or from a disk, are not a short request. */
 enum { SHORT_BYTES = 32 * 1024 };
 
 /* May handling it take longer than waking another worker? */
-static bool is_long(const struct fuse_in_header *in)
+static bool is_long(struct fs *fs, const struct fuse_in_header *in)
 {
 	const void *arg = in + 1;
 
@@ -131,9 +153,9 @@ static bool is_long(const struct fuse_in_header *in)
 	case FUSE_WRITE:
 		return ((const struct fuse_write_in *)arg)->size > SHORT_BYTES;
 	case FUSE_FLUSH:
-		return close_is_long(((const struct fuse_flush_in *)arg)->fh);
+		return close_is_long(fs, ((const struct fuse_flush_in *)arg)->fh);
 	case FUSE_RELEASE:
-		return close_is_long(((const struct fuse_release_in *)arg)->fh);
+		return close_is_long(fs, ((const struct fuse_release_in *)arg)->fh);
 	default:
 		return true;
 	}
@@ -159,11 +181,159 @@ static bool has_backlog(struct session *s)
 }
 
 /* With the token: what must be known before the next request is received. */
-static void look_at(struct fs *fs, const struct fuse_in_header *in)
+static void look_at(struct session *s, const struct fuse_in_header *in)
 {
+	struct fs *fs = s->fs;
+
 	atomic_fetch_add_explicit(&fs->requests, 1, memory_order_relaxed);
 	if (in->opcode == FUSE_RELEASE)
 		release_noted(fs, ((const struct fuse_release_in *)(in + 1))->fh);
+}
+
+/* ---- what is sent again ---- */
+
+/* linux/fuse.h has it from 6.9 on. */
+#define NOTIFY_RESEND 7
+
+/* A request that was read before its time. */
+struct early {
+	struct early *next;
+	size_t size;
+	void *mem; /* of that size */
+};
+
+/* RELEASEs come first, since others wait for what they do. -ENOMEM. */
+static int put_early(struct session *s, const void *mem, size_t size)
+{
+	bool release = ((const struct fuse_in_header *)mem)->opcode == FUSE_RELEASE;
+	struct early **at = release ? s->early_releases : s->early_last;
+	struct early *e = calloc(1, sizeof(*e));
+
+	if (e)
+		e->mem = malloc(size);
+	if (!e || !e->mem) {
+		free(e);
+		return -ENOMEM;
+	}
+	e->size = size;
+	memcpy(e->mem, mem, size);
+	e->next = *at;
+	*at = e;
+	if (s->early_last == at)
+		s->early_last = &e->next;
+	if (release)
+		s->early_releases = &e->next;
+	return 0;
+}
+
+static void *take_early(struct session *s, size_t *ret_size)
+{
+	struct early *e = s->early;
+	void *mem = e->mem;
+
+	*ret_size = e->size;
+	s->early = e->next;
+	free(e);
+	return mem;
+}
+
+static void free_early(struct session *s)
+{
+	size_t size;
+
+	while (s->early)
+		free(take_early(s, &size));
+}
+
+/* Is it one of those, or one that the kernel sends ahead of them? */
+static bool may_be_followed(const struct fuse_in_header *in)
+{
+	return (in->unique & RESENT_BIT) || in->opcode == FUSE_FORGET ||
+	       in->opcode == FUSE_BATCH_FORGET || in->opcode == FUSE_INTERRUPT;
+}
+
+static bool is_readable(struct session *s)
+{
+	struct pollfd pfd = {.fd = fuse_session_fd(s->fs->se), .events = POLLIN};
+
+	return poll(&pfd, 1, 0) > 0 && (pfd.revents & POLLIN);
+}
+
+/*
+ * All that is sent again comes before what is new. It is read before any of it is
+ * handled, in the order that the kernel has it in, which is none. -ENOMEM.
+ */
+static int collect(struct session *s, uint64_t *ret_count)
+{
+	struct fuse_buf buf = {0};
+	bool more = true;
+	int r = 0;
+
+	*ret_count = 0;
+	while (!r && more && is_readable(s)) {
+		int n = fuse_session_receive_buf(s->fs->se, &buf);
+		const struct fuse_in_header *in = buf.mem;
+
+		if (n == -EINTR || n == -EAGAIN)
+			continue;
+		if (n <= 0) /* unmounted: the workers will see */
+			break;
+		look_at(s, in);
+		if (in->unique & RESENT_BIT) {
+			waiters_resent(s->fs->waiters, in->unique & ~RESENT_BIT);
+			++*ret_count;
+		}
+		more = may_be_followed(in);
+		r = put_early(s, in, (size_t)n);
+	}
+	free(buf.mem);
+	return r;
+}
+
+/* -EINVAL: the kernel is older than 6.9. */
+static int ask_again(struct session *s)
+{
+	struct fuse_out_header out = {.len = sizeof(out), .error = NOTIFY_RESEND};
+	ssize_t n = write(fuse_session_fd(s->fs->se), &out, sizeof(out));
+
+	return n == (ssize_t)sizeof(out) ? 0 : -errno;
+}
+
+/* Before there are workers: see fs/resume.h. */
+static int go_on(struct session *s, struct errmsg *err)
+{
+	uint64_t count = 0;
+	int r;
+
+	resume_session_begin(s->fs);
+	r = ask_again(s);
+	if (r)
+		log_warning("what was under way cannot be asked for again, and fails: %s",
+			    strerror(-r));
+	r = collect(s, &count);
+	if (r)
+		return err_set(err, -r, "what was under way: %s", strerror(-r));
+	waiters_resume_end(s->fs->waiters);
+	resume_session_end(s->fs);
+	log_info("goes on with %" PRIu64 " requests that were under way", count);
+	return 0;
+}
+
+static int next_request(struct worker *w, struct fuse_buf *buf)
+{
+	struct session *s = w->session;
+	int n;
+
+	if (s->early) {
+		free(buf->mem);
+		buf->mem = take_early(s, &buf->size);
+		w->early = true;
+		return (int)buf->size;
+	}
+	n = fuse_session_receive_buf(s->fs->se, buf);
+	if (n > 0)
+		look_at(s, buf->mem);
+	return n;
 }
 
 /*
@@ -175,15 +345,22 @@ static int receive(struct worker *w, struct fuse_buf *buf)
 	struct session *s = w->session;
 	int n = 0;
 
+	if (w->early) {
+		free(buf->mem);
+		buf->mem = NULL;
+		w->early = false;
+	}
 	if (!w->token)
 		token_take(s);
 	w->token = true;
 	if (!fuse_session_exited(s->fs->se))
-		n = fuse_session_receive_buf(s->fs->se, buf);
+		n = next_request(w, buf);
 	if (n > 0) {
-		w->asker = (pid_t)((struct fuse_in_header *)buf->mem)->pid;
-		look_at(s->fs, buf->mem);
-		if (has_backlog(s) || is_long(buf->mem))
+		const struct fuse_in_header *in = buf->mem;
+
+		w->asker = (pid_t)in->pid;
+		w->unique = in->unique;
+		if (has_backlog(s) || is_long(s->fs, buf->mem))
 			give_token(w);
 	}
 	return n;
@@ -347,6 +524,7 @@ int session_new(struct fs *fs, const struct session_options *opt, struct session
 	s->fs = fs;
 	s->mountpoint = opt->mountpoint;
 	s->threads = opt->threads;
+	s->early_releases = s->early_last = &s->early;
 	pthread_mutex_init(&s->lock, NULL);
 	pthread_cond_init(&s->ended, NULL);
 	pthread_cond_init(&s->token_free, NULL);
@@ -367,8 +545,10 @@ static void on_wake(int sig)
 int session_start(struct session *s, struct errmsg *err)
 {
 	struct sigaction sa = {.sa_handler = on_wake};
-	int r = 0;
+	int r = s->fs->resuming ? go_on(s, err) : 0;
 
+	if (r)
+		return r;
 	sigaction(SIGUSR2, &sa, NULL);
 	pthread_mutex_lock(&s->lock);
 	while (s->started < s->threads && !r) {
@@ -476,6 +656,7 @@ void session_free(struct session *s)
 	pthread_cond_destroy(&s->ended);
 	pthread_mutex_destroy(&s->lock);
 	pthread_cond_destroy(&s->token_free);
+	free_early(s);
 	free(s->workers);
 	free(s);
 }

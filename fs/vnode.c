@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "store/util/htab.h"
+#include "store/util/keep.h"
 
 /* A view that nodes have. */
 struct shared_view {
@@ -25,12 +26,17 @@ struct shared_view {
 };
 
 struct node {
-	uint64_t id, nlookup;
+	uint64_t id;
+	union {
+		uint64_t nlookup;
+		struct kept *kept; /* which counts them; see "kept" */
+	};
 	uint64_t ino; /* of the store: of a file's, else of its directory */
 	struct shared_view *view;
 	struct hlink by_id;
 	struct hlink by_what; /* of a file or directory: all of the inode in one chain */
 	enum vnode_kind kind;
+	bool is_kept;
 };
 
 /* All but files. */
@@ -55,6 +61,8 @@ struct vnode_table {
 	/* Directories that were seen by more than one path lately, each in the slot of
 	 * its number; the last one has it. */
 	_Atomic uint64_t shared[SHARED_SLOTS];
+	struct keep *keep;
+	struct kept *ids; /* of `keep`: its counter 0 is `next` */
 };
 
 int vnode_table_new(struct vnode_table **ret_table)
@@ -205,7 +213,7 @@ static struct node *node_new(const struct vnode *want)
 
 /* Takes over the reference of `view` when it succeeds. */
 static struct node *add(struct vnode_table *t, const struct vnode *want,
-			struct shared_view *view)
+			struct shared_view *view, uint64_t id)
 {
 	struct node *n = node_new(want);
 
@@ -214,7 +222,7 @@ static struct node *add(struct vnode_table *t, const struct vnode *want,
 	n->kind = want->kind;
 	n->ino = ino_of(want);
 	n->view = view;
-	n->id = VNODE_BIT | ++t->next;
+	n->id = id;
 	if (htab_add(&t->by_id, &n->by_id, hash_u64(n->id)))
 		goto no_id;
 	if (htab_add(&t->by_what, &n->by_what, what_hash(want, view)))
@@ -256,6 +264,196 @@ void vnode_table_free(struct vnode_table *t)
 	free(t);
 }
 
+/* ---- kept ---- */
+
+/*
+ * One object a node: a record of what it is, and two counters. Lookups are counted before
+ * the kernel is answered, so after a death there may be one too many, never one too few.
+ */
+enum { COUNTER_LOOKUPS, COUNTER_BOUND };
+
+/* The names follow: name, version, owner, without their NUL. */
+struct node_record {
+	uint64_t ino, parent_id;
+	int64_t max_age_ns, since_ns, wait_ns;
+	uint32_t kind, text, set;
+	uint32_t name_len, version_len, owner_len;
+};
+
+/* Without room it is not kept: who goes on answers ESTALE to it. */
+static void keep_node(struct vnode_table *t, struct node *n, const struct vnode *v)
+{
+	const struct view *view = &v->view;
+	struct node_record rec = {
+	    .ino = ino_of(v),
+	    .parent_id = v->parent_id,
+	    .max_age_ns = view->max_age_ns,
+	    .since_ns = view->since_ns,
+	    .wait_ns = view->wait_ns,
+	    .kind = v->kind,
+	    .text = v->text,
+	    .set = view->set,
+	    .name_len = (uint32_t)strlen(v->name),
+	    .version_len = (uint32_t)strlen(view->version),
+	    .owner_len = (uint32_t)strlen(view->owner),
+	};
+	struct slice pieces[] = {
+	    slice(&rec, sizeof(rec)),
+	    slice(v->name, rec.name_len),
+	    slice(view->version, rec.version_len),
+	    slice(view->owner, rec.owner_len),
+	};
+	struct kept *kept;
+
+	if (!t->keep)
+		return;
+	atomic_store(keep_counter(t->ids, 0), t->next); /* also of one without room */
+	if (keep_new(t->keep, KEEP_VNODE, n->id, &kept))
+		return;
+	if (keep_append(kept, pieces, 4)) {
+		keep_free(kept);
+		return;
+	}
+	n->kept = kept;
+	n->is_kept = true;
+}
+
+static void count_lookup(struct node *n)
+{
+	if (n->is_kept)
+		keep_count(n->kept, COUNTER_LOOKUPS, 1);
+	else
+		n->nlookup++;
+}
+
+/* True: none is left. */
+static bool uncount_lookups(struct node *n, uint64_t nlookup)
+{
+	uint64_t left =
+	    n->is_kept ? atomic_load(keep_counter(n->kept, COUNTER_LOOKUPS)) : n->nlookup;
+
+	if (left <= nlookup)
+		return true;
+	if (n->is_kept)
+		keep_count(n->kept, COUNTER_LOOKUPS, -(int64_t)nlookup);
+	else
+		n->nlookup -= nlookup;
+	return false;
+}
+
+static bool take_text(struct slice *s, uint32_t len, char *ret_text, size_t max_len)
+{
+	if (len > max_len || len > s->len)
+		return false;
+	memcpy(ret_text, s->data, len);
+	ret_text[len] = '\0';
+	*s = slice((const uint8_t *)s->data + len, s->len - len);
+	return true;
+}
+
+static int decode(struct slice s, struct vnode *ret_v)
+{
+	struct view *view = &ret_v->view;
+	struct node_record rec;
+
+	if (s.len < sizeof(rec))
+		return -EUCLEAN;
+	memcpy(&rec, s.data, sizeof(rec));
+	s = slice((const uint8_t *)s.data + sizeof(rec), s.len - sizeof(rec));
+	*ret_v = (struct vnode){
+	    .kind = rec.kind, .parent_id = rec.parent_id, .text = rec.text};
+	if (rec.kind == VNODE_FILE)
+		ret_v->ino = rec.ino;
+	else
+		ret_v->dir_ino = rec.ino;
+	view->set = rec.set;
+	view->max_age_ns = rec.max_age_ns;
+	view->since_ns = rec.since_ns;
+	view->wait_ns = rec.wait_ns;
+	return rec.kind <= VNODE_JOB &&
+		       take_text(&s, rec.name_len, ret_v->name, STORE_NAME_MAX) &&
+		       take_text(&s, rec.version_len, view->version, STORE_VERSION_MAX) &&
+		       take_text(&s, rec.owner_len, view->owner, STORE_OWNER_MAX)
+		   ? 0
+		   : -EUCLEAN;
+}
+
+struct resumed {
+	struct vnode_table *t;
+	struct kept *o;
+	bool whole;
+};
+
+static int resume_node(void *arg, struct slice record)
+{
+	struct resumed *res = arg;
+	struct shared_view *view;
+	struct vnode v;
+	struct node *n;
+	int r = decode(record, &v);
+
+	if (r)
+		return r;
+	view = view_ref(res->t, &v.view);
+	n = view ? add(res->t, &v, view, keep_id(res->o)) : NULL;
+	if (!n)
+		return -ENOMEM; /* the process ends */
+	n->is_kept = true;
+	n->kept = res->o;
+	if (place_of(n))
+		place_of(n)->bound = atomic_load(keep_counter(res->o, COUNTER_BOUND));
+	res->whole = true;
+	return 0;
+}
+
+/* What was not complete, or not counted yet, the kernel does not know. */
+static int resume_object(void *arg, struct kept *o)
+{
+	struct resumed res = {.t = arg, .o = o};
+	int r = 0;
+
+	if (keep_id(o) == 0) {
+		res.t->ids = o;
+		res.t->next = atomic_load(keep_counter(o, 0));
+		return 0;
+	}
+	if (atomic_load(keep_counter(o, COUNTER_LOOKUPS)))
+		r = keep_records(o, resume_node, &res);
+	if (!r && !res.whole)
+		keep_free(o);
+	return r;
+}
+
+int vnode_resume(struct vnode_table *t, struct keep *k)
+{
+	int r;
+
+	pthread_mutex_lock(&t->lock);
+	t->keep = k;
+	r = keep_each(k, KEEP_VNODE, resume_object, t);
+	if (!r && k && !t->ids)
+		r = keep_new(k, KEEP_VNODE, 0, &t->ids);
+	pthread_mutex_unlock(&t->lock);
+	return r;
+}
+
+int vnode_places(struct vnode_table *t, struct buf *ret_ids)
+{
+	int r = 0;
+
+	pthread_mutex_lock(&t->lock);
+	for (size_t i = 0; !r && i < t->by_id.bucket_count; i++) {
+		for (struct hlink *l = t->by_id.buckets[i]; !r && l; l = l->next) {
+			struct node *n = CONTAINER_OF(l, struct node, by_id);
+
+			if (n->kind != VNODE_FILE)
+				r = buf_append(ret_ids, &n->id, sizeof(n->id));
+		}
+	}
+	pthread_mutex_unlock(&t->lock);
+	return r;
+}
+
 /* ---- the calls ---- */
 
 int vnode_intern(struct vnode_table *t, const struct vnode *want, uint64_t *ret_id,
@@ -270,13 +468,15 @@ int vnode_intern(struct vnode_table *t, const struct vnode *want, uint64_t *ret_
 	if (view)
 		n = find_same(t, want, view);
 	if (view && !n) {
-		n = add(t, want, view);
+		n = add(t, want, view, VNODE_BIT | ++t->next);
 		made = n;
 	}
 	if (!made)
 		view_unref(t, view);
+	else
+		keep_node(t, n, want);
 	if (n) {
-		n->nlookup++;
+		count_lookup(n);
 		*ret_id = n->id;
 	}
 	pthread_mutex_unlock(&t->lock);
@@ -324,8 +524,11 @@ int vnode_bind(struct vnode_table *t, uint64_t id, uint64_t ino)
 	pthread_mutex_lock(&t->lock);
 	n = find_id(t, id);
 	place = n ? place_of(n) : NULL;
-	if (place && !place->bound)
+	if (place && !place->bound) {
 		place->bound = ino;
+		if (n->is_kept)
+			atomic_store(keep_counter(n->kept, COUNTER_BOUND), ino);
+	}
 	if (place)
 		r = place->bound == ino ? 0 : -EBUSY;
 	pthread_mutex_unlock(&t->lock);
@@ -338,12 +541,12 @@ void vnode_forget(struct vnode_table *t, uint64_t id, uint64_t nlookup)
 
 	pthread_mutex_lock(&t->lock);
 	n = find_id(t, id);
-	if (n && n->nlookup > nlookup) {
-		n->nlookup -= nlookup;
+	if (n && !uncount_lookups(n, nlookup))
 		n = NULL;
-	}
 	if (n)
 		remove_node(t, n);
+	if (n && n->is_kept)
+		keep_free(n->kept);
 	pthread_mutex_unlock(&t->lock);
 	node_free(n);
 }

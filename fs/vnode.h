@@ -18,6 +18,7 @@
 #include <stdint.h>
 
 #include "fs/view.h"
+#include "store/util/buf.h"
 
 #define VNODE_BIT (UINT64_C(1) << 63)
 
@@ -52,10 +53,20 @@ struct vnode {
 	char name[STORE_NAME_MAX + 1]; /* VNODE_RESERVATION, VNODE_WAIT */
 };
 
+struct keep;
 struct vnode_table;
 
 int vnode_table_new(struct vnode_table **ret_table); /* -ENOMEM */
 void vnode_table_free(struct vnode_table *t);	     /* NULL is fine */
+
+/*
+ * What a table has that was kept by a process before this one; from then on it keeps
+ * what it has (NULL: nothing). Before anything is in it. -ENOMEM; -ENOSPC; -EUCLEAN: a
+ * record is bad.
+ */
+int vnode_resume(struct vnode_table *t, struct keep *k);
+/* The ids of all nodes but files, as uint64_t. -ENOMEM: not all. */
+int vnode_places(struct vnode_table *t, struct buf *ret_ids);
 
 /*
  * Find or make the node that `want` describes (its id is ignored) and count one

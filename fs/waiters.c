@@ -12,8 +12,10 @@
 #include "fs/reply.h"
 #include "fs/retry.h"
 #include "fs/sealed.h"
+#include "fs/session.h"
 #include "fs/wait_table.h"
 #include "store/lease.h"
+#include "store/util/keep.h"
 
 /* execve(2) opens with it; fcntl.h of the C library does not have it. */
 #define OPEN_FOR_EXEC 00000040
@@ -34,6 +36,8 @@ struct waiters {
 	uint64_t branch;
 	const char *name;
 	struct name_state state;
+	/* struct kept_wait, of a daemon before this one; sorted, its length is fixed. */
+	struct buf kept;
 };
 
 /* An open that is kept. */
@@ -41,9 +45,11 @@ struct parked {
 	struct waiter w;
 	fuse_req_t req;
 	uint64_t nodeid;
-	int flags;	  /* of open(2) */
-	int64_t since_ns; /* monotonic: since when it has to wait; 0: not yet */
-	uint64_t ns_ino;  /* from then on: where */
+	uint64_t unique;
+	struct kept *kept; /* its deadline: see "kept" */
+	int flags;	   /* of open(2) */
+	int64_t since_ns;  /* monotonic: since when it has to wait; 0: not yet */
+	uint64_t ns_ino;   /* from then on: where */
 };
 
 /* ---- what there is ---- */
@@ -248,7 +254,12 @@ static int open_published(struct waiters *ws, struct parked *p, const struct vno
 		return send_round(p->req, v, ws->branch, &note);
 	}
 	fi->keep_cache = 1; /* a generation never changes */
-	return open_found(ws->fs, gen, ret_h, fi);
+	r = open_found(ws->fs, attr.ino, gen, ret_h, fi);
+	if (!r) {
+		(*ret_h)->nodeid = p->nodeid;
+		(*ret_h)->unique = p->unique;
+	}
+	return r;
 }
 
 /* It has to wait, which it counts once. */
@@ -324,7 +335,98 @@ static enum wait_verdict answer(void *arg, struct waiter *w, enum wait_why why)
 
 static void free_parked(struct waiter *w)
 {
-	free(CONTAINER_OF(w, struct parked, w));
+	struct parked *p = CONTAINER_OF(w, struct parked, w);
+
+	keep_free(p->kept);
+	free(p);
+}
+
+/* ---- kept ---- */
+
+/*
+ * Until when somebody waits, in counter 0, of CLOCK_MONOTONIC, which goes on when the
+ * daemon dies. His OPEN is sent again, and does not begin to wait anew.
+ */
+struct kept_wait {
+	uint64_t unique;
+	struct kept *kept;
+	bool resent;
+};
+
+static void keep_deadline(struct waiters *ws, struct parked *p)
+{
+	/* Without room he waits longer, should the daemon die. */
+	if (keep_new(ws->fs->keep, KEEP_WAIT, p->unique, &p->kept))
+		p->kept = NULL;
+	if (p->kept)
+		atomic_store(keep_counter(p->kept, 0), (uint64_t)p->w.deadline_ns);
+}
+
+static int add_kept(void *arg, struct kept *o)
+{
+	struct kept_wait kw = {.unique = keep_id(o), .kept = o};
+	struct waiters *ws = arg;
+
+	return buf_append(&ws->kept, &kw, sizeof(kw));
+}
+
+static int compare_kept(const void *a, const void *b)
+{
+	const struct kept_wait *ka = a, *kb = b;
+
+	return ka->unique < kb->unique ? -1 : ka->unique > kb->unique;
+}
+
+int waiters_resume(struct waiters *ws)
+{
+	int r = keep_each(ws->fs->keep, KEEP_WAIT, add_kept, ws);
+
+	if (ws->kept.len)
+		qsort(ws->kept.data, ws->kept.len / sizeof(struct kept_wait),
+		      sizeof(struct kept_wait), compare_kept);
+	return r;
+}
+
+static struct kept_wait *find_kept(struct waiters *ws, uint64_t unique)
+{
+	struct kept_wait key = {.unique = unique};
+
+	return ws->kept.len ? bsearch(&key, ws->kept.data, ws->kept.len / sizeof(key),
+				      sizeof(key), compare_kept)
+			    : NULL;
+}
+
+void waiters_resent(struct waiters *ws, uint64_t unique)
+{
+	struct kept_wait *found = find_kept(ws, unique);
+
+	if (found)
+		found->resent = true;
+}
+
+void waiters_resume_end(struct waiters *ws)
+{
+	struct kept_wait *all = (void *)ws->kept.data;
+
+	for (size_t i = 0; i < ws->kept.len / sizeof(*all); i++) {
+		if (!all[i].resent)
+			keep_free(all[i].kept);
+		if (!all[i].resent)
+			all[i].kept = NULL;
+	}
+}
+
+/* The workers take some at the same time, each its own. */
+static bool take_kept(struct waiters *ws, struct parked *p)
+{
+	struct kept_wait *found = find_kept(ws, p->unique);
+
+	if (!found || !found->kept)
+		return false;
+	p->kept = found->kept;
+	found->kept = NULL;
+	p->w.deadline_ns = (int64_t)atomic_load(keep_counter(p->kept, 0));
+	return true;
 }
 
 /* ---- parking ---- */
@@ -363,9 +465,14 @@ static int park(fuse_req_t req, const struct vnode *v, uint64_t branch, int flag
 	p->req = req;
 	p->nodeid = v->id;
 	p->flags = flags;
-	p->w.deadline_ns = deadline(fs, &v->view, branch);
+	p->unique = session_unique();
+	if (!session_resent() || !take_kept(fs->waiters, p)) {
+		p->w.deadline_ns = deadline(fs, &v->view, branch);
+		keep_deadline(fs->waiters, p);
+	}
 	r = wait_table_add(fs->waiters->table, &p->w, branch, v->name);
 	if (r) {
+		keep_free(p->kept);
 		free(p);
 		return r;
 	}
@@ -442,6 +549,7 @@ void waiters_free(struct waiters *ws)
 	if (!ws)
 		return;
 	wait_table_free(ws->table);
+	buf_deinit(&ws->kept);
 	free(ws);
 }
 
