@@ -42,7 +42,7 @@ static uint32_t flags_of(const struct store_staged *sg)
 	       (sg->intent.durable ? STATE_INTENT : 0);
 }
 
-/* Size, layout and hash are set when it is sealed; a valid row has some. */
+/* Size, layout, hash and name are set when it is sealed; a valid row has some. */
 static int encode_row(const struct store_staged *sg, struct buf *ret_raw)
 {
 	struct inode_row row = sg->row;
@@ -50,7 +50,7 @@ static int encode_row(const struct store_staged *sg, struct buf *ret_raw)
 	row.core.size_bytes = 1;
 	row.core.layout = LAYOUT_SMALL;
 	row.parent_branch = sg->branch;
-	row.name = slice(NULL, 0);
+	row.name = slice("-", 1);
 	row.has_hash = false;
 	return inode_encode(&row, ret_raw);
 }
