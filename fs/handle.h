@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "fs/pending.h"
+#include "fs/user_limits.h"
 #include "store/store.h"
 #include "store/util/buf.h"
 
@@ -33,6 +34,7 @@ struct handle {
 	struct buf text;	   /* HANDLE_TEXT */
 	size_t counted;		   /* of it, by handle_count_text() */
 	struct listing *listing;   /* HANDLE_DIR; owned */
+	struct limit_hold hold;	   /* its user's, one of LIMIT_HANDLES */
 	struct handle *next, **at; /* under the list's lock */
 };
 

@@ -137,11 +137,34 @@ static int write_command(fuse_req_t req, fuse_ino_t ino, const char *data, size_
 		   : -EBADF;
 }
 
-static int write_value(fuse_req_t req, struct store_staged *sg, const char *data,
+/*
+ * What so many bytes from `off` on may make a value take counts for who began it: what
+ * is overwritten nothing more, and holes nothing.
+ */
+static int may_grow(struct fuse_file_info *fi, uint64_t off, uint64_t size)
+{
+	struct handle *h = handle_of(fi->fh);
+	struct store_attr attr;
+	uint64_t end, taken;
+
+	if (!h->writer)
+		return -EBADF;
+	store_staged_attr(pending_staged(h->pending), &attr);
+	if (off > STORE_FILE_MAX || size > STORE_FILE_MAX)
+		return 0; /* for the store to refuse */
+	end = off + size > attr.size_bytes ? off + size : attr.size_bytes;
+	taken = attr.disk_bytes + size;
+	return limit_grow(pending_bytes(h->pending), taken < end ? taken : end);
+}
+
+static int write_value(fuse_req_t req, struct fuse_file_info *fi, const char *data,
 		       size_t size, off_t off)
 {
-	int r = sg ? drop_set_id(req, sg) : -EBADF;
+	struct store_staged *sg = writing(fi);
+	int r = may_grow(fi, (uint64_t)off, size);
 
+	if (!r)
+		r = drop_set_id(req, sg);
 	return r ? r : store_staged_write(sg, data, size, (uint64_t)off);
 }
 
@@ -166,7 +189,7 @@ void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off
 	if (h->kind == HANDLE_TEXT)
 		r = write_command(req, ino, data, size);
 	else
-		r = write_value(req, writing(fi), data, size, off);
+		r = write_value(req, fi, data, size, off);
 	if (!r)
 		count(req, h, STORE_COUNT_BYTES_WRITTEN, size);
 	if (r)
@@ -197,6 +220,10 @@ void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, off_t len
 
 	note_writer(req, fi);
 	if (sg)
+		r = mode & FALLOC_FL_PUNCH_HOLE
+			? 0
+			: may_grow(fi, (uint64_t)off, (uint64_t)len);
+	if (!r)
 		r = store_staged_allocate(sg, mode, (uint64_t)off, (uint64_t)len);
 	if (r)
 		reply_err(req, r);
@@ -266,12 +293,11 @@ void op_copy_file_range(fuse_req_t req, fuse_ino_t ino_in, off_t off_in,
 	note_writer(req, fi_out);
 	if (len > COPY_MAX)
 		len = COPY_MAX;
-	if (!out)
-		r = -EBADF;
-	else if (in->kind == HANDLE_GEN)
+	r = may_grow(fi_out, (uint64_t)off_out, len);
+	if (!r && in->kind == HANDLE_GEN)
 		r = store_staged_copy(out, (uint64_t)off_out, in->gen, (uint64_t)off_in,
 				      len, &done);
-	else
+	else if (!r)
 		r = copy_through(in, (uint64_t)off_in, out, (uint64_t)off_out, len,
 				 &done);
 	if (!r)

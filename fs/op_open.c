@@ -122,8 +122,14 @@ void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
 	struct pending *p = NULL;
 	struct handle *h;
 	struct dirref dir;
-	int r = dirref_child(fs, parent, name, true, &dir, &args.branch);
+	struct limit_hold hold = {0};
+	int r = limits_take(fs->limits, LIMIT_HANDLES, ctx->uid, 1, &hold);
 
+	if (r) {
+		reply_err(req, r);
+		return;
+	}
+	r = dirref_child(fs, parent, name, true, &dir, &args.branch);
 	if (!r && (dir.view.set & VIEW_OWNER))
 		args.owner = dir.view.owner;
 	if (!r)
@@ -146,6 +152,7 @@ void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
 	if (r) {
 		if (p)
 			pending_drop(p);
+		limit_give(&hold);
 		reply_err(req, r);
 		return;
 	}
@@ -155,9 +162,11 @@ void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
 	pending_open(p, true);
 	r = open_pending(fs, p, true, false, &h, fi);
 	if (r) {
+		limit_give(&hold);
 		reply_err(req, r);
 		return;
 	}
+	limit_move(&h->hold, &hold);
 	fi->fh = (uint64_t)(uintptr_t)h;
 	if (fuse_reply_create(req, &e, fi) == -ENOENT)
 		abandon(fs, h);
@@ -450,6 +459,7 @@ static int open_viewed(fuse_req_t req, const struct vnode *v, struct handle **re
 
 void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
+	struct limit_hold hold = {0};
 	struct handle *h = NULL;
 	struct vnode v = {0};
 	int r;
@@ -459,14 +469,23 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		wait_open(req, &v, fi->flags);
 		return;
 	}
+	r = limits_take(fs_of(req)->limits, LIMIT_HANDLES, fuse_req_ctx(req)->uid, 1,
+			&hold);
+	if (r) {
+		reply_err(req, r);
+		return;
+	}
 	if (!vnode_is(ino))
 		r = open_file(req, ino, &h, fi);
 	else if (v.kind == VNODE_FILE)
 		r = open_viewed(req, &v, &h, fi);
 	else
 		r = open_text(req, ino, fi->flags, &h, fi);
-	if (r)
+	if (r) {
+		limit_give(&hold);
 		reply_err(req, r);
-	else
-		reply_open(req, h, fi);
+		return;
+	}
+	limit_move(&h->hold, &hold);
+	reply_open(req, h, fi);
 }

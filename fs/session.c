@@ -333,8 +333,10 @@ int session_new(struct fs *fs, const struct session_options *opt, struct session
 		struct errmsg *err)
 {
 	struct session *s;
-	int r = mountpoint_check(opt->mountpoint, opt->nonempty, err);
+	int r = 0;
 
+	if (strncmp(opt->mountpoint, SESSION_FD, strlen(SESSION_FD)) != 0)
+		r = mountpoint_check(opt->mountpoint, opt->nonempty, err);
 	if (r)
 		return r;
 	s = calloc(1, sizeof(*s));

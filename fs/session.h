@@ -8,8 +8,11 @@
 #include "fs/fs.h"
 #include "store/util/err.h"
 
+/* Followed by the number of a descriptor: a connection that is there already. */
+#define SESSION_FD "/dev/fd/"
+
 struct session_options {
-	const char *mountpoint;
+	const char *mountpoint; /* or SESSION_FD, for good */
 	const char *store_path; /* shown as the file system's source */
 	bool allow_other;
 	bool read_only;

@@ -44,6 +44,7 @@ struct parked {
 	int flags;	  /* of open(2) */
 	int64_t since_ns; /* monotonic: since when it has to wait; 0: not yet */
 	uint64_t ns_ino;  /* from then on: where */
+	struct limit_hold hold;
 };
 
 /* ---- what there is ---- */
@@ -221,6 +222,24 @@ static int become(struct fs *fs, const struct vnode *v, uint64_t ino)
 	return r;
 }
 
+static int open_limited(struct fs *fs, uid_t uid, struct store_gen *gen,
+			struct handle **ret_h, struct fuse_file_info *fi)
+{
+	struct limit_hold hold = {0};
+	int r = limits_take(fs->limits, LIMIT_HANDLES, uid, 1, &hold);
+
+	if (r) {
+		store_gen_close(gen);
+		return r;
+	}
+	r = open_found(fs, gen, ret_h, fi);
+	if (r)
+		limit_give(&hold);
+	else
+		limit_move(&(*ret_h)->hold, &hold);
+	return r;
+}
+
 /* -ENOENT, -ETIME, -EUCLEAN: it has just lost its name. */
 static int open_published(struct waiters *ws, struct parked *p, const struct vnode *v,
 			  struct handle **ret_h, struct fuse_file_info *fi)
@@ -248,7 +267,7 @@ static int open_published(struct waiters *ws, struct parked *p, const struct vno
 		return send_round(p->req, v, ws->branch, &note);
 	}
 	fi->keep_cache = 1; /* a generation never changes */
-	return open_found(ws->fs, gen, ret_h, fi);
+	return open_limited(ws->fs, fuse_req_ctx(p->req)->uid, gen, ret_h, fi);
 }
 
 /* It has to wait, which it counts once. */
@@ -324,7 +343,10 @@ static enum wait_verdict answer(void *arg, struct waiter *w, enum wait_why why)
 
 static void free_parked(struct waiter *w)
 {
-	free(CONTAINER_OF(w, struct parked, w));
+	struct parked *p = CONTAINER_OF(w, struct parked, w);
+
+	limit_give(&p->hold);
+	free(p);
 }
 
 /* ---- parking ---- */
@@ -364,9 +386,11 @@ static int park(fuse_req_t req, const struct vnode *v, uint64_t branch, int flag
 	p->nodeid = v->id;
 	p->flags = flags;
 	p->w.deadline_ns = deadline(fs, &v->view, branch);
-	r = wait_table_add(fs->waiters->table, &p->w, branch, v->name);
+	r = limits_take(fs->limits, LIMIT_WAITERS, fuse_req_ctx(req)->uid, 1, &p->hold);
+	if (!r)
+		r = wait_table_add(fs->waiters->table, &p->w, branch, v->name);
 	if (r) {
-		free(p);
+		free_parked(&p->w);
 		return r;
 	}
 	/* May call back at once. Not before it is in the table, where it is found;
