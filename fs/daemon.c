@@ -316,9 +316,8 @@ static void watch_drops(struct fs *fs)
 	store_watch(fs->store, &watch);
 }
 
-static int make_tables(struct daemon *d, struct errmsg *err)
+int fs_make_tables(struct fs *fs, struct errmsg *err)
 {
-	struct fs *fs = &d->fs;
 	struct pending_events events = {
 	    .published = value_published,
 	    .settled = value_settled,
@@ -415,33 +414,43 @@ static void tick(void *arg)
 }
 
 /* In reverse; everything may be missing. */
+void fs_stop(struct fs *fs)
+{
+	if (fs->store)
+		store_watch(fs->store, NULL);
+	jobs_stop(fs->jobs);
+	slow_stop(fs->slow);
+	waiters_stop(fs->waiters); /* while there is a kernel to answer to */
+}
+
+void fs_free(struct fs *fs)
+{
+	pending_stop(fs->pending);
+	kcache_free(fs->kcache);
+	if (fs->se)
+		fuse_session_destroy(fs->se);
+	handle_list_free(fs->handles); /* what is still open */
+	recent_free(fs->recent);
+	retry_table_free(fs->retries);
+	pending_table_free(fs->pending);
+	jobs_free(fs->jobs);	   /* no request comes any more */
+	waiters_free(fs->waiters); /* the end of a value is told to it */
+	limits_free(fs->limits); /* nothing is held any more */
+	slow_free(fs->slow);
+	topic_begin(NULL);
+	vnode_table_free(fs->vnodes);
+	if (fs->metrics)
+		metrics_save(fs->metrics);
+	metrics_free(fs->metrics);
+	store_close(fs->store);
+}
+
 static void take_down(struct daemon *d)
 {
 	stop_signal_thread(d);
-	if (d->fs.store)
-		store_watch(d->fs.store, NULL);
-	jobs_stop(d->fs.jobs);
-	slow_stop(d->fs.slow);
-	waiters_stop(d->fs.waiters); /* while there is a kernel to answer to */
+	fs_stop(&d->fs);
 	session_free(d->session);
-	pending_stop(d->fs.pending);
-	kcache_free(d->fs.kcache);
-	if (d->fs.se)
-		fuse_session_destroy(d->fs.se);
-	handle_list_free(d->fs.handles); /* what is still open */
-	recent_free(d->fs.recent);
-	retry_table_free(d->fs.retries);
-	pending_table_free(d->fs.pending);
-	jobs_free(d->fs.jobs);	     /* no request comes any more */
-	waiters_free(d->fs.waiters); /* the end of a value is told to it */
-	limits_free(d->fs.limits);	     /* nothing is held any more */
-	slow_free(d->fs.slow);
-	topic_begin(NULL);
-	vnode_table_free(d->fs.vnodes);
-	if (d->fs.metrics)
-		metrics_save(d->fs.metrics);
-	metrics_free(d->fs.metrics);
-	store_close(d->fs.store);
+	fs_free(&d->fs);
 }
 
 static int bring_up(struct daemon *d, struct errmsg *err)
@@ -456,7 +465,7 @@ static int bring_up(struct daemon *d, struct errmsg *err)
 		return EXIT_STORE;
 	if (namespaces_apply(d->fs.store, d->config, err))
 		return EXIT_USAGE;
-	if (make_tables(d, err))
+	if (fs_make_tables(&d->fs, err))
 		return EXIT_MOUNT;
 	limits_configure(d->fs.limits, d->fs.store, &d->config->mount.user);
 	/* Half of them, rounded up, are for those who need not wait. */

@@ -73,6 +73,18 @@ static inline struct fs *fs_of(fuse_req_t req)
 
 extern const struct fuse_lowlevel_ops fs_ops; /* ops.c */
 
+/*
+ * daemon.c; for tests of it without a kernel, too. The store is open: make all that
+ * stands on it. -errno with a message.
+ */
+int fs_make_tables(struct fs *fs, struct errmsg *err);
+/*
+ * Its end, whatever of it was made: first nobody waits any more and no job runs, with
+ * the session still there; then, without the session, all is freed, the store closed.
+ */
+void fs_stop(struct fs *fs);
+void fs_free(struct fs *fs);
+
 /* op_lookup.c */
 void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name);
 void op_forget(fuse_req_t req, fuse_ino_t ino, uint64_t nlookup);
