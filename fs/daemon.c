@@ -19,6 +19,7 @@
 #include "fs/metrics.h"
 #include "fs/namespaces.h"
 #include "fs/pending.h"
+#include "fs/privileges.h"
 #include "fs/recent.h"
 #include "fs/retry.h"
 #include "fs/session.h"
@@ -453,6 +454,20 @@ static void take_down(struct daemon *d)
 	fs_free(&d->fs);
 }
 
+/* While there is no other thread. */
+static void drop_privileges(const struct daemon *d)
+{
+	const char *log = d->config->mount.log;
+	struct privileges_paths paths = {
+	    .store = d->opt->kind == STORE_MEMORY ? NULL : d->opt->store_path,
+	    .mountpoint = d->opt->mountpoint,
+	    .config = d->opt->config_path,
+	    .log = log && strchr(log, '/') ? log : NULL,
+	};
+
+	privileges_drop(&paths);
+}
+
 static int bring_up(struct daemon *d, struct errmsg *err)
 {
 	int r = open_log(d, err);
@@ -460,6 +475,7 @@ static int bring_up(struct daemon *d, struct errmsg *err)
 	if (r)
 		return EXIT_USAGE;
 	raise_file_limit();
+	drop_privileges(d);
 	fill_fs(d);
 	if (open_store(d, err))
 		return EXIT_STORE;

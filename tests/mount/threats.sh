@@ -174,4 +174,52 @@ test_waiters_are_limited() {
 	said 1 "uid $MALLORY has as many waiting opens.*user-waiters"
 }
 
+# --- what the daemon itself may do -----------------------------------------------------
+
+# A set of capabilities of the daemon, hexadecimal, without leading zeros.
+capabilities() { # FIELD [MOUNTPOINT]
+	sed -n "s/^$1:\t0*\(.*\)/\1/p" "/proc/$(daemon_pid "${2:-$MNT}")/status"
+}
+
+# CAP_SYS_PTRACE is bit 19, CAP_SYS_ADMIN bit 21.
+test_the_daemon_drops_privileges() {
+	local set
+	for set in CapPrm CapEff CapBnd; do is "$(capabilities $set)" 280000 $set; done
+	for set in CapInh CapAmb; do is "$(capabilities $set)" '' $set; done
+	is "$(capabilities NoNewPrivs)" 1 NoNewPrivs
+	local task
+	for task in /proc/"$(daemon_pid)"/task/*/status; do
+		is "$(sed -n 's/^CapEff:\t0*//p' "$task")" 280000 "CapEff of $task"
+	done
+}
+
+# What they are kept for: it sees how another user's command ends.
+test_the_end_of_others_is_seen() {
+	chmod 777 .
+	mallory sh -c 'echo x >key; exit 3' || true
+	mallory sh -c 'exec cp /etc/passwd /nowhere >key 2>&1' || true
+	absent key
+	grep -q 'exit status' .memofs/reservations/key || fail "$(cat .memofs/reservations/key)"
+}
+
+# A store of another user works as before; then modes are passed over.
+test_the_store_of_another_user() {
+	needs_persistence
+	mkdir -m 700 "$T/home"
+	mkdir "$T/home/mnt"
+	chown -R $ALICE:$ALICE "$T/home"
+	mount_at "$T/home/store" "$T/home/mnt"
+	echo kept >"$T/home/mnt/key"
+	umount_at "$T/home/mnt"
+	chown -R $ALICE:$ALICE "$T/home/store"
+	mount_at "$T/home/store" "$T/home/mnt"
+	has "$T/home/mnt/key" $'kept\n'
+	echo more >"$T/home/mnt/more"
+	umount_at "$T/home/mnt"
+	mount_at "$T/home/store" "$T/home/mnt"
+	has "$T/home/mnt/more" $'more\n'
+	umount_at "$T/home/mnt"
+	rm -rf "$T/home"
+}
+
 run_tests "$@"
