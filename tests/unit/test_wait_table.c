@@ -373,7 +373,7 @@ static void *stop(void *arg)
 static void test_stop_waits_for_who_is_not_ready(void **state)
 {
 	struct world *world = *state;
-	struct person *p, *other;
+	struct person *p = NULL, *other = NULL;
 	pthread_t thread;
 
 	assert_ok(add(world, "1", 1, DURATION_NONE, &p));
@@ -428,7 +428,7 @@ static void *come(void *arg)
 		int64_t deadline_ns =
 		    i % 5 ? DURATION_NONE : time_monotonic_ns() + i % 7 * MSEC;
 		char name[16];
-		struct person *p;
+		struct person *p = NULL;
 		uint64_t id;
 
 		snprintf(name, sizeof(name), "%u", i % NAMES);
