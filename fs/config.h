@@ -35,6 +35,17 @@ enum config_mount_key {
 	CONFIG_THREADS = 1 << 2,
 	CONFIG_LOG = 1 << 3,
 	CONFIG_LOG_LEVEL = 1 << 4,
+	CONFIG_USER_HANDLES = 1 << 5,
+	CONFIG_USER_VALUES = 1 << 6,
+	CONFIG_USER_BYTES = 1 << 7,
+	CONFIG_USER_RESERVATIONS = 1 << 8,
+	CONFIG_USER_WAITERS = 1 << 9,
+};
+
+/* What one user may have at a time: 0: the default; CONFIG_USER_NONE: no limit. */
+#define CONFIG_USER_NONE UINT64_MAX
+struct config_user {
+	uint64_t handles, values, bytes, reservations, waiters;
 };
 
 struct config_mount {
@@ -45,6 +56,7 @@ struct config_mount {
 	/* "stderr", "syslog" or a path; NULL: stderr in the foreground, else syslog. */
 	char *log;
 	enum log_level log_level;
+	struct config_user user; /* may be changed while it runs */
 };
 
 enum config_store_key {

@@ -250,6 +250,31 @@ static int parse_store_size(const struct config_key *key, void *field, const cha
 	return r;
 }
 
+/* What one user may have. */
+static int parse_user_count(const struct config_key *key, void *field, const char *text,
+			    struct errmsg *err)
+{
+	uint64_t value = CONFIG_USER_NONE;
+
+	if (strcasecmp(text, "none") != 0 &&
+	    (!number(text, 10, &value) || value < key->min || value > key->max))
+		return err_set(err, EINVAL,
+			       "%s is not a number from %" PRIu64 " to %" PRIu64
+			       ", or none",
+			       QUOTE(text), key->min, key->max);
+	*(uint64_t *)field = value;
+	return 0;
+}
+
+static int parse_user_bytes(const struct config_key *key, void *field, const char *text,
+			    struct errmsg *err)
+{
+	if (strcasecmp(text, "none") != 0)
+		return parse_size(key, field, text, err);
+	*(uint64_t *)field = CONFIG_USER_NONE;
+	return 0;
+}
+
 static int parse_policy(const struct config_key *key, void *field, const char *text,
 			struct errmsg *err)
 {
@@ -406,6 +431,15 @@ static const struct config_key mount_keys[] = {
     {"threads", CONFIG_THREADS, MOUNT(threads), parse_number, 1, CONFIG_THREADS_MAX},
     {"log", CONFIG_LOG, MOUNT(log), parse_log},
     {"log-level", CONFIG_LOG_LEVEL, MOUNT(log_level), parse_log_level},
+    {"user-handles", CONFIG_USER_HANDLES, MOUNT(user.handles), parse_user_count, 1,
+     INT64_MAX},
+    {"user-values", CONFIG_USER_VALUES, MOUNT(user.values), parse_user_count, 1,
+     INT64_MAX},
+    {"user-bytes", CONFIG_USER_BYTES, MOUNT(user.bytes), parse_user_bytes, 1, INT64_MAX},
+    {"user-reservations", CONFIG_USER_RESERVATIONS, MOUNT(user.reservations),
+     parse_user_count, 1, INT64_MAX},
+    {"user-waiters", CONFIG_USER_WAITERS, MOUNT(user.waiters), parse_user_count, 1,
+     INT64_MAX},
     {NULL},
 };
 

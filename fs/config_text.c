@@ -57,6 +57,27 @@ static int put_quoted(struct buf *out, const char *key, const char *value)
 	return r ? r : buf_append(out, "\n", 1);
 }
 
+static int put_user_limit(const char *key, uint64_t max, struct buf *out)
+{
+	if (max == 0) /* not set */
+		return 0;
+	return max == CONFIG_USER_NONE ? buf_printf(out, "  %s: none\n", key)
+				       : buf_printf(out, "  %s: %" PRIu64 "\n", key, max);
+}
+
+static int put_user(const struct config_user *u, struct buf *out)
+{
+	int r = put_user_limit("user-handles", u->handles, out);
+
+	if (!r)
+		r = put_user_limit("user-values", u->values, out);
+	if (!r)
+		r = put_user_limit("user-bytes", u->bytes, out);
+	if (!r)
+		r = put_user_limit("user-reservations", u->reservations, out);
+	return r ? r : put_user_limit("user-waiters", u->waiters, out);
+}
+
 static int put_mount(const struct config_mount *m, struct buf *out)
 {
 	int r = buf_printf(out, "mount:\n");
@@ -69,7 +90,9 @@ static int put_mount(const struct config_mount *m, struct buf *out)
 			       m->read_only ? "true" : "false", m->threads);
 	if (!r && m->log)
 		r = put_quoted(out, "  log", m->log);
-	return r ? r : buf_printf(out, "  log-level: %s\n", log_level_name(m->log_level));
+	if (!r)
+		r = buf_printf(out, "  log-level: %s\n", log_level_name(m->log_level));
+	return r ? r : put_user(&m->user, out);
 }
 
 static int put_size(const struct config_size *size, struct buf *out)

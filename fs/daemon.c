@@ -19,11 +19,13 @@
 #include "fs/metrics.h"
 #include "fs/namespaces.h"
 #include "fs/pending.h"
+#include "fs/privileges.h"
 #include "fs/recent.h"
 #include "fs/retry.h"
 #include "fs/session.h"
 #include "fs/slow.h"
 #include "fs/topic.h"
+#include "fs/user_limits_config.h"
 #include "fs/vnode.h"
 #include "fs/waiters.h"
 #include "store/check.h"
@@ -137,6 +139,7 @@ static void reload(struct daemon *d)
 	kcache_all_changed(d->fs.kcache);
 	use_log_level(&fresh);
 	set_bounds(d->fs.store, &fresh);
+	limits_configure(d->fs.limits, d->fs.store, &fresh.mount.user);
 	set_scrub(d->fs.store, &fresh);
 	pthread_mutex_lock(&d->lock);
 	warn_fixed(d->config, &fresh);
@@ -314,9 +317,8 @@ static void watch_drops(struct fs *fs)
 	store_watch(fs->store, &watch);
 }
 
-static int make_tables(struct daemon *d, struct errmsg *err)
+int fs_make_tables(struct fs *fs, struct errmsg *err)
 {
-	struct fs *fs = &d->fs;
 	struct pending_events events = {
 	    .published = value_published,
 	    .settled = value_settled,
@@ -346,6 +348,10 @@ static int make_tables(struct daemon *d, struct errmsg *err)
 		r = slow_new(&fs->slow);
 	if (!r)
 		r = jobs_new(fs->store, &fs->jobs);
+	if (!r)
+		r = limits_new(&fs->limits);
+	if (!r)
+		pending_set_limits(fs->pending, fs->limits);
 	return r ? err_set(err, -r, "cannot start: %s", strerror(-r)) : 0;
 }
 
@@ -409,32 +415,57 @@ static void tick(void *arg)
 }
 
 /* In reverse; everything may be missing. */
+void fs_stop(struct fs *fs)
+{
+	if (fs->store)
+		store_watch(fs->store, NULL);
+	jobs_stop(fs->jobs);
+	slow_stop(fs->slow);
+	waiters_stop(fs->waiters); /* while there is a kernel to answer to */
+}
+
+void fs_free(struct fs *fs)
+{
+	pending_stop(fs->pending);
+	kcache_free(fs->kcache);
+	if (fs->se)
+		fuse_session_destroy(fs->se);
+	handle_list_free(fs->handles); /* what is still open */
+	recent_free(fs->recent);
+	retry_table_free(fs->retries);
+	pending_table_free(fs->pending);
+	jobs_free(fs->jobs);	   /* no request comes any more */
+	waiters_free(fs->waiters); /* the end of a value is told to it */
+	limits_free(fs->limits); /* nothing is held any more */
+	slow_free(fs->slow);
+	topic_begin(NULL);
+	vnode_table_free(fs->vnodes);
+	if (fs->metrics)
+		metrics_save(fs->metrics);
+	metrics_free(fs->metrics);
+	store_close(fs->store);
+}
+
 static void take_down(struct daemon *d)
 {
 	stop_signal_thread(d);
-	if (d->fs.store)
-		store_watch(d->fs.store, NULL);
-	jobs_stop(d->fs.jobs);
-	slow_stop(d->fs.slow);
-	waiters_stop(d->fs.waiters); /* while there is a kernel to answer to */
+	fs_stop(&d->fs);
 	session_free(d->session);
-	pending_stop(d->fs.pending);
-	kcache_free(d->fs.kcache);
-	if (d->fs.se)
-		fuse_session_destroy(d->fs.se);
-	handle_list_free(d->fs.handles); /* what is still open */
-	recent_free(d->fs.recent);
-	retry_table_free(d->fs.retries);
-	pending_table_free(d->fs.pending);
-	jobs_free(d->fs.jobs);	     /* no request comes any more */
-	waiters_free(d->fs.waiters); /* the end of a value is told to it */
-	slow_free(d->fs.slow);
-	topic_begin(NULL);
-	vnode_table_free(d->fs.vnodes);
-	if (d->fs.metrics)
-		metrics_save(d->fs.metrics);
-	metrics_free(d->fs.metrics);
-	store_close(d->fs.store);
+	fs_free(&d->fs);
+}
+
+/* While there is no other thread. */
+static void drop_privileges(const struct daemon *d)
+{
+	const char *log = d->config->mount.log;
+	struct privileges_paths paths = {
+	    .store = d->opt->kind == STORE_MEMORY ? NULL : d->opt->store_path,
+	    .mountpoint = d->opt->mountpoint,
+	    .config = d->opt->config_path,
+	    .log = log && strchr(log, '/') ? log : NULL,
+	};
+
+	privileges_drop(&paths);
 }
 
 static int bring_up(struct daemon *d, struct errmsg *err)
@@ -444,13 +475,15 @@ static int bring_up(struct daemon *d, struct errmsg *err)
 	if (r)
 		return EXIT_USAGE;
 	raise_file_limit();
+	drop_privileges(d);
 	fill_fs(d);
 	if (open_store(d, err))
 		return EXIT_STORE;
 	if (namespaces_apply(d->fs.store, d->config, err))
 		return EXIT_USAGE;
-	if (make_tables(d, err))
+	if (fs_make_tables(&d->fs, err))
 		return EXIT_MOUNT;
+	limits_configure(d->fs.limits, d->fs.store, &d->config->mount.user);
 	/* Half of them, rounded up, are for those who need not wait. */
 	pending_set_waiting_max(d->fs.pending, (d->fs.threads + 1) / 2);
 	if (mount_it(d, err))

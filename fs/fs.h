@@ -31,6 +31,7 @@ struct jobs;
 struct metrics;
 struct slow;
 struct keep;
+struct limits;
 
 struct fs {
 	struct fuse_session *se;
@@ -45,6 +46,7 @@ struct fs {
 	struct metrics *metrics;       /* what is counted */
 	struct slow *slow;	       /* answers held back */
 	struct jobs *jobs;	       /* what the daemon is asked to do */
+	struct limits *limits;	       /* what one user may have */
 	_Atomic uint64_t requests;     /* for /.memofs/status */
 	/* When sealed_refuse() has spoken last, monotonic, and of which tree. */
 	_Atomic int64_t sealed_said_ns;
@@ -74,6 +76,18 @@ static inline struct fs *fs_of(fuse_req_t req)
 }
 
 extern const struct fuse_lowlevel_ops fs_ops; /* ops.c */
+
+/*
+ * daemon.c; for tests of it without a kernel, too. The store is open: make all that
+ * stands on it. -errno with a message.
+ */
+int fs_make_tables(struct fs *fs, struct errmsg *err);
+/*
+ * Its end, whatever of it was made: first nobody waits any more and no job runs, with
+ * the session still there; then, without the session, all is freed, the store closed.
+ */
+void fs_stop(struct fs *fs);
+void fs_free(struct fs *fs);
 
 /* op_lookup.c */
 void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name);

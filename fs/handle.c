@@ -211,6 +211,7 @@ static void destroy(struct handle_list *list, struct handle *h)
 	pending_unref(h->pending);
 	buf_deinit(&h->text);
 	listing_free(h->listing);
+	limit_give(&h->hold);
 	free(h);
 }
 

@@ -17,6 +17,7 @@
 #include <stdint.h>
 
 #include "fs/pending.h"
+#include "fs/user_limits.h"
 #include "store/store.h"
 #include "store/util/buf.h"
 #include "store/util/keep.h"
@@ -49,6 +50,7 @@ struct handle {
 	struct buf text;	 /* HANDLE_TEXT */
 	size_t counted;		 /* of it, by handle_count_text() */
 	struct listing *listing; /* HANDLE_DIR; owned */
+	struct limit_hold hold;	 /* its user's, one of LIMIT_HANDLES */
 
 	/* For who goes on. Set before handle_keep(). */
 	unsigned int told; /* enum handle_told */

@@ -384,9 +384,14 @@ static int handle_new_dir(fuse_req_t req, fuse_ino_t ino, struct handle **ret_h,
 			  struct fuse_file_info *fi)
 {
 	struct fs *fs = fs_of(req);
-	struct handle *h = handle_new(fs->handles, HANDLE_DIR);
-	int r = -ENOMEM;
+	struct limit_hold hold = {0};
+	int r = limits_take(fs->limits, LIMIT_HANDLES, fuse_req_ctx(req)->uid, 1, &hold);
+	struct handle *h = r ? NULL : handle_new(fs->handles, HANDLE_DIR);
 
+	if (h)
+		limit_move(&h->hold, &hold);
+	if (!r)
+		r = -ENOMEM;
 	if (h)
 		h->listing = calloc(1, sizeof(*h->listing));
 	if (h && h->listing) {
@@ -397,6 +402,7 @@ static int handle_new_dir(fuse_req_t req, fuse_ino_t ino, struct handle **ret_h,
 	}
 	if (r) {
 		handle_free(fs->handles, h);
+		limit_give(&hold); /* without a handle */
 		return r;
 	}
 	h->ino = h->listing->dir.ino;

@@ -146,12 +146,33 @@ static int not_writing(const struct handle *h)
 	return h->kind == HANDLE_LOST ? -EIO : -EBADF;
 }
 
+/*
+ * What so many bytes from `off` on may make a value take counts for who began it: what
+ * is overwritten nothing more, and holes nothing.
+ */
+static int may_grow(const struct handle *h, uint64_t off, uint64_t size)
+{
+	struct store_attr attr;
+	uint64_t end, taken;
+
+	if (!h->writer)
+		return not_writing(h);
+	store_staged_attr(pending_staged(h->pending), &attr);
+	if (off > STORE_FILE_MAX || size > STORE_FILE_MAX)
+		return 0; /* for the store to refuse */
+	end = off + size > attr.size_bytes ? off + size : attr.size_bytes;
+	taken = attr.disk_bytes + size;
+	return limit_grow(pending_bytes(h->pending), taken < end ? taken : end);
+}
+
 static int write_value(fuse_req_t req, const struct handle *h, const char *data,
 		       size_t size, off_t off)
 {
 	struct store_staged *sg = writing(h);
-	int r = sg ? drop_set_id(req, sg) : not_writing(h);
+	int r = may_grow(h, (uint64_t)off, size);
 
+	if (!r)
+		r = drop_set_id(req, sg);
 	return r ? r : store_staged_write(sg, data, size, (uint64_t)off);
 }
 
@@ -208,6 +229,10 @@ void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, off_t len
 
 	note_writer(req, h);
 	if (sg)
+		r = mode & FALLOC_FL_PUNCH_HOLE
+			? 0
+			: may_grow(h, (uint64_t)off, (uint64_t)len);
+	if (!r)
 		r = store_staged_allocate(sg, mode, (uint64_t)off, (uint64_t)len);
 	if (r)
 		reply_err(req, r);
@@ -277,12 +302,11 @@ void op_copy_file_range(fuse_req_t req, fuse_ino_t ino_in, off_t off_in,
 	note_writer(req, to);
 	if (len > COPY_MAX)
 		len = COPY_MAX;
-	if (!out)
-		r = not_writing(to);
-	else if (in->kind == HANDLE_GEN)
+	r = may_grow(to, (uint64_t)off_out, len);
+	if (!r && in->kind == HANDLE_GEN)
 		r = store_staged_copy(out, (uint64_t)off_out, in->gen, (uint64_t)off_in,
 				      len, &done);
-	else
+	else if (!r)
 		r = copy_through(in, (uint64_t)off_in, out, (uint64_t)off_out, len,
 				 &done);
 	if (!r)

@@ -169,14 +169,19 @@ void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
 	struct pending *p = NULL;
 	struct handle *h = open_again(req, fi);
 	struct dirref dir;
+	struct limit_hold hold = {0};
 	int r;
 
 	if (h) {
 		reply_create(req, h, fi);
 		return;
 	}
+	r = limits_take(fs->limits, LIMIT_HANDLES, ctx->uid, 1, &hold);
+	if (r) {
+		reply_err(req, r);
+		return;
+	}
 	r = dirref_child(fs, parent, name, true, &dir, &args.branch);
-
 	if (!r && (dir.view.set & VIEW_OWNER))
 		args.owner = dir.view.owner;
 	if (!r)
@@ -199,6 +204,7 @@ void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
 	if (r) {
 		if (p)
 			pending_drop(p);
+		limit_give(&hold);
 		reply_err(req, r);
 		return;
 	}
@@ -207,9 +213,11 @@ void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
 	pending_open(p, true);
 	r = open_pending(fs, p, true, false, &h, fi);
 	if (r) {
+		limit_give(&hold);
 		reply_err(req, r);
 		return;
 	}
+	limit_move(&h->hold, &hold);
 	open_tell(h, fi);
 	handle_keep(fs->handles, h, slice(NULL, 0));
 	reply_create(req, h, fi);
@@ -503,6 +511,7 @@ static int open_viewed(fuse_req_t req, const struct vnode *v, struct handle **re
 
 void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
+	struct limit_hold hold = {0};
 	struct handle *h = open_again(req, fi);
 	struct vnode v = {0};
 	int r;
@@ -516,6 +525,12 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		wait_open(req, &v, fi->flags);
 		return;
 	}
+	r = limits_take(fs_of(req)->limits, LIMIT_HANDLES, fuse_req_ctx(req)->uid, 1,
+			&hold);
+	if (r) {
+		reply_err(req, r);
+		return;
+	}
 	if (!vnode_is(ino))
 		r = open_file(req, ino, &h, fi);
 	else if (v.kind == VNODE_FILE)
@@ -523,9 +538,11 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	else
 		r = open_text(req, ino, fi->flags, &h, fi);
 	if (r) {
+		limit_give(&hold);
 		reply_err(req, r);
 		return;
 	}
+	limit_move(&h->hold, &hold);
 	h->nodeid = ino;
 	h->unique = session_unique();
 	reply_open(req, h, fi);

@@ -38,6 +38,11 @@ int pending_table_new(struct store *st, const struct pending_events *events,
 	return r;
 }
 
+void pending_set_limits(struct pending_table *t, struct limits *limits)
+{
+	t->limits = limits;
+}
+
 struct failures *pending_failures(struct pending_table *t)
 {
 	return t->failures;
@@ -156,6 +161,8 @@ static void pending_free(struct pending *p)
 	production_deinit(&p->made);
 	hold_deinit(&p->hold);
 	store_staged_free(p->sg);
+	limit_give(&p->value);
+	limit_give(&p->bytes);
 	free(p);
 }
 
@@ -233,6 +240,14 @@ struct pending *pending_shell(struct pending_table *t)
 	return p;
 }
 
+static int count_for_user(struct pending_table *t, const struct pending_args *args,
+			  struct pending *p)
+{
+	int r = limits_take(t->limits, LIMIT_VALUES, args->uid, 1, &p->value);
+
+	return r ? r : limits_take(t->limits, LIMIT_BYTES, args->uid, 0, &p->bytes);
+}
+
 /* What the owner's lease has cost already counts. */
 static int make(struct pending_table *t, const struct pending_args *args,
 		struct pending **ret_p)
@@ -251,7 +266,9 @@ static int make(struct pending_table *t, const struct pending_args *args,
 	p = pending_shell(t);
 	if (!p)
 		return -ENOMEM;
-	r = stage(t, args, before_ns > 0 ? before_ns : 0, p);
+	r = count_for_user(t, args, p);
+	if (!r)
+		r = stage(t, args, before_ns > 0 ? before_ns : 0, p);
 	if (!r) {
 		fill(p, args);
 		r = hold_begin(p, args, lease.token);
@@ -442,6 +459,11 @@ uint64_t pending_ino(const struct pending *p)
 struct store_staged *pending_staged(const struct pending *p)
 {
 	return p->sg;
+}
+
+struct limit_hold *pending_bytes(struct pending *p)
+{
+	return &p->bytes;
 }
 
 uint64_t pending_count(const struct pending_table *t)

@@ -43,6 +43,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "fs/user_limits.h"
 #include "store/store.h"
 
 /* How long a value lingers while nobody asks for it, */
@@ -101,6 +102,8 @@ struct pending_args {
  */
 int pending_table_new(struct store *st, const struct pending_events *events,
 		      struct pending_table **ret_table);
+/* What is begun from now on counts for who begins it. Not owned. */
+void pending_set_limits(struct pending_table *t, struct limits *limits);
 /* So many of the daemon's threads may wait for values that linger. */
 void pending_set_waiting_max(struct pending_table *t, unsigned int count);
 /* After the last request: settles what lingers, and ends the thread. NULL is fine. */
@@ -125,6 +128,9 @@ void pending_drop(struct pending *p);
 uint64_t pending_ino(const struct pending *p);
 /* For reading and writing its bytes and attributes; lives as long as `p`. */
 struct store_staged *pending_staged(const struct pending *p);
+
+/* What is written to it, for who began it. */
+struct limit_hold *pending_bytes(struct pending *p);
 
 /* A reference, or NULL. What is closing is waited for, and then is not found. */
 struct pending *pending_by_ino(struct pending_table *t, uint64_t ino);

@@ -71,6 +71,7 @@ struct pending {
 	char comm[PROCESS_COMM_MAX];
 	_Atomic unsigned int refs;
 	struct hold hold;
+	struct limit_hold value, bytes; /* of who began it */
 
 	/* All below: under the table's lock. */
 	uint64_t branch;
@@ -101,6 +102,7 @@ struct pending_table {
 	struct store *store;
 	struct pending_events events;
 	struct failures *failures;
+	struct limits *limits; /* fixed before the first request; NULL: none */
 	struct producer_table *producers;
 	pthread_mutex_t lock;
 	pthread_cond_t released;

@@ -428,6 +428,20 @@ static void *work(void *arg)
 	return NULL;
 }
 
+int session_serve_one(struct session *s, struct fuse_buf *buf)
+{
+	struct worker w = {.session = s};
+	int n;
+
+	self = &w;
+	n = receive(&w, buf);
+	if (n > 0)
+		process(s, buf);
+	session_pass_token();
+	self = NULL;
+	return n;
+}
+
 /* ---- mount ---- */
 
 /* libfuse says why a mount failed on its log only: keep the last line. */
@@ -482,6 +496,11 @@ static int fill_args(struct fuse_args *args, const struct session_options *opt)
 	return r;
 }
 
+static bool is_connection(const char *mountpoint)
+{
+	return strncmp(mountpoint, SESSION_FD, strlen(SESSION_FD)) == 0;
+}
+
 static int session_mount(struct session *s, const struct session_options *opt,
 			 struct errmsg *err)
 {
@@ -502,7 +521,7 @@ static int session_mount(struct session *s, const struct session_options *opt,
 		return err_set(err, r, "%s: cannot mount: %s", opt->mountpoint,
 			       *fuse_said.text ? fuse_said.text : strerror(r));
 	}
-	s->mounted = true;
+	s->mounted = !is_connection(opt->mountpoint);
 	return 0;
 }
 
@@ -510,8 +529,10 @@ int session_new(struct fs *fs, const struct session_options *opt, struct session
 		struct errmsg *err)
 {
 	struct session *s;
-	int r = mountpoint_check(opt->mountpoint, opt->nonempty, err);
+	int r = 0;
 
+	if (!is_connection(opt->mountpoint))
+		r = mountpoint_check(opt->mountpoint, opt->nonempty, err);
 	if (r)
 		return r;
 	s = calloc(1, sizeof(*s));

@@ -8,8 +8,14 @@
 #include "fs/fs.h"
 #include "store/util/err.h"
 
+/*
+ * Followed by the number of a descriptor: a connection that is there already, and ends
+ * when its other end does. Nothing is mounted, and so nothing unmounted.
+ */
+#define SESSION_FD "/dev/fd/"
+
 struct session_options {
-	const char *mountpoint;
+	const char *mountpoint; /* or SESSION_FD */
 	const char *store_path; /* shown as the file system's source */
 	bool allow_other;
 	bool read_only;
@@ -29,6 +35,11 @@ int session_new(struct fs *fs, const struct session_options *opt, struct session
 		struct errmsg *err);
 /* Start the workers. Returns 0 when the first of them runs. */
 int session_start(struct session *s, struct errmsg *err);
+/*
+ * Instead of session_start(): receive one request into `buf`, the caller's, and handle
+ * it, in this thread. Its length; 0 or -errno when there was none.
+ */
+int session_serve_one(struct session *s, struct fuse_buf *buf);
 /* Wait until it is unmounted, by whomever. Calls `tick` about once a second. */
 void session_wait(struct session *s, void (*tick)(void *arg), void *arg);
 /* Unmount, from a signal's thread: session_wait() returns soon. */

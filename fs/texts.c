@@ -10,6 +10,7 @@
 #include "fs/handle.h"
 #include "fs/pending.h"
 #include "fs/stats.h"
+#include "fs/user_limits.h"
 #include "fs/vnode.h"
 #include "fs/waiters.h"
 #include "store/util/log.h"
@@ -79,6 +80,11 @@ static int write_log(struct fs *fs, uint64_t dir_ino, struct buf *out)
 					 : log_recent_tagged(dir_ino, out);
 }
 
+static int write_users(struct fs *fs, uint64_t dir_ino, struct buf *out)
+{
+	return limits_text(fs->limits, out);
+}
+
 static const struct {
 	const char *name;
 	unsigned int places; /* enum text_place */
@@ -93,6 +99,7 @@ static const struct {
     {"stats.json", TEXT_OF_ROOT, 0444, stats_json},
     {"status", TEXT_OF_ROOT, 0444, write_status},
     {"top.json", TEXT_OF_ROOT, 0400, stats_top}, /* names of anybody's entries */
+    {"users", TEXT_OF_ROOT, 0444, write_users},
     {"version", TEXT_OF_ROOT, 0444, write_version},
 };
 

@@ -50,6 +50,7 @@ struct parked {
 	int flags;	   /* of open(2) */
 	int64_t since_ns;  /* monotonic: since when it has to wait; 0: not yet */
 	uint64_t ns_ino;   /* from then on: where */
+	struct limit_hold hold;
 };
 
 /* ---- what there is ---- */
@@ -227,6 +228,24 @@ static int become(struct fs *fs, const struct vnode *v, uint64_t ino)
 	return r;
 }
 
+static int open_limited(struct fs *fs, uid_t uid, uint64_t ino, struct store_gen *gen,
+			struct handle **ret_h, struct fuse_file_info *fi)
+{
+	struct limit_hold hold = {0};
+	int r = limits_take(fs->limits, LIMIT_HANDLES, uid, 1, &hold);
+
+	if (r) {
+		store_gen_close(gen);
+		return r;
+	}
+	r = open_found(fs, ino, gen, ret_h, fi);
+	if (r)
+		limit_give(&hold);
+	else
+		limit_move(&(*ret_h)->hold, &hold);
+	return r;
+}
+
 /* -ENOENT, -ETIME, -EUCLEAN: it has just lost its name. */
 static int open_published(struct waiters *ws, struct parked *p, const struct vnode *v,
 			  struct handle **ret_h, struct fuse_file_info *fi)
@@ -254,7 +273,8 @@ static int open_published(struct waiters *ws, struct parked *p, const struct vno
 		return send_round(p->req, v, ws->branch, &note);
 	}
 	fi->keep_cache = 1; /* a generation never changes */
-	r = open_found(ws->fs, attr.ino, gen, ret_h, fi);
+	r = open_limited(ws->fs, fuse_req_ctx(p->req)->uid, attr.ino, gen,
+			 ret_h, fi);
 	if (!r) {
 		(*ret_h)->nodeid = p->nodeid;
 		(*ret_h)->unique = p->unique;
@@ -338,6 +358,7 @@ static void free_parked(struct waiter *w)
 	struct parked *p = CONTAINER_OF(w, struct parked, w);
 
 	keep_free(p->kept);
+	limit_give(&p->hold);
 	free(p);
 }
 
@@ -466,14 +487,18 @@ static int park(fuse_req_t req, const struct vnode *v, uint64_t branch, int flag
 	p->nodeid = v->id;
 	p->flags = flags;
 	p->unique = session_unique();
+	r = limits_take(fs->limits, LIMIT_WAITERS, fuse_req_ctx(req)->uid, 1, &p->hold);
+	if (r) {
+		free(p);
+		return r;
+	}
 	if (!session_resent() || !take_kept(fs->waiters, p)) {
 		p->w.deadline_ns = deadline(fs, &v->view, branch);
 		keep_deadline(fs->waiters, p);
 	}
 	r = wait_table_add(fs->waiters->table, &p->w, branch, v->name);
 	if (r) {
-		keep_free(p->kept);
-		free(p);
+		free_parked(&p->w);
 		return r;
 	}
 	/* May call back at once. Not before it is in the table, where it is found;

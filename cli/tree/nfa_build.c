@@ -289,7 +289,7 @@ static bool take_member(struct nfa_builder *b, bool in_part, uint32_t *ret_ch)
 
 static bool take_range(struct nfa_builder *b, bool in_part)
 {
-	uint32_t low, high;
+	uint32_t low = 0, high;
 
 	if (!take_member(b, in_part, &low))
 		return false;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * replay DIRECTORY: give each file of a corpus to the target, without libFuzzer.
- * Beside the file itself, each beginning of it: cheap, and finds what reads too
- * far. Fails when there is no file, so that a lost corpus is noticed.
+ * replay DIRECTORY [CUTS]: give each file of a corpus to the target, without libFuzzer.
+ * Beside the file itself, each beginning of it, CUTS of them at most: cheap, and finds
+ * what reads too far. Fails when there is no file, so that a lost corpus is noticed.
  */
 #include "tests/fuzz/fuzz.h"
 
@@ -26,7 +26,7 @@ static void feed(const uint8_t *data, size_t len)
 	free(copy);
 }
 
-static void replay(int dir_fd, const char *name)
+static void replay(int dir_fd, const char *name, size_t cuts_max)
 {
 	int fd = openat(dir_fd, name, O_RDONLY | O_CLOEXEC);
 	struct stat st;
@@ -40,7 +40,7 @@ static void replay(int dir_fd, const char *name)
 	FUZZ_CHECK(read(fd, data, len + 1) == st.st_size);
 	close(fd);
 	fprintf(stderr, "%s\n", name); /* the last one named is the one that failed */
-	step = len / CUTS_MAX + 1;
+	step = len / cuts_max + 1;
 	for (size_t cut = 0; cut < len; cut += step)
 		feed(data, cut);
 	feed(data, len);
@@ -49,18 +49,19 @@ static void replay(int dir_fd, const char *name)
 
 int main(int argc, char **argv)
 {
-	DIR *dir = argc == 2 ? opendir(argv[1]) : NULL;
+	size_t cuts_max = argc == 3 ? strtoul(argv[2], NULL, 10) : CUTS_MAX;
+	DIR *dir = argc >= 2 ? opendir(argv[1]) : NULL;
 	struct dirent *ent;
 	int files = 0;
 
-	if (!dir) {
-		fprintf(stderr, "usage: %s DIRECTORY\n", argv[0]);
+	if (!dir || !cuts_max) {
+		fprintf(stderr, "usage: %s DIRECTORY [CUTS]\n", argv[0]);
 		return 2;
 	}
 	while ((ent = readdir(dir))) {
 		if (ent->d_name[0] == '.')
 			continue;
-		replay(dirfd(dir), ent->d_name);
+		replay(dirfd(dir), ent->d_name, cuts_max);
 		files++;
 	}
 	closedir(dir);

@@ -291,8 +291,18 @@ unmount_everything() {
 			FAILED=1
 		fi
 		umount -l "$mnt" 2>/dev/null || fusermount3 -u -z "$mnt"
+		end_daemons "$mnt"
 	done
 }
+
+# Whoever still waits for one that is stopped, or does not answer, waits no longer.
+end_daemons() { # MOUNTPOINT
+	local proc
+	for proc in /proc/[0-9]*; do
+		[[ "$(tr '\0' ' ' 2>/dev/null <"$proc/cmdline")" != memofsd*" $1 " ]] ||
+			kill -KILL "${proc##*/}"
+	done
+} 2>/dev/null
 
 # A sanitizer's report fails the script, whatever the tests said.
 check_sanitizers() {
@@ -310,10 +320,6 @@ teardown() {
 	trap - EXIT
 	trap '' INT TERM HUP
 	cd /
-	if [ -n "$WATCHER" ]; then
-		kill -KILL "$WATCHER" 2>/dev/null
-		wait "$WATCHER" 2>/dev/null
-	fi
 	if [ -n "$MEMOFS_PLAIN" ]; then
 		rm -rf -- "$MNT"
 	else
@@ -327,6 +333,11 @@ teardown() {
 		say '---'
 	fi
 	rm -rf --one-file-system -- "$T"
+	# It watches until here, and nothing but it is ended by it.
+	if [ -n "$WATCHER" ]; then
+		kill -KILL "$WATCHER" 2>/dev/null
+		wait "$WATCHER" 2>/dev/null
+	fi
 	exit "$status"
 }
 

@@ -225,7 +225,13 @@ static const struct {
     {"mount:\n  alow-other: true\n",
      "F:2:3: unknown key \"alow-other\" in mount; did you mean \"allow-other\"?"},
     {"mount:\n  xyzzy: 1\n", "F:2:3: unknown key \"xyzzy\" in mount; its keys are "
-			     "allow-other, read-only, threads, log, log-level"},
+			     "allow-other, read-only, threads, log, log-level, "
+			     "user-handles, user-values, user-bytes, "
+			     "user-reservations, user-waiters"},
+    {"mount: {user-handles: 0}", "F:1:23: user-handles: \"0\" is not a number from 1 to "
+				 "9223372036854775807, or none"},
+    {"mount: {user-bytes: much}",
+     "F:1:21: user-bytes: \"much\" is not a size; use e.g. 4096, 64KiB, 1.5GiB"},
     {"store:\n  cache: 1G\n  threads: 8\n",
      "F:3:3: unknown key \"threads\" in store; it belongs in mount"},
     {"ttl: 1h\n", "F:1:1: unknown key \"ttl\" in the file; it belongs in a namespace"},
@@ -253,7 +259,8 @@ static const struct {
      "F:1:1: unknown key \"mo\\nunt\" in the file; did you mean \"mount\"?"},
     {"mount: {<<: {threads: 1}}",
      "F:1:9: unknown key \"<<\" in mount; its keys are allow-other, read-only, threads, "
-     "log, log-level"},
+     "log, log-level, user-handles, user-values, user-bytes, user-reservations, "
+     "user-waiters"},
     {"\"mount\\0x\": {}", "F:1:1: the key \"mount\\x00x\" has a NUL character"},
 
     /* Twice. */
@@ -569,6 +576,7 @@ static void assert_same(const struct config *a, const struct config *b)
 	assert_int_equal(a->mount.read_only, b->mount.read_only);
 	assert_int_equal(a->mount.threads, b->mount.threads);
 	assert_int_equal(a->mount.log_level, b->mount.log_level);
+	assert_memory_equal(&a->mount.user, &b->mount.user, sizeof(a->mount.user));
 	assert_string_equal(a->mount.log ?: "-", b->mount.log ?: "-");
 	assert_int_equal(a->store.cache_bytes, b->store.cache_bytes);
 	assert_int_equal(a->store.small_max_bytes, b->store.small_max_bytes);
@@ -609,6 +617,8 @@ static void test_is_read_back(void **state)
 	static const char *const texts[] = {
 	    "",
 	    "{mount: {read-only: true, threads: 3, log: /a, log-level: error}}\n",
+	    "mount: {user-handles: 5, user-values: none, user-bytes: 1G, "
+	    "user-reservations: 1, user-waiters: none}\n",
 	    "store: {cache: 3MiB, small-max: 1, staged-memory: 1T, root-mode: 07777}\n",
 	    "store: {size: 20%, min-free: 1G, policy: lru, keep-expired: 10m}\n",
 	    "store: {size: 20GiB, max-entry: 1, policy: gdsf, keep-expired: 0}\n",

@@ -150,7 +150,7 @@ static int add(struct world *world, const char *name, int number, int64_t deadli
 static uint64_t begin(struct world *world, const char *name, int number,
 		      int64_t deadline_ns)
 {
-	struct person *p;
+	struct person *p = NULL;
 	uint64_t id;
 
 	assert_ok(add(world, name, number, deadline_ns, &p));
@@ -258,7 +258,7 @@ static void test_what_is_settled_is_answered_at_once(void **state)
 static void test_an_event_before_it_is_ready_is_not_lost(void **state)
 {
 	struct world *world = *state;
-	struct person *p;
+	struct person *p = NULL;
 
 	assert_ok(add(world, "1", 1, DURATION_NONE, &p));
 	settle(world, "1");
@@ -291,7 +291,7 @@ static void test_an_interrupt_ends_one(void **state)
 static void test_an_interrupt_before_it_is_ready(void **state)
 {
 	struct world *world = *state;
-	struct person *p;
+	struct person *p = NULL;
 
 	assert_ok(add(world, "1", 1, DURATION_NONE, &p));
 	wait_table_interrupt(world->table, p->w.id);
@@ -349,7 +349,7 @@ static void test_what_has_changed_is_looked_at_anew(void **state)
 static void test_stop_answers_everybody(void **state)
 {
 	struct world *world = *state;
-	struct person *p;
+	struct person *p = NULL;
 
 	for (int i = 0; i < 20; i++)
 		begin(world, i % 2 ? "1" : "2", i, DURATION_NONE);
@@ -373,7 +373,7 @@ static void *stop(void *arg)
 static void test_stop_waits_for_who_is_not_ready(void **state)
 {
 	struct world *world = *state;
-	struct person *p, *other;
+	struct person *p = NULL, *other = NULL;
 	pthread_t thread;
 
 	assert_ok(add(world, "1", 1, DURATION_NONE, &p));
@@ -388,7 +388,7 @@ static void test_stop_waits_for_who_is_not_ready(void **state)
 static void test_there_is_a_limit(void **state)
 {
 	struct world *world = *state;
-	struct person *p;
+	struct person *p = NULL;
 	char name[16];
 
 	for (int i = 0; i < WAITERS_MAX; i++) {
@@ -428,7 +428,7 @@ static void *come(void *arg)
 		int64_t deadline_ns =
 		    i % 5 ? DURATION_NONE : time_monotonic_ns() + i % 7 * MSEC;
 		char name[16];
-		struct person *p;
+		struct person *p = NULL;
 		uint64_t id;
 
 		snprintf(name, sizeof(name), "%u", i % NAMES);
