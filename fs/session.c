@@ -58,6 +58,9 @@ struct session {
 	/* Requests that were read before there were workers, RELEASEs first; then with
 	 * the token. */
 	struct early *early, **early_releases, **early_last;
+
+	void (*on_mounted)(void *arg, int fuse_fd, const void *init, size_t init_len);
+	void *arg;
 };
 
 /* ---- the token ---- */
@@ -185,6 +188,8 @@ static void look_at(struct session *s, const struct fuse_in_header *in)
 {
 	struct fs *fs = s->fs;
 
+	if (in->opcode == FUSE_INIT && s->on_mounted)
+		s->on_mounted(s->arg, fuse_session_fd(fs->se), in, in->len);
 	atomic_fetch_add_explicit(&fs->requests, 1, memory_order_relaxed);
 	if (in->opcode == FUSE_RELEASE)
 		release_noted(fs, ((const struct fuse_release_in *)(in + 1))->fh);
@@ -482,6 +487,23 @@ static int fill_args(struct fuse_args *args, const struct session_options *opt)
 	return r;
 }
 
+/* The kernel takes a second answer to INIT for one that comes too late. */
+static int take_connection(struct session *s, const struct session_options *opt,
+			   struct errmsg *err)
+{
+	struct fuse_buf init = {.mem = (void *)opt->init, .size = opt->init_len};
+	char path[32];
+
+	snprintf(path, sizeof(path), "/dev/fd/%d", opt->fuse_fd);
+	if (fuse_session_mount(s->fs->se, path))
+		return err_set(err, EBADF, "%s: cannot take up the connection: %s",
+			       opt->mountpoint, fuse_said.text);
+	s->mounted = true;
+	s->fs->resuming = true;
+	fuse_session_process_buf(s->fs->se, &init);
+	return 0;
+}
+
 static int session_mount(struct session *s, const struct session_options *opt,
 			 struct errmsg *err)
 {
@@ -494,6 +516,8 @@ static int session_mount(struct session *s, const struct session_options *opt,
 	if (r || !s->fs->se)
 		return err_set(err, r ? -r : EINVAL, "%s: cannot begin a session: %s",
 			       opt->mountpoint, fuse_said.text);
+	if (opt->resume)
+		return take_connection(s, opt, err);
 	errno = 0;
 	if (fuse_session_mount(s->fs->se, opt->mountpoint)) {
 		r = errno ? errno : EPERM;
@@ -510,7 +534,7 @@ int session_new(struct fs *fs, const struct session_options *opt, struct session
 		struct errmsg *err)
 {
 	struct session *s;
-	int r = mountpoint_check(opt->mountpoint, opt->nonempty, err);
+	int r = opt->resume ? 0 : mountpoint_check(opt->mountpoint, opt->nonempty, err);
 
 	if (r)
 		return r;
@@ -525,6 +549,8 @@ int session_new(struct fs *fs, const struct session_options *opt, struct session
 	s->mountpoint = opt->mountpoint;
 	s->threads = opt->threads;
 	s->early_releases = s->early_last = &s->early;
+	s->on_mounted = opt->mounted;
+	s->arg = opt->arg;
 	pthread_mutex_init(&s->lock, NULL);
 	pthread_cond_init(&s->ended, NULL);
 	pthread_cond_init(&s->token_free, NULL);
@@ -639,6 +665,15 @@ void session_end(struct session *s)
 	log_warning("%s: %s; what is open there ends now", s->mountpoint, strerror(-r));
 	s->detached = true;
 	unmount(s->mountpoint, true);
+	wake_workers(s);
+}
+
+void session_leave(struct session *s)
+{
+	pthread_mutex_lock(&s->lock);
+	s->mounted = false;
+	s->detached = true;
+	pthread_mutex_unlock(&s->lock);
 	wake_workers(s);
 }
 
