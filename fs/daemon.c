@@ -20,6 +20,7 @@
 #include "fs/kcache.h"
 #include "fs/metrics.h"
 #include "fs/namespaces.h"
+#include "fs/once.h"
 #include "fs/pending.h"
 #include "fs/recent.h"
 #include "fs/resume.h"
@@ -503,6 +504,7 @@ static void take_down(struct daemon *d)
 	handle_list_free(d->fs.handles); /* what is still open */
 	recent_free(d->fs.recent);
 	retry_table_free(d->fs.retries);
+	once_table_free(d->fs.once);
 	pending_table_free(d->fs.pending);
 	jobs_free(d->fs.jobs);	     /* no request comes any more */
 	waiters_free(d->fs.waiters); /* the end of a value is told to it */

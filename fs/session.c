@@ -33,6 +33,7 @@
 
 #include "fs/metrics.h"
 #include "fs/mountpoint.h"
+#include "fs/once.h"
 #include "fs/resume.h"
 #include "fs/topic.h"
 #include "fs/waiters.h"
@@ -286,6 +287,7 @@ static int collect(struct session *s, uint64_t *ret_count)
 		look_at(s, in);
 		if (in->unique & RESENT_BIT) {
 			waiters_resent(s->fs->waiters, in->unique & ~RESENT_BIT);
+			once_expect(s->fs->once, in->unique);
 			++*ret_count;
 		}
 		more = may_be_followed(in);
