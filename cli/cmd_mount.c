@@ -28,11 +28,31 @@ static const struct cli_option options[] = {
     CLI_END,
 };
 
+/* The last `holder=` of all options decides; the daemon complains of a wrong one. */
+static bool wants_holder(const struct cli_list *list)
+{
+	static const char key[] = "holder=";
+	const size_t len = sizeof(key) - 1;
+	bool wants = true;
+
+	for (size_t i = 0; i < list->len; i++) {
+		const char *at = list->item[i];
+
+		for (; at; at = strchr(at, ','), at = at ? at + 1 : NULL)
+			if (strncmp(at, key, len) == 0)
+				wants = strcspn(at + len, ",") != 2 ||
+					strncmp(at + len, "no", 2) != 0;
+	}
+	return wants;
+}
+
 static int run(const void *opt, char **operands, size_t n)
 {
 	const struct mount_options *o = opt;
-	const char *argv[2 * CLI_LIST_MAX + 10];
-	CLEANUP_FREE char *daemon = NULL;
+	const char *argv[2 * CLI_LIST_MAX + 14];
+	CLEANUP_FREE char *daemon = NULL, *holder = NULL;
+	/* Who is the first process of a container is its end. */
+	bool foreground = o->foreground || getpid() == 1;
 	size_t argc = 0;
 
 	if (!*operands[0] || !*operands[1]) {
@@ -42,8 +62,17 @@ static int run(const void *opt, char **operands, size_t n)
 	daemon = daemon_path("mount");
 	if (!daemon)
 		return CLI_MOUNT;
-	argv[argc++] = "memofsd";
-	if (o->foreground)
+	if (wants_holder(&o->options))
+		holder = daemon_holder_path(daemon);
+	if (holder) {
+		argv[argc++] = "memofs-holder";
+		if (foreground || o->debug)
+			argv[argc++] = "-f";
+		argv[argc++] = daemon;
+	} else {
+		argv[argc++] = "memofsd";
+	}
+	if (foreground)
 		argv[argc++] = "-f";
 	if (o->debug)
 		argv[argc++] = "-d";
@@ -63,8 +92,8 @@ static int run(const void *opt, char **operands, size_t n)
 	argv[argc++] = operands[0];
 	argv[argc++] = operands[1];
 	argv[argc] = NULL;
-	execv(daemon, (char **)argv);
-	cli_error("mount: cannot run %s: %s", daemon, strerror(errno));
+	execv(holder ? holder : daemon, (char **)argv);
+	cli_error("mount: cannot run %s: %s", holder ? holder : daemon, strerror(errno));
 	return CLI_MOUNT;
 }
 
@@ -72,10 +101,15 @@ const struct command cmd_mount = {
     .name = "mount",
     .args = "STORE MOUNTPOINT",
     .summary = "mount a store; returns when the mount answers",
-    .detail = "STORE is a directory on a local disk; it is made when its parent exists.\n"
-	      "MOUNTPOINT is an empty directory. One daemon serves one mount, and no\n"
-	      "other can open the store meanwhile. Errors are shown here, not only in\n"
-	      "the log.\n",
+    .detail =
+	"STORE is a directory on a local disk; it is made when its parent exists.\n"
+	"MOUNTPOINT is an empty directory. One daemon serves one mount, and no\n"
+	"other can open the store meanwhile. Errors are shown here, not only in\n"
+	"the log.\n"
+	"\n"
+	"A small process, memofs-holder, keeps the mount when the daemon dies, and\n"
+	"starts another, which goes on with all that was open; -o holder=no does\n"
+	"without. See also `memofs upgrade`.\n",
     .exits = "0  mounted (with -f: it was unmounted)\n"
 	     "2  the command line or the configuration is wrong\n"
 	     "3  the store cannot be opened: locked, damaged, newer, no permission\n"

@@ -35,3 +35,14 @@ char *daemon_path(const char *command)
 		  dir, MEMOFS_LIBEXECDIR);
 	return NULL;
 }
+
+char *daemon_holder_path(const char *daemon)
+{
+	CLEANUP_FREE char *dir = path_parent(daemon);
+	char *beside = path_join(dir, "memofs-holder");
+
+	if (executable(beside))
+		return beside;
+	free(beside);
+	return NULL;
+}

@@ -7,5 +7,7 @@
  * the one that was installed. The caller's; NULL after a message.
  */
 char *daemon_path(const char *command);
+/* The memofs-holder beside that daemon; the caller's, NULL: there is none. */
+char *daemon_holder_path(const char *daemon);
 
 #endif

@@ -2,6 +2,7 @@
 #include "fs/daemon.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -14,13 +15,16 @@
 #include "fs/config_text.h"
 #include "fs/fs.h"
 #include "fs/handle.h"
+#include "fs/held.h"
 #include "fs/jobs.h"
 #include "fs/kcache.h"
 #include "fs/metrics.h"
 #include "fs/namespaces.h"
+#include "fs/once.h"
 #include "fs/pending.h"
 #include "fs/privileges.h"
 #include "fs/recent.h"
+#include "fs/resume.h"
 #include "fs/retry.h"
 #include "fs/session.h"
 #include "fs/slow.h"
@@ -29,6 +33,7 @@
 #include "fs/vnode.h"
 #include "fs/waiters.h"
 #include "store/check.h"
+#include "store/util/keep.h"
 #include "store/util/log.h"
 
 struct daemon {
@@ -45,7 +50,14 @@ struct daemon {
 	pthread_t signal_thread;
 	bool signal_thread_runs;
 	atomic_bool ending;
+	atomic_bool leaving; /* a successor goes on */
 };
+
+/* A daemon before this one died. */
+static bool resumes(const struct daemon *d)
+{
+	return d->opt->held && d->opt->held->resumes;
+}
 
 /* ---- settings that can change while it runs ---- */
 
@@ -236,7 +248,29 @@ static void raise_file_limit(void)
 	}
 }
 
-static int open_store(struct daemon *d, struct errmsg *err)
+/* Addresses, not memory: of that there is what is open and being written. */
+#define KEEP_MAX_BYTES (UINT64_C(1) << 36)
+
+/*
+ * What has to outlive this process. A store in memory does not, so nothing else need.
+ * Without memory for it the mount works, and dies with the daemon; but who goes on for
+ * another cannot do without.
+ */
+static int open_keep(struct daemon *d, struct errmsg *err)
+{
+	int r;
+
+	if (!d->opt->held || d->opt->kind == STORE_MEMORY)
+		return 0;
+	r = keep_open(d->opt->held->keep_fd, KEEP_MAX_BYTES, &d->fs.keep, err);
+	if (!r || resumes(d))
+		return r;
+	log_warning("%s; when this daemon dies, so does the mount", err->text);
+	return 0;
+}
+
+/* `inos`: uint64_t, what is open there and has to stay. */
+static int open_store(struct daemon *d, const struct buf *inos, struct errmsg *err)
 {
 	struct store_options so = {
 	    .kind = d->opt->kind,
@@ -247,6 +281,9 @@ static int open_store(struct daemon *d, struct errmsg *err)
 	    .root_uid = geteuid(),
 	    .root_gid = getegid(),
 	    .root_mode = d->config->store.root_mode,
+	    .keep = d->fs.keep,
+	    .kept_inos = (const uint64_t *)inos->data,
+	    .kept_count = inos->len / sizeof(uint64_t),
 	};
 	int r;
 
@@ -260,6 +297,20 @@ static int open_store(struct daemon *d, struct errmsg *err)
 	return 0;
 }
 
+/* Kept, as the numbers that the store is told to leave alone are. */
+static int open_store_kept(struct daemon *d, struct errmsg *err)
+{
+	CLEANUP_BUF struct buf inos = BUF_INIT;
+	int r = open_keep(d, err);
+
+	if (r)
+		return r;
+	r = resume_inos(d->fs.keep, &inos);
+	if (r)
+		return err_set(err, -r, "what was open cannot be taken up: %s",
+			       strerror(-r));
+	return open_store(d, &inos, err);
+}
 /*
  * Whoever asked by the ordinary path while it was being written was told not to
  * cache; other paths may have.
@@ -347,7 +398,7 @@ int fs_make_tables(struct fs *fs, struct errmsg *err)
 	if (!r)
 		r = slow_new(&fs->slow);
 	if (!r)
-		r = jobs_new(fs->store, &fs->jobs);
+		r = jobs_new(fs->store, fs->held, &fs->jobs);
 	if (!r)
 		r = limits_new(&fs->limits);
 	if (!r)
@@ -363,8 +414,24 @@ static void fill_fs(struct daemon *d)
 	d->fs.backend_name = d->opt->kind == STORE_MEMORY ? "memory" : "rocksdb";
 	d->fs.started_ns = time_now_ns();
 	d->fs.threads = d->config->mount.threads;
+	d->fs.held = d->opt->held;
 	d->fs.config = d;
 	d->fs.config_text = config_text;
+}
+
+static void session_mounted(void *arg, int fuse_fd, const void *init, size_t init_len)
+{
+	struct daemon *d = arg;
+	int r;
+
+	if (!d->fs.keep)
+		return; /* nobody could go on */
+	r = held_mounted(d->opt->held, fuse_fd, init, init_len, d->opt->mountpoint);
+	if (r)
+		log_warning(
+		    "the holder has not got the mount: %s; when this daemon dies, "
+		    "the mount does",
+		    strerror(-r));
 }
 
 /* The mount answers: INIT is done when the first call through it returns. */
@@ -372,7 +439,8 @@ static int probe(struct daemon *d, struct errmsg *err)
 {
 	struct statvfs sv;
 
-	if (statvfs(d->opt->mountpoint, &sv))
+	/* One that was taken up is there, whatever is at its place by now. */
+	if (!resumes(d) && statvfs(d->opt->mountpoint, &sv))
 		return err_set(err, errno, "%s: mounted, but does not answer: %s",
 			       d->opt->mountpoint, strerror(errno));
 	kcache_probe(d->fs.kcache);
@@ -381,6 +449,7 @@ static int probe(struct daemon *d, struct errmsg *err)
 
 static int mount_it(struct daemon *d, struct errmsg *err)
 {
+	const struct held *held = d->opt->held;
 	struct session_options so = {
 	    .mountpoint = d->opt->mountpoint,
 	    .store_path = d->opt->store_path,
@@ -390,8 +459,18 @@ static int mount_it(struct daemon *d, struct errmsg *err)
 	    .read_only = d->config->mount.read_only,
 	    .nonempty = d->opt->nonempty,
 	    .threads = d->config->mount.threads,
+	    .mounted = session_mounted,
+	    .arg = d,
 	};
-	int r = session_new(&d->fs, &so, &d->session, err);
+	int r;
+
+	if (resumes(d)) {
+		so.resume = true;
+		so.fuse_fd = held->fuse_fd;
+		so.init = held->begin.init;
+		so.init_len = held->begin.init_len;
+	}
+	r = session_new(&d->fs, &so, &d->session, err);
 
 	if (!r)
 		r = session_start(d->session, err);
@@ -433,6 +512,7 @@ void fs_free(struct fs *fs)
 	handle_list_free(fs->handles); /* what is still open */
 	recent_free(fs->recent);
 	retry_table_free(fs->retries);
+	once_table_free(fs->once);
 	pending_table_free(fs->pending);
 	jobs_free(fs->jobs);	   /* no request comes any more */
 	waiters_free(fs->waiters); /* the end of a value is told to it */
@@ -452,6 +532,7 @@ static void take_down(struct daemon *d)
 	fs_stop(&d->fs);
 	session_free(d->session);
 	fs_free(&d->fs);
+	keep_close(d->fs.keep);
 }
 
 /* While there is no other thread. */
@@ -477,11 +558,11 @@ static int bring_up(struct daemon *d, struct errmsg *err)
 	raise_file_limit();
 	drop_privileges(d);
 	fill_fs(d);
-	if (open_store(d, err))
+	if (open_store_kept(d, err))
 		return EXIT_STORE;
 	if (namespaces_apply(d->fs.store, d->config, err))
 		return EXIT_USAGE;
-	if (fs_make_tables(&d->fs, err))
+	if (fs_make_tables(&d->fs, err) || resume_tables(&d->fs, err))
 		return EXIT_MOUNT;
 	limits_configure(d->fs.limits, d->fs.store, &d->config->mount.user);
 	/* Half of them, rounded up, are for those who need not wait. */
@@ -489,6 +570,64 @@ static int bring_up(struct daemon *d, struct errmsg *err)
 	if (mount_it(d, err))
 		return EXIT_MOUNT;
 	return EXIT_OK;
+}
+
+/* ---- the holder ---- */
+
+static void leave(void *arg)
+{
+	struct daemon *d = arg;
+
+	log_info("leaving %s to a successor", d->opt->mountpoint);
+	atomic_store(&d->leaving, true);
+	session_leave(d->session);
+}
+
+static void upgraded(void *arg, uint64_t run, bool done, const char *text)
+{
+	struct daemon *d = arg;
+
+	if (done)
+		log_info("upgraded: %s", text);
+	else
+		log_error("not upgraded: %s", text);
+	jobs_upgraded(d->fs.jobs, run, done, text);
+}
+
+static void hear_holder(struct daemon *d)
+{
+	const struct held_events events = {leave, upgraded, d};
+	int r = held_listen(d->opt->held, &events);
+
+	if (r)
+		log_warning("the holder cannot be heard: %s", strerror(-r));
+}
+
+/*
+ * As if it had been killed, but with nothing under way: what is open and what is being
+ * written is kept, and taking it down here would undo it.
+ */
+static _Noreturn void leave_it(struct daemon *d)
+{
+	metrics_save(d->fs.metrics);
+	log_close();
+	_exit(EXIT_OK);
+}
+
+static void tell_begin(const struct daemon *d)
+{
+	const struct held *held = d->opt->held;
+
+	if (resumes(d))
+		log_warning("memofs %s: goes on at %s, start %" PRIu64
+			    ": the daemon before this one %s",
+			    MEMOFS_VERSION, d->opt->mountpoint, held->restarts + 1,
+			    held->begin.text);
+	else
+		log_info("memofs %s: %s mounted on %s", MEMOFS_VERSION,
+			 d->opt->store_path, d->opt->mountpoint);
+	if (!held && !d->opt->alone)
+		log_info("there is no holder: when this process dies, so does the mount");
 }
 
 int daemon_run(const struct daemon_options *opt, const struct config *command_line,
@@ -508,15 +647,22 @@ int daemon_run(const struct daemon_options *opt, const struct config *command_li
 	code = bring_up(&d, &err);
 	if (code == EXIT_OK) {
 		set_scrub(d.fs.store, config);
-		log_info("memofs %s: %s mounted on %s", MEMOFS_VERSION, opt->store_path,
-			 opt->mountpoint);
+		tell_begin(&d);
+		hear_holder(&d);
 		launch_ready(launch);
 		session_wait(d.session, tick, &d);
+		if (atomic_load(&d.leaving))
+			leave_it(&d);
 		log_info("unmounted %s", opt->mountpoint);
 	}
+	/* What is kept is for the next try, and so is the mount. */
+	if (code != EXIT_OK && resumes(&d))
+		_exit(launch_failed(launch, code, &err));
 	take_down(&d);
 	if (code != EXIT_OK)
 		launch_failed(launch, code, &err);
+	else
+		held_ended(opt->held);
 	log_close();
 	pthread_mutex_destroy(&d.lock);
 	return code;

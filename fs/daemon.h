@@ -7,6 +7,8 @@
 #include "fs/launch.h"
 #include "store/store.h"
 
+struct held;
+
 struct daemon_options {
 	const char *store_path;	 /* absolute; for a memory store any name */
 	const char *mountpoint;	 /* absolute */
@@ -14,6 +16,8 @@ struct daemon_options {
 	enum store_kind kind;
 	bool nonempty;
 	bool foreground;
+	struct held *held; /* the holder, or NULL */
+	bool alone;	   /* and that is as it should be */
 };
 
 /*

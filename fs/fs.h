@@ -30,8 +30,10 @@ struct waiters;
 struct jobs;
 struct metrics;
 struct slow;
+struct held;
 struct keep;
 struct limits;
+struct once_table;
 
 struct fs {
 	struct fuse_session *se;
@@ -54,6 +56,7 @@ struct fs {
 	bool read_only;
 	/* What outlives this process; NULL: nothing does. See fs/resume.h. */
 	struct keep *keep;
+	struct once_table *once; /* what a daemon before this one had begun; see fs/once.h */
 	bool resuming; /* the kernel has sent requests to a daemon before this one */
 
 	/* For the control files; set once before the first request. */
@@ -62,6 +65,7 @@ struct fs {
 	const char *backend_name;
 	int64_t started_ns;
 	unsigned int threads;
+	struct held *held; /* the holder; NULL: there is none */
 	void *config; /* of main.c, for /.memofs/config */
 	int (*config_text)(void *config, struct buf *ret_text);
 

@@ -3,11 +3,13 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "fs/care.h"
+#include "fs/held.h"
 #include "store/util/log.h"
 #include "store/util/text.h"
 
@@ -41,12 +43,14 @@ static const struct {
     {"backup", care_backup, 0},
     {"check", care_check, CARE_REPAIR | CARE_FAST},
     {"gc", care_gc, 0},
+    {"upgrade", NULL, 0}, /* no thread of ours */
 };
 
-enum { KINDS = sizeof(kinds) / sizeof(kinds[0]) };
+enum { KINDS = sizeof(kinds) / sizeof(kinds[0]), UPGRADE = KINDS - 1 };
 
 struct jobs {
 	struct store *st;
+	struct held *held;
 	atomic_bool stop;
 
 	pthread_mutex_t lock; /* a leaf */
@@ -79,14 +83,20 @@ int jobs_find(const char *name, unsigned int *ret_job)
 	return -ENOENT;
 }
 
-int jobs_new(struct store *st, struct jobs **ret_jobs)
+int jobs_new(struct store *st, struct held *held, struct jobs **ret_jobs)
 {
 	struct jobs *jobs = calloc(1, sizeof(*jobs));
 
 	if (!jobs)
 		return -ENOMEM;
 	jobs->st = st;
+	jobs->held = held;
 	jobs->running = -1;
+	if (held && held->upgrade_run) {
+		jobs->running = UPGRADE;
+		jobs->job[UPGRADE].state = JOB_RUNNING;
+		jobs->job[UPGRADE].runs = held->upgrade_run;
+	}
 	pthread_mutex_init(&jobs->lock, NULL);
 	*ret_jobs = jobs;
 	return 0;
@@ -230,11 +240,87 @@ static int start(struct jobs *jobs, unsigned int kind, const struct care_options
 	return 0;
 }
 
+static bool is_white(char c)
+{
+	return c == ' ' || c == '\t' || c == '\n';
+}
+
+/* What follows white space is the path, which may have some in it. */
+static int parse_path(const char *text, size_t len, char ret_path[PATH_MAX])
+{
+	while (len && is_white(*text))
+		text++, len--;
+	while (len && is_white(text[len - 1]))
+		len--;
+	if (len >= PATH_MAX || memchr(text, '\0', len) || memchr(text, '\n', len)) {
+		log_warning("jobs/upgrade: that is no path");
+		return -EINVAL;
+	}
+	memcpy(ret_path, text, len);
+	ret_path[len] = '\0';
+	return 0;
+}
+
+static void end_upgrade(struct jobs *jobs, enum job_state state)
+{
+	jobs->job[UPGRADE].state = state;
+	jobs->running = -1;
+}
+
+/* Under the lock, so that the holder's answer comes after it. */
+static int upgrade(struct jobs *jobs, const char *path)
+{
+	struct job *job = &jobs->job[UPGRADE];
+	enum job_state was = job->state;
+	int r;
+
+	if (jobs->running >= 0 || atomic_load(&jobs->stop))
+		return -EBUSY;
+	buf_clear(&job->result);
+	jobs->running = UPGRADE;
+	job->state = JOB_RUNNING;
+	job->runs++;
+	r = held_upgrade(jobs->held, job->runs, path);
+	if (r) {
+		job->runs--;
+		end_upgrade(jobs, was);
+	}
+	return r;
+}
+
+static int start_upgrade(struct jobs *jobs, const char *text, size_t len)
+{
+	char path[PATH_MAX];
+	int r = parse_path(text, len, path);
+
+	if (r)
+		return r;
+	pthread_mutex_lock(&jobs->lock);
+	r = upgrade(jobs, path);
+	pthread_mutex_unlock(&jobs->lock);
+	return r;
+}
+
+void jobs_upgraded(struct jobs *jobs, uint64_t run, bool done, const char *text)
+{
+	struct job *job = &jobs->job[UPGRADE];
+
+	pthread_mutex_lock(&jobs->lock);
+	if (jobs->running == UPGRADE && job->runs == run) {
+		(void)buf_printf(&job->result, "result: %s\n", text);
+		end_upgrade(jobs, done ? JOB_DONE : JOB_FAILED);
+	}
+	pthread_mutex_unlock(&jobs->lock);
+}
+
 int jobs_start(struct jobs *jobs, unsigned int kind, const char *options, size_t len)
 {
 	struct care_options opt;
-	int r = parse_options(kind, options, len, &opt);
+	int r;
 
+	if (kind == UPGRADE)
+		return start_upgrade(jobs, options, len);
+	r = parse_options(kind, options, len, &opt);
 	if (r)
 		return r;
 	pthread_mutex_lock(&jobs->lock);

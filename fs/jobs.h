@@ -11,6 +11,9 @@
  *   bytes: 1048576 8388608    the same of contents, where they are read
  *   found: /ns/key: …         a line for each thing found
  *   result: …                 at the end: a line, or several
+ *
+ * `upgrade` is one that the holder does: its option is the path of a binary, or nothing.
+ * It ends in another process, which is told what came of it.
  */
 #ifndef MEMOFS_FS_JOBS_H
 #define MEMOFS_FS_JOBS_H
@@ -18,8 +21,10 @@
 #include "store/store.h"
 
 struct jobs;
+struct held;
 
-int jobs_new(struct store *st, struct jobs **ret_jobs); /* -ENOMEM */
+/* `held` is the holder, or NULL. -ENOMEM. */
+int jobs_new(struct store *st, struct held *held, struct jobs **ret_jobs);
 /* End what runs, wait for that, and start no more. NULL is fine. */
 void jobs_stop(struct jobs *jobs);
 /* The same, when no request comes any more. NULL is fine. */
@@ -32,9 +37,11 @@ int jobs_find(const char *name, unsigned int *ret_job); /* -ENOENT */
 /*
  * Start one, with options apart by white space. -EBUSY: one is running, or the daemon is
  * about to end; -EINVAL: not its options, which the log says; -EAGAIN: no thread;
- * -ENOMEM.
+ * -ENOMEM; for an upgrade also -ENOTSUP: there is no holder; -EPIPE: there was one.
  */
 int jobs_start(struct jobs *jobs, unsigned int job, const char *options, size_t len);
+/* The holder says what came of an upgrade, maybe one that another process began. */
+void jobs_upgraded(struct jobs *jobs, uint64_t run, bool done, const char *text);
 /* Appends what the file says. -ENOMEM. */
 int jobs_text(struct jobs *jobs, unsigned int job, struct buf *ret_text);
 

@@ -49,13 +49,13 @@ static _Noreturn void await(int fd, pid_t child)
 	exit(rep.code);
 }
 
-int launch_begin(struct launch *l, bool foreground, struct errmsg *err)
+int launch_begin(struct launch *l, struct errmsg *err)
 {
 	int fds[2];
 	pid_t child;
 
 	l->report_fd = -1;
-	if (foreground)
+	if (l->foreground || l->tell)
 		return 0;
 	if (pipe2(fds, O_CLOEXEC))
 		return err_set(err, errno, "pipe: %s", strerror(errno));
@@ -91,12 +91,10 @@ static void report(struct launch *l, int code, const struct errmsg *err)
 	l->report_fd = -1;
 }
 
-void launch_ready(struct launch *l)
+static void to_background(void)
 {
 	int null;
 
-	if (l->report_fd < 0)
-		return;
 	/* Only now: what was given may be relative, such as the log of a file. */
 	if (chdir("/"))
 		log_warning("/: %s; the working directory stays in use", strerror(errno));
@@ -108,12 +106,23 @@ void launch_ready(struct launch *l)
 		if (null > STDERR_FILENO)
 			close(null);
 	}
-	report(l, EXIT_OK, NULL);
+}
+
+void launch_ready(struct launch *l)
+{
+	if (!l->foreground)
+		to_background();
+	if (l->tell)
+		l->tell(l->arg, EXIT_OK, NULL);
+	else if (l->report_fd >= 0)
+		report(l, EXIT_OK, NULL);
 }
 
 int launch_failed(struct launch *l, enum exit_code code, const struct errmsg *err)
 {
-	if (l->report_fd >= 0)
+	if (l->tell)
+		l->tell(l->arg, code, err);
+	else if (l->report_fd >= 0)
 		report(l, code, err);
 	else
 		say(err);

@@ -19,14 +19,18 @@ enum exit_code {
 
 struct launch {
 	int report_fd; /* to the caller; -1: in the foreground, or told already */
+	bool foreground;
+	/* Somebody else tells the caller; NULL: nobody. `err` is NULL with EXIT_OK. */
+	void (*tell)(void *arg, enum exit_code code, const struct errmsg *err);
+	void *arg;
 };
 
 /*
  * Fork. The child returns 0; the parent does not return: it exits as the child
  * reports, with the child's message on its stderr. Call it before there are
- * threads. With `foreground` nothing is forked. -errno with a message.
+ * threads. In the foreground, or with `tell`, nothing is forked. -errno with a message.
  */
-int launch_begin(struct launch *l, bool foreground, struct errmsg *err);
+int launch_begin(struct launch *l, struct errmsg *err);
 /* It runs: the caller may go; stdin, stdout and stderr become /dev/null. */
 void launch_ready(struct launch *l);
 /* It failed: prints (or has the caller print) the message, returns the code. */

@@ -4,6 +4,7 @@
  * are the same.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <limits.h>
 #include <stdio.h>
@@ -14,8 +15,10 @@
 #include "fs/care.h"
 #include "fs/config.h"
 #include "fs/daemon.h"
+#include "fs/held.h"
 #include "fs/launch.h"
 #include "store/util/buf.h"
+#include "store/util/log.h"
 
 static const char usage[] =
     "usage: memofsd [-f] [-d] [-o OPTION[,OPTION...]] [--config FILE] [--log WHERE]\n"
@@ -27,7 +30,7 @@ static const char usage[] =
     "  -d, --debug        stay, and log everything\n"
     "  -o OPTION          a key of `mount` or `store` in memofs.conf(5), with its "
     "value;\n"
-    "                     also backend=rocksdb|memory, nonempty\n"
+    "                     also backend=rocksdb|memory, nonempty, holder=yes|no\n"
     "      --config FILE  read settings; again on SIGHUP\n"
     "      --log WHERE    stderr, syslog, or a file\n"
     "      --check STORE  look through a store that is not mounted; with --repair,\n"
@@ -44,6 +47,7 @@ struct arguments {
 	struct daemon_options opt;
 	struct config command_line;
 	const char *check, *backup; /* a store: not to be mounted */
+	int held_fd;		    /* to the holder; 0: there is none */
 	struct care_options care;
 	char store_path[PATH_MAX], mountpoint[PATH_MAX], config_path[PATH_MAX];
 };
@@ -79,6 +83,14 @@ static int set_option(struct arguments *a, const char *key, const char *value,
 {
 	if (strcmp(key, "nonempty") == 0 && !value) {
 		a->opt.nonempty = true;
+		return 0;
+	}
+	if (strcmp(key, "holder") == 0) {
+		if (!value || (strcmp(value, "yes") != 0 && strcmp(value, "no") != 0))
+			return err_set(err, EINVAL,
+				       "-o holder: \"%s\" is not one; use yes or no",
+				       value ? value : "");
+		a->opt.alone = strcmp(value, "no") == 0; /* memofs mount saw to it */
 		return 0;
 	}
 	if (strcmp(key, "backend") == 0) {
@@ -140,8 +152,33 @@ enum {
 	OPT_BACKUP,
 	OPT_REPAIR,
 	OPT_FAST,
-	OPT_DATABASE
+	OPT_DATABASE,
+	OPT_HELD,
+	OPT_CWD
 };
+
+/* The holder's end of a socket, which nothing that is started here shall have. */
+static int take_held(struct arguments *a, const char *text, struct errmsg *err)
+{
+	int fd = atoi(text);
+
+	if (fd <= STDERR_FILENO || fcntl(fd, F_SETFD, FD_CLOEXEC))
+		return err_set(err, EINVAL,
+			       "--held: \"%s\" is no descriptor of a holder; see memofs "
+			       "mount --help",
+			       text);
+	a->held_fd = fd;
+	return 0;
+}
+
+/* Where relative paths are from: a successor is started somewhere else. */
+static int take_cwd(const char *path)
+{
+	if (chdir(path))
+		log_warning("%s: %s; relative paths are from here", path,
+			    strerror(errno));
+	return 0;
+}
 
 /* 0: go on; 1: done, exit well; -errno with a message. */
 static int parse(struct arguments *a, int argc, char **argv, struct errmsg *err)
@@ -156,6 +193,8 @@ static int parse(struct arguments *a, int argc, char **argv, struct errmsg *err)
 	    {"repair", no_argument, NULL, OPT_REPAIR},
 	    {"fast", no_argument, NULL, OPT_FAST},
 	    {"database", no_argument, NULL, OPT_DATABASE},
+	    {"held", required_argument, NULL, OPT_HELD},
+	    {"cwd", required_argument, NULL, OPT_CWD},
 	    {"help", no_argument, NULL, 'h'},
 	    {"version", no_argument, NULL, 'V'},
 	    {0},
@@ -195,6 +234,12 @@ static int parse(struct arguments *a, int argc, char **argv, struct errmsg *err)
 		case OPT_DATABASE:
 			a->care.set |= CARE_DATABASE;
 			break;
+		case OPT_HELD:
+			r = take_held(a, optarg, err);
+			break;
+		case OPT_CWD:
+			r = take_cwd(optarg);
+			break;
 		case 'h':
 			fputs(usage, stdout);
 			return 1;
@@ -224,12 +269,34 @@ static int load_config(const struct arguments *a, struct config *c, struct errms
 	return r ? err_set(err, -r, "%s", strerror(-r)) : 0;
 }
 
+static void tell_holder(void *arg, enum exit_code code, const struct errmsg *err)
+{
+	if (code == EXIT_OK)
+		held_ready(arg);
+	else
+		held_failed(arg, code, err);
+}
+
+static int take_holder(struct arguments *a, struct launch *launch, struct errmsg *err)
+{
+	int r = held_begin(a->held_fd, &a->opt.held, err);
+
+	if (r)
+		return r;
+	launch->tell = tell_holder;
+	launch->arg = a->opt.held;
+	return 0;
+}
+
 static int run(struct arguments *a, int argc, char **argv)
 {
 	struct launch launch = {.report_fd = -1};
 	struct config config;
 	struct errmsg err;
 	int r = parse(a, argc, argv, &err);
+
+	if (r <= 0 && a->held_fd && take_holder(a, &launch, &err))
+		return launch_failed(&launch, EXIT_USAGE, &err);
 
 	if (r > 0)
 		return EXIT_OK;
@@ -238,15 +305,17 @@ static int run(struct arguments *a, int argc, char **argv)
 	if (!r && a->backup)
 		return care_offline_backup(a->backup);
 	config_init(&config);
+	launch.foreground = a->opt.foreground;
 	if (!r)
 		r = load_config(a, &config, &err);
 	if (!r)
-		r = launch_begin(&launch, a->opt.foreground, &err);
+		r = launch_begin(&launch, &err);
 	if (r)
 		r = launch_failed(&launch, EXIT_USAGE, &err);
 	else
 		r = daemon_run(&a->opt, &a->command_line, &config, &launch);
 	config_deinit(&config);
+	held_free(a->opt.held);
 	return r;
 }
 

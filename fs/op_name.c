@@ -7,6 +7,8 @@
  * change of an entry needs the lease of its name (fence_enter()); what gives the
  * name a value ends it. Directories are made and removed without, but a sealed tree
  * is an entry.
+ *
+ * What a daemon before this one may have done already is looked for first (fs/once.h).
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -16,6 +18,7 @@
 #include "fs/kcache.h"
 #include "fs/metrics.h"
 #include "fs/node.h"
+#include "fs/once.h"
 #include "fs/pending.h"
 #include "fs/pending_reply.h"
 #include "fs/reply.h"
@@ -98,39 +101,84 @@ static void reply_new(fuse_req_t req, const struct place *at, int r,
 
 /* ---- make ---- */
 
+/* A daemon before this one has made what the name shows, for this request. */
+static bool made_before(const struct once *once, const struct place *at, mode_t type,
+			const struct fuse_ctx *ctx, struct store_attr *ret_attr)
+{
+	struct store_attr attr;
+
+	if (once->state == ONCE_NEW || once->result ||
+	    store_lookup(once->fs->store, at->branch, at->name, &attr) ||
+	    (attr.mode & S_IFMT) != type || attr.uid != ctx->uid ||
+	    attr.created_ns < once->begun_ns)
+		return false;
+	*ret_attr = attr;
+	return true;
+}
+
+static int make_dir(struct once *once, const struct place *at, mode_t mode,
+		    const struct fuse_ctx *ctx, struct store_attr *ret_attr)
+{
+	int r;
+
+	if (made_before(once, at, S_IFDIR, ctx, ret_attr))
+		return 0;
+	once_begin(once, 0);
+	r = store_mkdir(once->fs->store, at->branch, at->name, mode, ctx->uid, ctx->gid,
+			ret_attr);
+	once_done(once, r);
+	return r;
+}
+
 void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
 {
 	struct fs *fs = fs_of(req);
 	const struct fuse_ctx *ctx = fuse_req_ctx(req);
+	struct once once = once_enter(fs);
 	struct store_attr attr;
 	struct place at;
 	int r = place_get(req, parent, name, true, &at);
 
 	if (!r)
-		r = store_mkdir(fs->store, at.branch, name, mode, ctx->uid, ctx->gid,
-				&attr);
+		r = make_dir(&once, &at, mode, ctx, &attr);
 	reply_new(req, &at, r, &attr);
+	once_leave(&once);
+}
+
+static int make_symlink(struct once *once, const struct place *at, const char *target,
+			const struct fuse_ctx *ctx, struct store_attr *ret_attr)
+{
+	int r;
+
+	if (made_before(once, at, S_IFLNK, ctx, ret_attr))
+		return 0;
+	once_begin(once, 0);
+	r = store_symlink(once->fs->store, at->branch, at->name, target, ctx->uid,
+			  ctx->gid, ret_attr);
+	once_done(once, r);
+	return r;
 }
 
 void op_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, const char *name)
 {
 	struct fs *fs = fs_of(req);
 	const struct fuse_ctx *ctx = fuse_req_ctx(req);
+	struct once once = once_enter(fs);
 	struct store_attr attr;
 	struct fence fence;
 	struct place at;
 	int r = place_enter(req, parent, name, true, &at, &fence);
 
 	if (!r)
-		r = store_symlink(fs->store, at.branch, name, target, ctx->uid, ctx->gid,
-				  &attr);
+		r = make_symlink(&once, &at, target, ctx, &attr);
 	fence_leave(&fence, !r);
 	reply_new(req, &at, r, &attr);
+	once_leave(&once);
 }
 
 /* An empty file, published at once: tar makes one before it sets attributes. */
-static int make_empty(struct fs *fs, const struct place *at, mode_t mode,
-		      const struct fuse_ctx *ctx, struct store_attr *ret_attr)
+static int stage_empty(struct fs *fs, const struct place *at, mode_t mode,
+		       const struct fuse_ctx *ctx, struct store_attr *ret_attr)
 {
 	struct store_stage_args args = {
 	    .branch = at->branch,
@@ -148,10 +196,24 @@ static int make_empty(struct fs *fs, const struct place *at, mode_t mode,
 	return r ? r : store_getattr(fs->store, ino, ret_attr);
 }
 
+static int make_empty(struct once *once, const struct place *at, mode_t mode,
+		      const struct fuse_ctx *ctx, struct store_attr *ret_attr)
+{
+	int r;
+
+	if (made_before(once, at, S_IFREG, ctx, ret_attr))
+		return 0;
+	once_begin(once, 0);
+	r = stage_empty(once->fs, at, mode, ctx, ret_attr);
+	once_done(once, r);
+	return r;
+}
+
 void op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
 	      dev_t rdev)
 {
 	struct fs *fs = fs_of(req);
+	struct once once = once_enter(fs);
 	struct store_attr attr;
 	struct fence fence;
 	struct place at;
@@ -166,9 +228,10 @@ void op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
 	if (!r && (at.dir.view.set & VIEW_PACK))
 		r = -EPERM; /* an empty file is no pack */
 	if (!r)
-		r = make_empty(fs, &at, mode, fuse_req_ctx(req), &attr);
+		r = make_empty(&once, &at, mode, fuse_req_ctx(req), &attr);
 	fence_leave(&fence, !r);
 	reply_new(req, &at, r, &attr);
+	once_leave(&once);
 }
 
 void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent, const char *name)
@@ -210,20 +273,34 @@ static int unlink_own(struct fs *fs, pid_t tid, uid_t uid, const struct place *a
 	return removed && (r == -ENOENT || r == -EISDIR) ? 0 : r;
 }
 
+static int unlink_place(struct once *once, const struct fuse_ctx *ctx,
+			const struct place *at)
+{
+	int r;
+
+	if (once_known(once))
+		return once->result;
+	once_begin(once, 0);
+	r = once_again(once, unlink_own(once->fs, ctx->pid, ctx->uid, at), -ENOENT);
+	once_done(once, r);
+	return r;
+}
+
 void op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
 	struct fs *fs = fs_of(req);
-	const struct fuse_ctx *ctx = fuse_req_ctx(req);
+	struct once once = once_enter(fs);
 	struct fence fence;
 	struct place at;
 	int r = place_enter(req, parent, name, false, &at, &fence);
 
 	if (!r)
-		r = unlink_own(fs, ctx->pid, ctx->uid, &at);
+		r = unlink_place(&once, fuse_req_ctx(req), &at);
 	fence_leave(&fence, false);
 	if (!r)
 		kcache_wait(fs->kcache, place_changed(fs, &at));
 	reply_err(req, r);
+	once_leave(&once);
 }
 
 /* What was closed just now makes a directory of that name not empty. */
@@ -240,9 +317,22 @@ static void settle_below(fuse_req_t req, const struct place *at)
 		pending_wait_branch(fs->pending, branch, fuse_req_ctx(req)->pid);
 }
 
+static int rmdir_place(struct once *once, const struct place *at)
+{
+	int r;
+
+	if (once_known(once))
+		return once->result;
+	once_begin(once, 0);
+	r = once_again(once, store_rmdir(once->fs->store, at->branch, at->name), -ENOENT);
+	once_done(once, r);
+	return r;
+}
+
 void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
 	struct fs *fs = fs_of(req);
+	struct once once = once_enter(fs);
 	struct fence fence = {0};
 	struct place at;
 	int r = place_get(req, parent, name, false, &at);
@@ -252,11 +342,12 @@ void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
 	if (!r)
 		settle_below(req, &at);
 	if (!r)
-		r = store_rmdir(fs->store, at.branch, name);
+		r = rmdir_place(&once, &at);
 	fence_leave(&fence, false);
 	if (!r)
 		kcache_wait(fs->kcache, place_changed(fs, &at));
 	reply_err(req, r);
+	once_leave(&once);
 }
 
 /* ---- move ---- */
@@ -425,6 +516,58 @@ static int rename_place(fuse_req_t req, const struct place *from, const struct p
 	return r;
 }
 
+/* What is moved: the caller's own value, else what is published; 0: neither. */
+static uint64_t moved_ino(struct fs *fs, const struct fuse_ctx *ctx,
+			  const struct place *at)
+{
+	struct pending *own =
+	    pending_by_owner(fs->pending, at->branch, at->name, ctx->pid, ctx->uid);
+	struct store_attr attr = {0};
+	uint64_t ino = own ? pending_ino(own) : 0;
+
+	pending_unref(own);
+	if (!ino && store_lookup(fs->store, at->branch, at->name, &attr) == 0)
+		ino = attr.ino;
+	return ino;
+}
+
+static bool moved_before(const struct once *once, const struct fuse_ctx *ctx,
+			 const struct place *from, const struct place *to)
+{
+	return once->state == ONCE_DOUBT && once->ino &&
+	       moved_ino(once->fs, ctx, to) == once->ino &&
+	       moved_ino(once->fs, ctx, from) != once->ino;
+}
+
+/* A tree that was sealed has another number; nothing else makes its directory go. */
+static bool sealed_before(const struct once *once, const struct place *from,
+			  const struct place *to)
+{
+	struct store_attr attr;
+
+	return once->state == ONCE_DOUBT &&
+	       store_lookup(once->fs->store, from->branch, from->name, &attr) == -ENOENT &&
+	       store_lookup(once->fs->store, to->branch, to->name, &attr) == 0 &&
+	       sealed_is_tree(&attr) && attr.created_ns >= once->begun_ns;
+}
+
+static int rename_once(fuse_req_t req, struct once *once, const struct place *from,
+		       const struct place *to, unsigned int flags, bool *ret_moved)
+{
+	const struct fuse_ctx *ctx = fuse_req_ctx(req);
+	int r;
+
+	if (once_known(once) || moved_before(once, ctx, from, to) ||
+	    sealed_before(once, from, to)) {
+		*ret_moved = once->result == 0;
+		return once->result;
+	}
+	once_begin(once, once->fs->keep ? moved_ino(once->fs, ctx, from) : 0);
+	r = rename_place(req, from, to, flags, ret_moved);
+	once_done(once, r);
+	return r;
+}
+
 static void renamed(struct fs *fs, const struct place *from, const struct place *to,
 		    unsigned int flags)
 {
@@ -448,6 +591,7 @@ void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t n
 	       const char *newname, unsigned int flags)
 {
 	struct fs *fs = fs_of(req);
+	struct once once = once_enter(fs);
 	struct fence from_fence, to_fence = {0};
 	struct place from, to;
 	bool moved = false;
@@ -458,10 +602,11 @@ void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t n
 	if (!r)
 		settle_below(req, &to);
 	if (!r)
-		r = rename_place(req, &from, &to, flags, &moved);
+		r = rename_once(req, &once, &from, &to, flags, &moved);
 	fence_leave(&from_fence, moved && (flags & RENAME_EXCHANGE));
 	fence_leave(&to_fence, moved);
 	if (!r)
 		renamed(fs, &from, &to, flags);
 	reply_err(req, r);
+	once_leave(&once);
 }

@@ -18,6 +18,7 @@
 #include <sys/xattr.h>
 
 #include "fs/node.h"
+#include "fs/once.h"
 #include "fs/pending.h"
 #include "fs/reply.h"
 #include "fs/sealed.h"
@@ -398,23 +399,45 @@ void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 	reply_value(req, r, &names, size);
 }
 
+/* Setting what is set already changes nothing, and so it is with reservations; but with
+ * XATTR_CREATE it fails, and so does removing what is not there. */
+static int change_once(struct subject *s, struct once *once, const char *name,
+		       const struct slice *value, int flags)
+{
+	int r;
+
+	if (once_known(once))
+		return once->result;
+	once_begin(once, 0);
+	r = value ? xattr_set(s, name, value->data, value->len, flags)
+		  : xattr_remove(s, name);
+	r = once_again(once, r, value ? -EEXIST : -ENODATA);
+	once_done(once, r);
+	return r;
+}
+
 void op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value,
 		 size_t size, int flags)
 {
 	CLEANUP_SUBJECT struct subject s = {0};
+	struct once once = once_enter(fs_of(req));
+	struct slice bytes = slice(value, size);
 	int r = subject_find(req, ino, &s);
 
 	if (!r)
-		r = xattr_set(&s, name, value, size, flags);
+		r = change_once(&s, &once, name, &bytes, flags);
 	reply_err(req, r);
+	once_leave(&once);
 }
 
 void op_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
 {
 	CLEANUP_SUBJECT struct subject s = {0};
+	struct once once = once_enter(fs_of(req));
 	int r = subject_find(req, ino, &s);
 
 	if (!r)
-		r = xattr_remove(&s, name);
+		r = change_once(&s, &once, name, NULL, 0);
 	reply_err(req, r);
+	once_leave(&once);
 }

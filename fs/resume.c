@@ -7,6 +7,7 @@
 #include "fs/fs.h"
 #include "fs/handle.h"
 #include "fs/kcache.h"
+#include "fs/once.h"
 #include "fs/pending.h"
 #include "fs/vnode.h"
 #include "fs/waiters.h"
@@ -143,6 +144,8 @@ int resume_tables(struct fs *fs, struct errmsg *err)
 		r = resume_handles(fs);
 	if (!r)
 		r = waiters_resume(fs->waiters);
+	if (!r)
+		r = once_resume(fs->keep, &fs->once);
 	return r ? err_set(err, -r, "what is kept cannot be taken up: %s", strerror(-r))
 		 : 0;
 }
@@ -181,6 +184,7 @@ void resume_session_begin(struct fs *fs)
 
 void resume_session_end(struct fs *fs)
 {
+	once_sweep(fs->once);
 	pending_resume_end(fs->pending);
 	store_resume_end(fs->store);
 }

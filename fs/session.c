@@ -33,6 +33,7 @@
 
 #include "fs/metrics.h"
 #include "fs/mountpoint.h"
+#include "fs/once.h"
 #include "fs/resume.h"
 #include "fs/topic.h"
 #include "fs/waiters.h"
@@ -58,6 +59,9 @@ struct session {
 	/* Requests that were read before there were workers, RELEASEs first; then with
 	 * the token. */
 	struct early *early, **early_releases, **early_last;
+
+	void (*on_mounted)(void *arg, int fuse_fd, const void *init, size_t init_len);
+	void *arg;
 };
 
 /* ---- the token ---- */
@@ -185,6 +189,8 @@ static void look_at(struct session *s, const struct fuse_in_header *in)
 {
 	struct fs *fs = s->fs;
 
+	if (in->opcode == FUSE_INIT && s->on_mounted)
+		s->on_mounted(s->arg, fuse_session_fd(fs->se), in, in->len);
 	atomic_fetch_add_explicit(&fs->requests, 1, memory_order_relaxed);
 	if (in->opcode == FUSE_RELEASE)
 		release_noted(fs, ((const struct fuse_release_in *)(in + 1))->fh);
@@ -281,6 +287,7 @@ static int collect(struct session *s, uint64_t *ret_count)
 		look_at(s, in);
 		if (in->unique & RESENT_BIT) {
 			waiters_resent(s->fs->waiters, in->unique & ~RESENT_BIT);
+			once_expect(s->fs->once, in->unique);
 			++*ret_count;
 		}
 		more = may_be_followed(in);
@@ -501,6 +508,23 @@ static bool is_connection(const char *mountpoint)
 	return strncmp(mountpoint, SESSION_FD, strlen(SESSION_FD)) == 0;
 }
 
+/* The kernel takes a second answer to INIT for one that comes too late. */
+static int take_connection(struct session *s, const struct session_options *opt,
+			   struct errmsg *err)
+{
+	struct fuse_buf init = {.mem = (void *)opt->init, .size = opt->init_len};
+	char path[32];
+
+	snprintf(path, sizeof(path), "/dev/fd/%d", opt->fuse_fd);
+	if (fuse_session_mount(s->fs->se, path))
+		return err_set(err, EBADF, "%s: cannot take up the connection: %s",
+			       opt->mountpoint, fuse_said.text);
+	s->mounted = true;
+	s->fs->resuming = true;
+	fuse_session_process_buf(s->fs->se, &init);
+	return 0;
+}
+
 static int session_mount(struct session *s, const struct session_options *opt,
 			 struct errmsg *err)
 {
@@ -513,6 +537,8 @@ static int session_mount(struct session *s, const struct session_options *opt,
 	if (r || !s->fs->se)
 		return err_set(err, r ? -r : EINVAL, "%s: cannot begin a session: %s",
 			       opt->mountpoint, fuse_said.text);
+	if (opt->resume)
+		return take_connection(s, opt, err);
 	errno = 0;
 	if (fuse_session_mount(s->fs->se, opt->mountpoint)) {
 		r = errno ? errno : EPERM;
@@ -531,7 +557,7 @@ int session_new(struct fs *fs, const struct session_options *opt, struct session
 	struct session *s;
 	int r = 0;
 
-	if (!is_connection(opt->mountpoint))
+	if (!opt->resume && !is_connection(opt->mountpoint))
 		r = mountpoint_check(opt->mountpoint, opt->nonempty, err);
 	if (r)
 		return r;
@@ -546,6 +572,8 @@ int session_new(struct fs *fs, const struct session_options *opt, struct session
 	s->mountpoint = opt->mountpoint;
 	s->threads = opt->threads;
 	s->early_releases = s->early_last = &s->early;
+	s->on_mounted = opt->mounted;
+	s->arg = opt->arg;
 	pthread_mutex_init(&s->lock, NULL);
 	pthread_cond_init(&s->ended, NULL);
 	pthread_cond_init(&s->token_free, NULL);
@@ -660,6 +688,15 @@ void session_end(struct session *s)
 	log_warning("%s: %s; what is open there ends now", s->mountpoint, strerror(-r));
 	s->detached = true;
 	unmount(s->mountpoint, true);
+	wake_workers(s);
+}
+
+void session_leave(struct session *s)
+{
+	pthread_mutex_lock(&s->lock);
+	s->mounted = false;
+	s->detached = true;
+	pthread_mutex_unlock(&s->lock);
 	wake_workers(s);
 }
 

@@ -21,6 +21,17 @@ struct session_options {
 	bool read_only;
 	bool nonempty; /* mount over what the directory holds */
 	unsigned int threads;
+	/*
+	 * With `resume` nothing is mounted: this is the connection that another process
+	 * had, which becomes the session's, and its INIT request.
+	 */
+	bool resume;
+	int fuse_fd;
+	const void *init;
+	size_t init_len;
+	/* When INIT was received, before it is answered; NULL is fine. */
+	void (*mounted)(void *arg, int fuse_fd, const void *init, size_t init_len);
+	void *arg;
 };
 
 struct session;
@@ -44,6 +55,11 @@ int session_serve_one(struct session *s, struct fuse_buf *buf);
 void session_wait(struct session *s, void (*tick)(void *arg), void *arg);
 /* Unmount, from a signal's thread: session_wait() returns soon. */
 void session_end(struct session *s);
+/*
+ * Receive no more, finish what was begun, and leave it mounted: session_wait() returns
+ * soon, and nothing but the end of the process may follow. From any thread but a worker.
+ */
+void session_leave(struct session *s);
 /* Unmounts if that has not happened; joins the workers. NULL is fine. */
 void session_free(struct session *s);
 

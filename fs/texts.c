@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "fs/handle.h"
+#include "fs/held.h"
 #include "fs/pending.h"
 #include "fs/stats.h"
 #include "fs/user_limits.h"
@@ -38,6 +39,17 @@ static int write_counts(struct fs *fs, const struct store_stats *s, struct buf *
 			  atomic_load(&fs->requests));
 }
 
+static int write_holder(struct fs *fs, struct buf *out)
+{
+	const struct held *h = fs->held;
+	int r = h ? buf_printf(out, "holder: %d\n", (int)held_holder(h)) : 0;
+
+	if (!r && h && h->restarts)
+		r = buf_printf(out, "restarts: %" PRIu64 "\nrestarted_after: it %s\n",
+			       h->restarts, h->begin.text);
+	return r;
+}
+
 /* Whatever the store is like: by its pid the daemon can be waited for. */
 static int write_status(struct fs *fs, uint64_t dir_ino, struct buf *out)
 {
@@ -54,6 +66,8 @@ static int write_status(struct fs *fs, uint64_t dir_ino, struct buf *out)
 			   MEMOFS_VERSION, (int)getpid(), fs->store_path, fs->mountpoint,
 			   fs->backend_name, fs->started_ns / NSEC_PER_SEC, fs->threads);
 
+	if (!r)
+		r = write_holder(fs, out);
 	if (r)
 		return r;
 	if (trouble)

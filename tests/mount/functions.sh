@@ -210,10 +210,15 @@ status_of() { # KEY [MOUNTPOINT]
 	awk -v key="$1:" '$1 == key { print $2 }' "${2:-$MNT}/.memofs/status"
 }
 
-# End the daemon as a crash would, and take its dead mount away.
+# End the daemon as a crash would, and who would start another, as a crash of the
+# machine would. The mount is dead then.
 kill_daemon() { # [MOUNTPOINT]
-	local mnt=${1:-$MNT} pid
-	pid=$(daemon_pid "$mnt")
+	local mnt=${1:-$MNT} pid holder
+	pid=$(daemon_pid "$mnt") holder=$(status_of holder "$mnt")
+	if [ "${holder:-0}" -gt 0 ]; then
+		kill -KILL "$holder"
+		eventually 20 process_gone "$holder"
+	fi
 	kill -KILL "$pid"
 	eventually 20 process_gone "$pid"
 }

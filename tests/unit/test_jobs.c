@@ -26,7 +26,7 @@ static int setup(void **state)
 	const struct store_options opt = {.kind = STORE_MEMORY, .root_mode = 0755};
 	struct errmsg err;
 
-	if (store_open(&opt, &fx.st, &err) || jobs_new(fx.st, &fx.jobs) ||
+	if (store_open(&opt, &fx.st, &err) || jobs_new(fx.st, NULL, &fx.jobs) ||
 	    jobs_find("check", &fx.check) || jobs_find("gc", &fx.gc))
 		return -1;
 	*state = &fx;

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What memofs-holder and the daemon that it started tell each other.
+ *
+ * A socketpair of packets; one packet is one struct holder_message, with descriptors
+ * where it says so. It only grows at its end, since the two may be of different
+ * versions: what a shorter one lacks is 0, what a longer one has more is not read.
+ *
+ *	holder           daemon
+ *	begin      →                   the first word
+ *	           ←     mounted       when INIT was received, before it is answered; only
+ *	                               from a daemon that a successor can go on for
+ *	           ←     ready         the mount answers
+ *	           ←     failed        it cannot serve, and exits
+ *	           ←     ended         it was unmounted, and exits with 0
+ *	           ←     upgrade       somebody asks for another binary
+ *	upgraded   →                   what came of that
+ *	leave      →                   exit, so that a successor can go on
+ *
+ * A daemon whose holder is gone goes on by itself; one that dies without `ended` has
+ *died.
+ */
+#ifndef MEMOFS_FS_HOLDER_PROTOCOL_H
+#define MEMOFS_FS_HOLDER_PROTOCOL_H
+
+#include <limits.h>
+#include <stdint.h>
+
+enum {
+	HOLDER_FDS_MAX = 4,
+	HOLDER_INIT_MAX = 512, /* bytes of an INIT request: it has 104 today */
+	HOLDER_VERSION_MAX = 64,
+};
+
+enum holder_word {
+	/*
+	 * Descriptors: the keep, a file for stacks, and /dev/fuse if there was a daemon
+	 * before this one; then `init` is its INIT, `restarts` how many there were, and
+	 * `text` says how the last one ended. `run`: of the upgrade that is under way.
+	 */
+	HOLDER_BEGIN = 1,
+	HOLDER_LEAVE,
+	HOLDER_UPGRADED, /* `run`, `code` (0: it was), `text` for people */
+
+	DAEMON_MOUNTED = 64, /* descriptor: /dev/fuse; `init`; `text`: the mount point */
+	DAEMON_READY,	     /* `version`, `watchdog_ns` (0: none) */
+	DAEMON_FAILED,	     /* `code` to exit with, `text`: why */
+	DAEMON_ENDED,
+	DAEMON_UPGRADE, /* `run`, `text`: the path, "": the same as before */
+};
+
+struct holder_message {
+	uint32_t word; /* enum holder_word */
+	int32_t code;
+	uint64_t run;
+	uint64_t restarts;
+	int64_t watchdog_ns;
+	uint32_t init_len;
+	uint8_t init[HOLDER_INIT_MAX];
+	char version[HOLDER_VERSION_MAX];
+	char text[PATH_MAX];
+};
+
+/* The descriptors stay the caller's. -EPIPE: nobody is there; else -errno. */
+int holder_send(int socket, const struct holder_message *m, const int *fds,
+		unsigned int count);
+/*
+ * Waits for one. The descriptors are the caller's, closed on exec; what is missing is -1.
+ * -EPIPE: the other end is gone; -EPROTO: that is no message; else -errno.
+ */
+int holder_receive(int socket, struct holder_message *ret_m, int ret_fds[HOLDER_FDS_MAX]);
+void holder_close_fds(int fds[HOLDER_FDS_MAX]);
+
+/* Copies a text that may be too long, which is cut. */
+void holder_set_text(struct holder_message *m, const char *text);
+
+#endif
