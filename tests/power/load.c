@@ -2,9 +2,10 @@
 /*
  * Load a mount, and tell the recorder what was acknowledged (see model.h).
  *
- *   load MOUNT MARK MEMOFS SECONDS SEED [--bounds]
+ *   load MOUNT MARK MEMOFS SECONDS SEED [--bounds | --backup DEST]
  *
- * With --bounds the store evicts: some slots are pinned, some below a quota.
+ * With --bounds the store evicts: some slots are pinned, some below a quota. With
+ * --backup one backup after the other is made to DEST, the first one of which is marked.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -42,6 +43,7 @@ struct worker {
 
 static struct {
 	const char *memofs;
+	char *backup; /* or NULL */
 	int mark_fd;
 	bool bounds;
 	int64_t end_ns;
@@ -407,9 +409,8 @@ static void use_tree(struct worker *w, unsigned int slot)
 		sync_dir(w, slot);
 }
 
-static void run_clear(const char *dir)
+static void run_memofs(const char *const *args)
 {
-	const char *args[] = {"memofs", "clear", "--quiet", "--yes", dir, NULL};
 	int status, e;
 	pid_t pid;
 
@@ -417,19 +418,20 @@ static void run_clear(const char *dir)
 	e = posix_spawn(&pid, load.memofs, NULL, NULL, (char *const *)args, environ);
 	pthread_rwlock_unlock(&load.files);
 	if (e || waitpid(pid, &status, 0) < 0 || status)
-		fail("memofs clear %s failed", dir);
+		fail("memofs %s failed", args[1]);
 }
 
 static void clear(struct worker *w, unsigned int slot)
 {
 	struct event e = {.slot = slot, .set_count = VERSIONS};
 	char dir[64];
+	const char *args[] = {"memofs", "clear", "--quiet", "--yes", dir, NULL};
 
 	slot_dir(slot, dir);
 	for (unsigned int cell = 0; cell < VERSIONS; cell++)
 		e.sets[cell].cell = cell;
 	begin(&e);
-	run_clear(dir);
+	run_memofs(args);
 	done(w, &e);
 }
 
@@ -447,6 +449,26 @@ static void use_clear(struct worker *w, unsigned int slot)
 		sync_dir(w, slot);
 }
 
+static bool goes_on(void)
+{
+	return elapsed_ns() < load.end_ns || load.next_event < load.end_events;
+}
+
+static void *back_up(void *arg)
+{
+	const char *args[] = {"memofs", "backup", "--quiet", ".", load.backup, NULL};
+
+	while (load.next_event < load.end_events / 3)
+		sleep_ns(10000000);
+	run_memofs(args);
+	mark("backup\n", 7);
+	while (goes_on()) {
+		sleep_ns(NSEC_PER_SEC / 2);
+		run_memofs(args);
+	}
+	return NULL;
+}
+
 static void *work(void *arg)
 {
 	static void (*const use[SLOT_KINDS])(struct worker * w, unsigned int slot) = {
@@ -457,7 +479,7 @@ static void *work(void *arg)
 	};
 	struct worker *w = arg;
 
-	while (elapsed_ns() < load.end_ns || load.next_event < load.end_events) {
+	while (goes_on()) {
 		unsigned int slot = w->index + THREADS * pick(w, SLOTS / THREADS);
 
 		use[slot_kind(slot)](w, slot);
@@ -499,14 +521,16 @@ static void make_slots(void)
 
 int main(int argc, char **argv)
 {
-	pthread_t threads[THREADS];
+	pthread_t threads[THREADS], backup;
 	uint64_t seconds;
 
 	if (argc == 7 && !strcmp(argv[6], "--bounds"))
 		load.bounds = true;
+	else if (argc == 8 && !strcmp(argv[6], "--backup"))
+		load.backup = argv[7];
 	else if (argc != 6) {
-		fprintf(stderr,
-			"usage: load MOUNT MARK MEMOFS SECONDS SEED [--bounds]\n");
+		fprintf(stderr, "usage: load MOUNT MARK MEMOFS SECONDS SEED "
+				"[--bounds | --backup DEST]\n");
 		return 2;
 	}
 	load.mark_fd = open(argv[2], O_WRONLY | O_CLOEXEC);
@@ -527,8 +551,12 @@ int main(int argc, char **argv)
 		if (pthread_create(&threads[i], NULL, work, w))
 			fail("cannot start a thread");
 	}
+	if (load.backup && pthread_create(&backup, NULL, back_up, NULL))
+		fail("cannot start a thread");
 	for (unsigned int i = 0; i < THREADS; i++)
 		pthread_join(threads[i], NULL);
+	if (load.backup)
+		pthread_join(backup, NULL);
 	printf("%u events, %u values\n", load.next_event - 1, load.next_value - 1);
 	return 0;
 }

@@ -69,11 +69,14 @@ start_recorder() { # NAME [--drop-flushes]
 
 # What a load leaves: $T/NAME/start, the disk before it, and $T/NAME/log. Not called where
 # bash would ignore `set -e`.
-record() { # NAME FILESYSTEM MOUNT-OPTIONS STORE-OPTIONS [--bounds|--drop-flushes]
-	local dir=$T/$1 filesystem=$2 options=$3 store_options=$4 flag=${5:-}
-	local bounds=() drop=()
-	[ "$flag" != --bounds ] || bounds=(--bounds)
-	[ "$flag" != --drop-flushes ] || drop=(--drop-flushes)
+record() { # NAME FILESYSTEM MOUNT-OPTIONS STORE-OPTIONS [--bounds|--backup|--drop-flushes]
+	local dir=$T/$1 filesystem=$2 options=$3 store_options=$4
+	local how=() drop=()
+	case ${5:-} in
+	--bounds) how=(--bounds) ;;
+	--backup) how=(--backup "$dir/fs/backup") ;;
+	--drop-flushes) drop=(--drop-flushes) ;;
+	esac
 	mkdir -p "$dir/disk" "$dir/fs" "$dir/mnt"
 	new_disk "$dir/start" "$filesystem"
 	cp --sparse=always "$dir/start" "$dir/image"
@@ -81,7 +84,7 @@ record() { # NAME FILESYSTEM MOUNT-OPTIONS STORE-OPTIONS [--bounds|--drop-flushe
 	timeout 60 mount -t "$filesystem" -o "loop,$options" "$dir/disk/image" "$dir/fs"
 	mount_at "$dir/fs/store" "$dir/mnt" -o "$store_options"
 	timeout $((LOAD_S + 120)) "$PROGRAMS/load" "$dir/mnt" "$dir/disk/mark" "$MEMOFS" \
-		"$LOAD_S" "$SEED" "${bounds[@]}" >"$dir/load"
+		"$LOAD_S" "$SEED" "${how[@]}" >"$dir/load"
 	umount_at "$dir/mnt"
 	timeout 60 umount "$dir/fs"
 	timeout 60 umount "$dir/disk"
@@ -92,11 +95,11 @@ record() { # NAME FILESYSTEM MOUNT-OPTIONS STORE-OPTIONS [--bounds|--drop-flushe
 
 # --- one point --------------------------------------------------------------------
 
-# Open what is there as after a boot, and look at it. Fails when something is wrong.
-look_at_store() { # NAME STORE-OPTIONS [--bounds]
-	local dir=$T/$1 store_options=$2 status=0
-	shift 2
-	if ! mount_at "$dir/fs/store" "$dir/mnt" -o "$store_options"; then
+# Open a store as after a boot, and look at it. Fails when something is wrong.
+look_at_store() { # NAME STORE STORE-OPTIONS [--bounds|--older]
+	local dir=$T/$1 store=$2 store_options=$3 status=0
+	shift 3
+	if ! mount_at "$store" "$dir/mnt" -o "$store_options"; then
 		say 'the store does not open'
 		return 1
 	fi
@@ -109,7 +112,16 @@ look_at_store() { # NAME STORE-OPTIONS [--bounds]
 	return "$status"
 }
 
-point() { # NAME FILESYSTEM MOUNT-OPTIONS STORE-OPTIONS POINT SEED [--bounds]
+# A backup that was made is whole, also while the next one is being made.
+look_at_backup() { # NAME STORE-OPTIONS
+	local dir=$T/$1
+	grep -q '^backup$' "$dir/marks" || return 0
+	BACKUPS=$((BACKUPS + 1))
+	timeout 120 "$MEMOFS" restore-backup --quiet "$dir/fs/backup" "$dir/fs/restored" &&
+		look_at_store "$1" "$dir/fs/restored" "$2" --older
+}
+
+point() { # NAME FILESYSTEM MOUNT-OPTIONS STORE-OPTIONS POINT SEED [--bounds|--backup]
 	local name=$1 dir=$T/$1 filesystem=$2 options=$3 store_options=$4 at=$5 seed=$6
 	local status=0
 	shift 6
@@ -120,7 +132,11 @@ point() { # NAME FILESYSTEM MOUNT-OPTIONS STORE-OPTIONS POINT SEED [--bounds]
 		say 'the file system does not recover'
 		return 1
 	fi
-	look_at_store "$name" "$store_options" "$@" || status=1
+	if [ "${1:-}" = --backup ]; then
+		look_at_backup "$name" "$store_options" || status=1
+		shift
+	fi
+	look_at_store "$name" "$dir/fs/store" "$store_options" "$@" || status=1
 	timeout 60 umount "$dir/fs" || return 1
 	return "$status"
 }
@@ -132,11 +148,11 @@ keep() { # NAME POINT SEED
 }
 
 # Lose power at COUNT points of a recording; BAD of them were wrong.
-replay() { # NAME FILESYSTEM MOUNT-OPTIONS STORE-OPTIONS COUNT [--bounds]
+replay() { # NAME FILESYSTEM MOUNT-OPTIONS STORE-OPTIONS COUNT [--bounds|--backup]
 	local name=$1 count=$5 at i=0 whole=0 absent=0 seen=()
 	local how=("${@:1:4}")
 	shift 5
-	BAD=0
+	BAD=0 BACKUPS=0
 	uuidgen_of "$name" >"$T/boot"
 	mount --bind "$T/boot" "$BOOT"
 	while read -r at; do
@@ -147,7 +163,7 @@ replay() { # NAME FILESYSTEM MOUNT-OPTIONS STORE-OPTIONS COUNT [--bounds]
 			keep "$name" "$at" $((SEED + i))
 			BAD=$((BAD + 1))
 		fi
-		read -r -a seen <"$T/$name/seen"
+		read -r -a seen <"$T/$name/seen" || seen=()
 		whole=$((whole + ${seen[0]:-0}))
 		absent=$((absent + ${seen[1]:-0}))
 	done < <("$PROGRAMS/replay" points "$T/$name/log" "$count" "$SEED")
@@ -161,8 +177,8 @@ uuidgen_of() { # TEXT
 }
 
 # Record a load, and lose power at a part of all points.
-loses_nothing() { # NAME FILESYSTEM MOUNT-OPTIONS STORE-OPTIONS PART [--bounds]
-	local count=$((POINTS / $5 > 0 ? POINTS / $5 : 1))
+loses_nothing() { # NAME FILESYSTEM MOUNT-OPTIONS STORE-OPTIONS PART [--bounds|--backup]
+	local count=$((POINTS / $5))
 	local how=("${@:1:4}")
 	shift 5
 	record "${how[@]}" "$@"
@@ -181,6 +197,12 @@ test_ext4() {
 # Files have their new sizes before their bytes.
 test_ext4_writeback() {
 	loses_nothing writeback ext4 commit=1,data=writeback,nodelalloc cache=8MiB 4
+}
+
+# While backups are made, one after the other.
+test_backup() {
+	loses_nothing backup ext4 commit=1 cache=8MiB 4 --backup
+	say "backups that were made by then: $BACKUPS"
 }
 
 # Evicting all the time, with a quota.

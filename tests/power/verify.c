@@ -2,8 +2,10 @@
 /*
  * Compare a mount with what the load had done (see model.h).
  *
- *   verify MOUNT MARKS [--bounds]
+ *   verify MOUNT MARKS [--bounds | --older]
  *
+ * With --bounds all but what is pinned may be absent; with --older the mount is of a
+ * store as it was at some time before, and each cell may have any value that it ever had.
  * Prints "WHOLE ABSENT" on one line: cells that have a value, and that have none. Each
  * thing that is wrong is a line on stderr, and the exit code is 1 then.
  */
@@ -37,7 +39,7 @@ struct begun {
 };
 
 static struct {
-	bool bounds, ready;
+	bool bounds, older, ready;
 	struct history cells[SLOTS][CELLS];
 	struct begun *events; /* by id */
 	size_t event_count;
@@ -119,7 +121,7 @@ static void note_done(unsigned int id)
 		fail("event %u ends without having begun", id);
 	b = &v.events[id];
 	b->done = true;
-	if (!b->event.durable)
+	if (!b->event.durable || v.older)
 		return;
 	for (size_t i = 0; i < b->event.set_count; i++)
 		note_durable(b, b->event.sets[i].cell);
@@ -148,7 +150,7 @@ static void read_marks(const char *path)
 			note_done(id);
 		else if (!strcmp(line, "ready\n"))
 			v.ready = true;
-		else
+		else if (strcmp(line, "backup\n"))
 			fail("%s has the line %s", path, line);
 	}
 	fclose(f);
@@ -342,7 +344,8 @@ static void check_rename(unsigned int slot, const struct set found[CELLS])
 	const struct history *key = &v.cells[slot][KEY], *tmp = &v.cells[slot][TMP];
 	const struct set *to = &key->sets[key->count - 1];
 
-	if (v.bounds || !to->renamed || !tmp->sets[tmp->count - 1].renamed || to->at_risk)
+	if (v.bounds || v.older || !to->renamed || !tmp->sets[tmp->count - 1].renamed ||
+	    to->at_risk)
 		return;
 	if (found[KEY].value != to->value && found[TMP].value != to->value)
 		wrong("slot %u: value %u was renamed, and has neither name", slot,
@@ -408,8 +411,10 @@ int main(int argc, char **argv)
 {
 	if (argc == 4 && !strcmp(argv[3], "--bounds"))
 		v.bounds = true;
+	else if (argc == 4 && !strcmp(argv[3], "--older"))
+		v.older = true;
 	else if (argc != 3) {
-		fprintf(stderr, "usage: verify MOUNT MARKS [--bounds]\n");
+		fprintf(stderr, "usage: verify MOUNT MARKS [--bounds | --older]\n");
 		return 2;
 	}
 	v.data = malloc(VALUE_MAX);
