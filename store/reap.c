@@ -2,6 +2,10 @@
 /*
  * A content goes first, then its GCQ row, in the batch that deletes its rows: so
  * a crash in between leaves a row for which there is nothing more to delete.
+ *
+ * Before an extent goes, the batch that took its name away is synced. A power loss
+ * would otherwise bring the name back without its content: what a synced value was
+ * renamed over, say, while the rename is lost as well.
  */
 #include "store/reap.h"
 
@@ -22,6 +26,7 @@ struct reaper {
 	const atomic_bool *stop;
 	struct batch batch;
 	int64_t dead_bytes; /* of the contents in `batch` */
+	bool synced;	    /* the GCQ rows that are gone through are on the disk */
 	struct reaped sum;
 };
 
@@ -63,7 +68,15 @@ static int remove_extent(struct reaper *rp, uint64_t ino, struct batch *b, bool 
 {
 	int r = dedup_release(rp->st, ino, b, ret_used);
 
-	return r || *ret_used ? r : backend_extent_remove(rp->st->be, ino);
+	if (r || *ret_used)
+		return r;
+	/* Once: all rows were there before the first of them was looked at. */
+	if (!rp->synced)
+		r = backend_sync(rp->st->be);
+	if (r)
+		return r;
+	rp->synced = true;
+	return backend_extent_remove(rp->st->be, ino);
 }
 
 static int reap_content(struct reaper *rp, uint64_t ino, const struct gcq_row *row)

@@ -611,6 +611,24 @@ static void test_scrub_passes_over_one(void **state)
 	assert_int_equal(lookup(fx->st, ROOT, "second"), 0);
 }
 
+/* A power loss must not bring back a name whose content has been deleted. */
+static void test_no_extent_goes_before_its_name(void **state)
+{
+	struct fixture *fx = *state;
+	uint64_t ino = put_value(fx->st, "key", MIB, 1);
+
+	put_value(fx->st, "other", MIB, 2);
+	assert_ok(store_settle(fx->st));
+	faults_begin(FAULT_SYNC, 1, FAULT_FOREVER, EIO);
+	assert_ok(store_rename(fx->st, ROOT, "other", ROOT, "key", 0, NULL));
+	assert_int_equal(store_settle(fx->st), -EIO);
+	assert_true(faults_end() > 0);
+	assert_int_equal(count_extents(fx->st), 2);
+	assert_true(lookup(fx->st, ROOT, "key") != ino);
+	assert_ok(store_settle(fx->st));
+	assert_int_equal(count_extents(fx->st), 1);
+}
+
 int main(int argc, char **argv)
 {
 	struct CMUnitTest tests[] = {
@@ -618,6 +636,7 @@ int main(int argc, char **argv)
 	    STORE_TEST(test_each_call_fails_until_the_round_ends),
 	    STORE_TEST(test_full_disk_and_room_again),
 	    STORE_TEST(test_scrub_passes_over_one),
+	    STORE_TEST(test_no_extent_goes_before_its_name),
 	};
 
 	return fixture_main(argc, argv, tests, sizeof(tests) / sizeof(*tests));
