@@ -276,6 +276,10 @@ static int job_error(const struct carejob *job, const struct carestore *cs, int 
 	else if (r == -ENOENT)
 		cli_error("%s: %s: its daemon has no such job; it is of an older version",
 			  job->command, cs->mountpoint);
+	else if (r == -ENOTSUP || r == -EPIPE)
+		cli_error("%s: %s: its daemon has no memofs-holder; unmount, and mount "
+			  "again",
+			  job->command, cs->mountpoint);
 	else if (r == -EBUSY)
 		cli_error("%s: %s: another job is running; see %s/.memofs/jobs",
 			  job->command, cs->mountpoint, cs->mountpoint);

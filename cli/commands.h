@@ -36,6 +36,7 @@ extern const struct command cmd_status;
 extern const struct command cmd_top;
 extern const struct command cmd_umount;
 extern const struct command cmd_unpin;
+extern const struct command cmd_upgrade;
 extern const struct command cmd_wait;
 
 #endif

@@ -63,6 +63,7 @@ static const struct command *const commands[] = {
     &cmd_pin,
     &cmd_unpin,
     &cmd_gc,
+    &cmd_upgrade,
     &cmd_export,
     &cmd_import,
     &cmd_help,

@@ -2,7 +2,6 @@
 #include "fs/daemon.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -619,10 +618,9 @@ static void tell_begin(const struct daemon *d)
 	const struct held *held = d->opt->held;
 
 	if (resumes(d))
-		log_warning("memofs %s: goes on at %s, start %" PRIu64
-			    ": the daemon before this one %s",
-			    MEMOFS_VERSION, d->opt->mountpoint, held->restarts + 1,
-			    held->begin.text);
+		log_warning("memofs %s: goes on at %s for the daemon before this one, "
+			    "which %s",
+			    MEMOFS_VERSION, d->opt->mountpoint, held->begin.text);
 	else
 		log_info("memofs %s: %s mounted on %s", MEMOFS_VERSION,
 			 d->opt->store_path, d->opt->mountpoint);

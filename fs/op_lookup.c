@@ -105,6 +105,7 @@ static int pin(struct lookup *l, struct retry *note, struct store_attr *attr)
 			return r;
 		r = view_gen_open(l->fs, view, attr->ino, &note->gen);
 	}
+	note->gen_ino = attr->ino;
 	return r == -ETIME || r == -EUCLEAN ? -ENOENT : r;
 }
 

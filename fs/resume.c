@@ -9,6 +9,7 @@
 #include "fs/kcache.h"
 #include "fs/once.h"
 #include "fs/pending.h"
+#include "fs/retry.h"
 #include "fs/vnode.h"
 #include "fs/waiters.h"
 #include "store/util/keep.h"
@@ -34,7 +35,9 @@ static int add_ino(void *arg, struct kept *o)
 
 int resume_inos(struct keep *k, struct buf *ret_inos)
 {
-	return keep_each(k, KEEP_HANDLE, add_ino, ret_inos);
+	int r = keep_each(k, KEEP_HANDLE, add_ino, ret_inos);
+
+	return r ? r : retry_inos(k, ret_inos);
 }
 
 /* ---- descriptors ---- */
@@ -146,6 +149,8 @@ int resume_tables(struct fs *fs, struct errmsg *err)
 		r = waiters_resume(fs->waiters);
 	if (!r)
 		r = once_resume(fs->keep, &fs->once);
+	if (!r)
+		r = retry_resume(fs->retries, fs->store, fs->keep);
 	return r ? err_set(err, -r, "what is kept cannot be taken up: %s", strerror(-r))
 		 : 0;
 }
@@ -185,6 +190,7 @@ void resume_session_begin(struct fs *fs)
 void resume_session_end(struct fs *fs)
 {
 	once_sweep(fs->once);
+	retry_sweep(fs->retries);
 	pending_resume_end(fs->pending);
 	store_resume_end(fs->store);
 }

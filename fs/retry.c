@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fs/session.h"
 #include "store/util/htab.h"
 
 #define KEEP_NS (2 * NSEC_PER_SEC)
@@ -17,13 +18,76 @@ struct note {
 	int64_t drop_at_ns; /* monotonic */
 	struct hlink link;
 	struct note *next_late; /* of those that are being dropped */
+	struct kept *kept;
 };
+
+/* What was taken stays kept until the request that took it has been answered. */
+enum { TAKEN_SLOTS = 256 };
+
+struct former;
 
 struct retry_table {
 	pthread_mutex_t lock;
-	struct htab notes;	/* under lock */
-	_Atomic uint64_t count; /* of notes; read without the lock */
+	struct htab notes;			   /* under lock */
+	_Atomic uint64_t count;			   /* of notes; read without the lock */
+	struct keep *keep;			   /* set before the first request */
+	_Atomic(struct kept *) taken[TAKEN_SLOTS]; /* by the request's number */
+	struct former *formers; /* from retry_resume() to retry_sweep() */
 };
+
+/* ---- what is kept ---- */
+
+/* The one record of an object KEEP_RETRY. Its counter is the request that took it, or 0.
+ */
+struct kept_note {
+	struct retry_key key;
+	uint64_t put_by; /* request */
+	uint64_t ino, place, gen_ino;
+	uint32_t kind;
+	bool truncate, damaged, looked_up;
+};
+
+enum { COUNTER_TAKER };
+
+/* Notes help; when there is no room to keep one, only a death now would be seen. */
+static void note_keep(struct retry_table *t, struct note *n)
+{
+	const struct retry *r = &n->retry;
+	struct kept_note k;
+	struct slice record = slice(&k, sizeof(k));
+
+	if (!t->keep)
+		return;
+	memset(&k, 0, sizeof(k));
+	k.key = n->key;
+	k.put_by = session_unique();
+	k.ino = r->ino;
+	k.place = r->place;
+	k.gen_ino = r->gen ? r->gen_ino : 0;
+	k.kind = r->kind;
+	k.truncate = r->truncate;
+	k.damaged = r->damaged;
+	k.looked_up = r->looked_up;
+	if (keep_new(t->keep, KEEP_RETRY, n->key.tid > 0 ? (uint64_t)n->key.tid : 0,
+		     &n->kept) ||
+	    keep_append(n->kept, &record, 1)) {
+		keep_free(n->kept);
+		n->kept = NULL;
+	}
+}
+
+/* The request of this thread has taken it. Numbers of requests grow by two. */
+static void kept_taken(struct retry_table *t, struct kept *o)
+{
+	uint64_t unique = session_unique();
+
+	if (!o)
+		return;
+	atomic_store(keep_counter(o, COUNTER_TAKER), unique);
+	keep_free(atomic_exchange(&t->taken[unique / 2 % TAKEN_SLOTS], o));
+}
+
+/* ---- the table ---- */
 
 int retry_table_new(struct retry_table **ret_table)
 {
@@ -46,8 +110,10 @@ void retry_unpin(struct retry *note)
 
 static void note_free(struct note *n)
 {
-	if (n)
-		retry_unpin(&n->retry);
+	if (!n)
+		return;
+	retry_unpin(&n->retry);
+	keep_free(n->kept);
 	free(n);
 }
 
@@ -116,6 +182,7 @@ void retry_put(struct retry_table *t, const struct retry_key *key,
 	n->retry = *note;
 	n->key = normal(key);
 	n->drop_at_ns = time_monotonic_ns() + KEEP_NS;
+	note_keep(t, n);
 	pthread_mutex_lock(&t->lock);
 	old = find_note(t, &n->key);
 	if (old)
@@ -148,6 +215,8 @@ bool retry_take(struct retry_table *t, const struct retry_key *key,
 		taken = n;
 	}
 	pthread_mutex_unlock(&t->lock);
+	if (taken)
+		kept_taken(t, taken->kept);
 	free(taken);
 	return found;
 }
@@ -203,6 +272,136 @@ void retry_reap(struct retry_table *t)
 
 		note_free(late);
 		late = next;
+	}
+}
+
+/* ---- resuming ---- */
+
+/* What a process that died had noted. */
+struct former {
+	struct former *next;
+	struct note *note;
+	uint64_t put_by, taken_by;
+	bool put_again, taken_again; /* these are sent again */
+};
+
+static int read_note(void *arg, struct slice record)
+{
+	if (record.len != sizeof(struct kept_note))
+		return -EUCLEAN;
+	memcpy(arg, record.data, sizeof(struct kept_note));
+	return 1;
+}
+
+/* 1: it is; 0: the note was not finished. */
+static int get_note(struct kept *o, struct kept_note *ret_k)
+{
+	return keep_records(o, read_note, ret_k);
+}
+
+static int add_ino(void *arg, struct kept *o)
+{
+	struct kept_note k;
+	int r = get_note(o, &k);
+
+	if (r <= 0)
+		return r;
+	return k.gen_ino ? buf_append(arg, &k.gen_ino, sizeof(k.gen_ino)) : 0;
+}
+
+int retry_inos(struct keep *k, struct buf *ret_inos)
+{
+	return keep_each(k, KEEP_RETRY, add_ino, ret_inos);
+}
+
+struct resuming {
+	struct retry_table *table;
+	struct store *store;
+};
+
+/* What it pins may be gone for good; then the reader looks once more. */
+static void note_fill(struct note *n, const struct kept_note *k, struct store *st)
+{
+	n->key = k->key;
+	n->retry = (struct retry){
+	    .kind = k->kind,
+	    .ino = k->ino,
+	    .truncate = k->truncate,
+	    .damaged = k->damaged,
+	    .place = k->place,
+	    .looked_up = k->looked_up,
+	    .gen_ino = k->gen_ino,
+	};
+	if (k->gen_ino && store_gen_reopen(st, k->gen_ino, &n->retry.gen))
+		n->retry.gen = NULL;
+}
+
+static int resume_note(void *arg, struct kept *o)
+{
+	struct resuming *rs = arg;
+	struct former *f;
+	struct kept_note k;
+	int r = get_note(o, &k);
+
+	if (r <= 0) {
+		keep_free(o);
+		return r;
+	}
+	f = calloc(1, sizeof(*f));
+	if (f)
+		f->note = calloc(1, sizeof(*f->note));
+	if (!f || !f->note) {
+		free(f);
+		return -ENOMEM;
+	}
+	note_fill(f->note, &k, rs->store);
+	f->note->kept = o;
+	f->put_by = k.put_by;
+	f->taken_by = atomic_load(keep_counter(o, COUNTER_TAKER));
+	f->next = rs->table->formers;
+	rs->table->formers = f;
+	return 0;
+}
+
+int retry_resume(struct retry_table *t, struct store *st, struct keep *k)
+{
+	struct resuming rs = {.table = t, .store = st};
+
+	t->keep = k;
+	return keep_each(k, KEEP_RETRY, resume_note, &rs);
+}
+
+void retry_expect(struct retry_table *t, uint64_t unique)
+{
+	for (struct former *f = t->formers; f; f = f->next) {
+		if (unique == f->put_by)
+			f->put_again = true;
+		if (unique == f->taken_by)
+			f->taken_again = true;
+	}
+}
+
+/* Its record says who had it before; it is kept anew. */
+static void put_former(struct retry_table *t, struct note *n)
+{
+	struct retry note = n->retry;
+
+	n->retry.gen = NULL;
+	retry_put(t, &n->key, &note);
+	note_free(n);
+}
+
+void retry_sweep(struct retry_table *t)
+{
+	struct former *f;
+
+	while ((f = t->formers)) {
+		t->formers = f->next;
+		if (!f->put_again && (!f->taken_by || f->taken_again))
+			put_former(t, f->note);
+		else
+			note_free(f->note);
+		free(f);
 	}
 }
 

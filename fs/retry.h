@@ -14,6 +14,10 @@
  * and so does time. Threads that the daemon cannot see all have the number 0:
  * theirs are told apart by what was opened, so that nobody who looks at another
  * file gets what a writer was meant to.
+ *
+ * Notes are kept, or a writer would get ESTALE itself because the daemon died between its
+ * open and its lookup. A request that is sent again begins where it began first: what it
+ * had left is gone, and what it had taken is there.
  */
 #ifndef MEMOFS_FS_RETRY_H
 #define MEMOFS_FS_RETRY_H
@@ -23,6 +27,7 @@
 #include <sys/types.h>
 
 #include "store/store.h"
+#include "store/util/keep.h"
 
 struct retry_table;
 
@@ -48,6 +53,7 @@ struct retry {
 	uint64_t place;	       /* RETRY_CREATE: the name, as in struct retry_key */
 	bool looked_up;	       /* the kernel has asked for the name since */
 	struct store_gen *gen; /* RETRY_READ: pinned by the LOOKUP; or */
+	uint64_t gen_ino;      /* its number */
 	struct store_dir *dir; /* in a sealed tree, at its beginning */
 };
 /* Of a note that was taken. */
@@ -75,5 +81,16 @@ bool retry_take(struct retry_table *t, const struct retry_key *key,
 void retry_drop(struct retry_table *t, const struct retry_key *key);
 /* Drop what nobody came back for. Call it now and then. */
 void retry_reap(struct retry_table *t);
+
+/*
+ * Notes of a process that died (fs/resume.h). The numbers of what is pinned, for
+ * store_options.kept_inos; then, when the store is open, the notes, and from here on the
+ * table keeps its own; then each request that is sent again; then, when all of these are
+ * known, the notes are there. -ENOMEM; -EUCLEAN: a record is bad.
+ */
+int retry_inos(struct keep *k, struct buf *ret_inos);
+int retry_resume(struct retry_table *t, struct store *st, struct keep *k);
+void retry_expect(struct retry_table *t, uint64_t unique);
+void retry_sweep(struct retry_table *t);
 
 #endif

@@ -35,6 +35,7 @@
 #include "fs/mountpoint.h"
 #include "fs/once.h"
 #include "fs/resume.h"
+#include "fs/retry.h"
 #include "fs/topic.h"
 #include "fs/waiters.h"
 #include "store/util/log.h"
@@ -288,6 +289,7 @@ static int collect(struct session *s, uint64_t *ret_count)
 		if (in->unique & RESENT_BIT) {
 			waiters_resent(s->fs->waiters, in->unique & ~RESENT_BIT);
 			once_expect(s->fs->once, in->unique);
+			retry_expect(s->fs->retries, in->unique & ~RESENT_BIT);
 			++*ret_count;
 		}
 		more = may_be_followed(in);

@@ -619,7 +619,7 @@ static int resume_extent(struct content *c)
 
 	r = backend_extent_resume(c->limits.be, c->ino, &c->committed, &fd);
 	if (r)
-		return r;
+		return r == -ENOENT ? -EUCLEAN : r;
 	c->fd = fd;
 	c->reserved = true; /* for all that is known */
 	if (fstat(fd, &sb))

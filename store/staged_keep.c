@@ -283,7 +283,7 @@ static int resume_content(struct store_staged *sg, struct kept *content,
 		sg->content.kept = content;
 		sg->published = published;
 		r = published ? 0 : content_clear(&sg->content);
-		return r ? r : resume_gen(sg, published ? sg->ino : sg->base_ino);
+		return r ? r : resume_gen(sg, published ? sg->ino : rec->state.base_ino);
 	}
 	return content_resume(&sg->content, &limits, content);
 }

@@ -14,6 +14,7 @@ _memofs_options() {
 	case $1 in
 	mount) echo '--foreground --debug --option --config --log' ;;
 	umount) echo '--lazy --timeout' ;;
+	upgrade) echo '--binary --quiet' ;;
 	status | stats | stat | 'ns list') echo '--json' ;;
 	top) echo '--interval --once' ;;
 	report) echo '--output' ;;
@@ -124,7 +125,7 @@ _memofs_argument() { # COMMAND OPTION WORD
 _memofs_operand() { # COMMAND WORD
 	case $1 in
 	mount) _memofs_paths -d "$2" ;;
-	umount | 'ns list') _memofs_reply "$2" < <(_memofs_mountpoints) ;;
+	umount | upgrade | 'ns list') _memofs_reply "$2" < <(_memofs_mountpoints) ;;
 	help) _memofs_reply "$2" < <(printf '%s\n' "${commands[@]}") ;;
 	'ns set') _memofs_reply "$2" < <(printf '%s\n' ttl= version= mode= lease= wait= publish= quota= max-entry= pin=) ;;
 	reservations | clear | gc | import) _memofs_paths -d "$2" ;;
@@ -137,7 +138,7 @@ _memofs() {
 	local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]}
 	local commands=(mount umount status stats top report check backup restore-backup get put ls stat rm ns
 		reserve extend release wait reservations restore run save key explain
-		pin unpin gc export import
+		pin unpin gc upgrade export import
 		cache clear help version)
 	local command=${COMP_WORDS[1]} first=2
 	COMPREPLY=()

@@ -1,0 +1,225 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# The daemon may die, be replaced, or hang: the mount goes on.
+# shellcheck source=tests/mount/functions.sh
+source "$(dirname "$0")/functions.sh"
+
+[ "$MEMOFS_BACKEND" != memory ] || skip_all 'a store in memory ends with its daemon'
+
+# A crash of the daemon alone.
+crash() { # [SIGNAL]
+	local pid
+	pid=$(daemon_pid)
+	kill "-${1:-KILL}" "$pid"
+	eventually 20 process_gone "$pid"
+}
+
+restarts() { status_of restarts; }
+
+own_mount() { # NAME [OPTION...]: sets M and H
+	local name=$1
+	shift
+	mkdir "$T/$name"
+	mount_at "$T/$name.store" "$T/$name" "$@" || fail "cannot mount $T/$name"
+	M=$T/$name H=$(status_of holder "$T/$name")
+}
+
+test_idle() {
+	echo one >key
+	exec 5<key
+	is "$(status_of holder)" "$(awk '/^PPid:/ { print $2 }' "/proc/$(daemon_pid)/status")" holder
+	crash
+	has key $'one\n'
+	is "$(cat <&5)" one 'through a descriptor from before'
+	is "$(restarts)" 1 restarts
+	[[ $(grep restarted_after "$MNT/.memofs/status") == *'killed by signal 9'* ]] ||
+		fail 'status does not say why'
+	echo two >key
+	has key $'two\n'
+}
+
+# Each write has returned before the daemon dies; none is lost, and close publishes.
+test_writer() {
+	local i want=''
+	exec 5>value
+	for i in 1 2 3; do
+		echo "line $i" >&5
+		want+="line $i"$'\n'
+		crash
+	done
+	absent_to_others value
+	echo last >&5
+	exec 5>&-
+	has value "$want"$'last\n'
+}
+
+absent_to_others() { # by another process, which this shell did not start in the value
+	! (exec 5>&- && cat "$1") >/dev/null 2>&1 || fail "$1 can be read before it is closed"
+}
+
+test_large_writer() {
+	head -c 20000000 /dev/urandom >"$T/bytes"
+	{
+		head -c 12000000
+		crash
+		cat
+	} <"$T/bytes" >value
+	same value "$T/bytes"
+}
+
+waits() { [ "$(status_of waiting_opens)" -gt 0 ]; }
+
+is_begun() { [ "$(ls .memofs/reservations)" = "$1" ]; }
+
+test_waiter() {
+	local pid
+	mkfifo "$T/go"
+	(exec 5>slow && echo begun >&5 && read -r _ <"$T/go" && echo ended >&5) &
+	eventually 20 is_begun slow
+	cat .memofs/view/wait=20s/slow >"$T/seen" &
+	pid=$!
+	eventually 20 waits
+	crash
+	eventually 20 waits
+	echo >"$T/go"
+	wait "$pid"
+	has "$T/seen" $'begun\nended\n'
+}
+
+test_listing() {
+	mkdir many
+	(cd many && seq 3000 | xargs touch)
+	python3 - "$(daemon_pid)" <<-'END'
+		import os, signal, sys
+		seen = []
+		with os.scandir("many") as entries:
+		    for entry in entries:
+		        seen.append(entry.name)
+		        if len(seen) == 100:
+		            os.kill(int(sys.argv[1]), signal.SIGKILL)
+		assert sorted(seen, key=int) == [str(i) for i in range(1, 3001)], len(seen)
+	END
+	is "$(names many | wc -l)" 3000 'names after it'
+}
+
+test_upgrade() {
+	local pid
+	own_mount upgrade
+	cp "$MEMOFS_BUILD/memofsd" "$T/memofsd.next"
+	echo before >"$M/key"
+	exec 5>"$M/value"
+	echo one >&5
+	pid=$(daemon_pid "$M")
+	timeout 60 "$MEMOFS" upgrade --binary "$T/memofsd.next" "$M" >"$T/said"
+	grep -q '^from .* to ' "$T/said" || fail "it said: $(cat "$T/said")"
+	process_gone "$pid" || fail 'the old one still runs'
+	[ "$(daemon_pid "$M")" -ne "$pid" ] || fail 'it is the same process'
+	echo two >&5
+	exec 5>&-
+	has "$M/value" $'one\ntwo\n'
+	has "$M/key" $'before\n'
+	# And now without a name: the one that was given before.
+	timeout 60 "$MEMOFS" upgrade -q "$M"
+	umount_at "$M"
+}
+
+test_upgrade_rolls_back() {
+	local status=0
+	own_mount back
+	exec 5>"$M/value"
+	echo one >&5
+	timeout 60 "$MEMOFS" upgrade --binary /bin/false "$M" 2>"$T/said" || status=$?
+	is "$status" 1 'exit code'
+	grep -q '/bin/false exited with 1; .* goes on' "$T/said" || fail "it said: $(cat "$T/said")"
+	fails 'cannot be executed|No such file' timeout 60 "$MEMOFS" upgrade -b "$T/nothing" "$M"
+	echo two >&5
+	exec 5>&-
+	has "$M/value" $'one\ntwo\n'
+	umount_at "$M"
+}
+
+test_without() {
+	local pid
+	own_mount alone -o holder=no
+	is "$H" '' holder
+	fails 'no memofs-holder' timeout 60 "$MEMOFS" upgrade "$M"
+	pid=$(daemon_pid "$M")
+	kill -KILL "$pid"
+	eventually 20 process_gone "$pid"
+	fails 'not connected' ls "$M"
+	umount_at "$M"
+}
+
+# Nobody hangs when no daemon stays: from the fifth that died at once on, EIO.
+test_crash_loop() {
+	local i
+	own_mount loop
+	echo value >"$M/key"
+	for i in 1 2 3 4 5; do
+		kill -KILL "$(timeout 20 cat "$M/.memofs/status" | awk '$1 == "pid:" { print $2 }')"
+	done
+	eventually 20 no_child "$H"
+	fails 'Input/output error' timeout 20 cat "$M/key"
+	# The pause is five seconds then.
+	eventually 20 timeout 20 cat "$M/key" >/dev/null 2>&1
+	has "$M/key" $'value\n'
+	umount_at "$M"
+	eventually 20 process_gone "$H"
+}
+
+no_child() { [ -z "$(pgrep -P "$1")" ]; }
+
+test_clean_end() {
+	local pid
+	own_mount clean
+	pid=$(daemon_pid "$M")
+	echo value >"$M/key"
+	umount_at "$M"
+	eventually 20 process_gone "$pid"
+	eventually 20 process_gone "$H"
+	own_mount_again clean
+	has "$M/key" $'value\n'
+	# The holder is who a service manager ends.
+	kill -TERM "$H"
+	eventually 20 process_gone "$H"
+	! is_mounted "$M" || fail 'still mounted'
+}
+
+own_mount_again() { # NAME
+	mount_at "$T/$1.store" "$T/$1"
+	M=$T/$1 H=$(status_of holder "$T/$1")
+}
+
+# What a service says, and the code of the daemon.
+test_foreground() {
+	local pid status=0
+	needs python3
+	mkdir "$T/fg"
+	python3 - "$T/notify" >"$T/notified" <<-'END' &
+		import socket, sys
+		s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+		s.bind(sys.argv[1])
+		s.settimeout(20)
+		seen = ""
+		while "STOPPING" not in seen:
+		    seen = s.recv(4096).decode()
+		    print(seen.replace("\n", " "), flush=True)
+	END
+	eventually 20 test -S "$T/notify"
+	NOTIFY_SOCKET=$T/notify "$MEMOFS" mount -f --log "$LOG" "$T/fg.store" "$T/fg" &
+	pid=$!
+	eventually 20 grep -q READY=1 "$T/notified"
+	is "$(status_of holder "$T/fg")" "$pid" 'the holder is the process that was started'
+	grep -q 'FDSTORE=1 FDNAME=memofs-fuse' "$T/notified" || fail 'nothing was given to keep'
+	kill -TERM "$pid"
+	wait "$pid" || status=$?
+	is "$status" 0 'exit code'
+	grep -q STOPPING=1 "$T/notified" || fail 'STOPPING was not said'
+	status=0
+	"$MEMOFS" mount -f "$T/nowhere/store" "$T/fg" 2>/dev/null || status=$?
+	is "$status" 3 'exit code of a store that cannot be'
+}
+
+# Here they die more often than a daemon may.
+MEMOFS_QUICK_MS=0 setup
+run_tests "$@"
