@@ -54,6 +54,8 @@ struct kcache {
 	bool held_up;	    /* somebody holds a directory's lock; under lock */
 	bool all_waits;	    /* a notice about everything is in the queue; under lock */
 	uint64_t dropped_dir, dropped_ticket; /* the last one told of; under lock */
+	bool alone;	    /* the thread's: it has descriptors of its own */
+	_Atomic int failed; /* errno of a notice, to be logged */
 };
 
 /* ---- time ---- */
@@ -181,11 +183,29 @@ static void expire_name(struct kcache *kc, const struct notice *n)
 	/* ENOENT: the kernel does not know it, which is as good. */
 	if (writev(fuse_session_fd(kc->fs->se), iov, 3) < 0 && errno != ENOENT &&
 	    errno != ENODEV)
-		log_error("cannot tell the kernel that a name changed: %m");
+		atomic_store(&kc->failed, errno);
+}
+
+/*
+ * The kernel waits for a directory's lock, which is held by who waits for this daemon,
+ * and not even SIGKILL ends that. So a daemon that is killed may leave this thread behind
+ * until its successor has answered. It must not have then what the successor needs: the
+ * database is locked by who has the descriptors, and the holder knows by them that the
+ * daemon is gone.
+ */
+static void be_alone(struct kcache *kc)
+{
+	unsigned int fd = (unsigned int)fuse_session_fd(kc->fs->se);
+
+	kc->alone = true;
+	if (close_range(fd + 1, ~0u, CLOSE_RANGE_UNSHARE) == 0 && fd > 3)
+		(void)close_range(3, fd - 1, 0);
 }
 
 static void deliver(struct kcache *kc, const struct notice *n)
 {
+	if (n->nodeid && !kc->alone)
+		be_alone(kc);
 	if (n->req)
 		reply_err(n->req, n->r);
 	else if (!n->nodeid)
@@ -267,7 +287,12 @@ static struct notice *unlink_late(struct kcache *kc)
 
 void kcache_tick(struct kcache *kc)
 {
+	int failed = atomic_exchange(&kc->failed, 0);
 	struct notice *late, *next;
+
+	if (failed)
+		log_error("cannot tell the kernel that a name changed: %s",
+			  strerror(failed));
 
 	pthread_mutex_lock(&kc->lock);
 	kc->ticks++;
