@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * store_bench [--rounds N] [DIR]
+ * store_bench [--rounds N] [--keep] [DIR]
  *
  * What the operations of the engine cost, without a kernel in between, beside
  * what one row of their size costs in the database alone. Every round does each
  * of them some thousand times; printed is the median of the rounds and the range.
- * DIR, by default /tmp, is where the store is made, and removed again.
+ * DIR, by default /tmp, is where the store is made, and removed again. With --keep what
+ * is being written is kept for a successor, as the daemon does.
  */
 #include <err.h>
 #include <errno.h>
@@ -13,18 +14,21 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "store/backend.h"
 #include "store/store.h"
+#include "store/util/keep.h"
 #include "tests/conformance/scratch.h"
 
 enum { VALUE_BYTES = 4096, ROW_BYTES = 160, NAMES = 2000, ROUNDS_MAX = 99 };
 
 static struct {
 	struct store *st;
+	struct keep *keep;  /* or NULL */
 	struct backend *be; /* beside it, with rows of the same sizes */
 	uint64_t branch;    /* of a directory with NAMES values */
 	uint64_t inos[NAMES];
@@ -146,6 +150,18 @@ static void publish(const char *name, uint64_t *ret_ino)
 	store_staged_free(sg);
 }
 
+static void write_on(unsigned int i)
+{
+	struct store_stage_args args = {.branch = bench.branch, .mode = 0644};
+	struct store_staged *sg;
+
+	must(store_stage(bench.st, &args, &sg), "stage");
+	for (unsigned int n = 0; n < 8; n++)
+		must(store_staged_write(sg, bench.value, VALUE_BYTES, n * VALUE_BYTES),
+		     "write");
+	store_staged_free(sg);
+}
+
 static void publish_over(unsigned int i)
 {
 	publish(name_of("f", i), &bench.inos[i]);
@@ -174,6 +190,7 @@ static const struct work {
     {"getattr", get_attr},
     {"open, close", open_close},
     {"open, read 4 KiB, close", open_read_close},
+    {"stage, write 4 KiB eight times, drop", write_on},
     {"stage, write 4 KiB, publish over another", publish_over},
     {"stage, write 4 KiB, publish a new one", publish_new},
     {"unlink", unlink_new},
@@ -225,10 +242,23 @@ static void run(unsigned int rounds)
 	}
 }
 
+static void make_keep(void)
+{
+	int fd = memfd_create("keep", MFD_CLOEXEC);
+	struct errmsg msg = {""};
+
+	if (fd < 0)
+		err(1, "memfd_create");
+	if (keep_open(fd, UINT64_C(256) << 20, &bench.keep, &msg))
+		errx(1, "%s", msg.text);
+	close(fd);
+}
+
 static void prepare(const char *dir)
 {
 	char store[SCRATCH_MAX + 8], db[SCRATCH_MAX + 8];
-	struct store_options opt = {.kind = STORE_ROCKSDB, .path = store};
+	struct store_options opt = {
+	    .kind = STORE_ROCKSDB, .path = store, .keep = bench.keep};
 	struct backend_options be_opt = {.path = db};
 	struct store_attr attr;
 	struct errmsg msg = {""};
@@ -266,8 +296,13 @@ int main(int argc, char **argv)
 		argv += 2;
 		argc -= 2;
 	}
+	if (argc > 1 && !strcmp(argv[1], "--keep")) {
+		make_keep();
+		argv++;
+		argc--;
+	}
 	if (argc > 2 || rounds < 1 || rounds > ROUNDS_MAX)
-		errx(2, "usage: store_bench [--rounds 1..%d] [DIR]", ROUNDS_MAX);
+		errx(2, "usage: store_bench [--rounds 1..%d] [--keep] [DIR]", ROUNDS_MAX);
 	if (argc == 2)
 		setenv("TMPDIR", argv[1], 1);
 	scratch_make(dir);
@@ -275,6 +310,7 @@ int main(int argc, char **argv)
 	run(rounds);
 	backend_free(bench.be);
 	store_close(bench.st);
+	keep_close(bench.keep);
 	scratch_remove(dir);
 	return 0;
 }
