@@ -268,29 +268,30 @@ static bool is_published(struct pending *p)
 	return store_staged_published(p->sg, &cost_s);
 }
 
-/* Nobody else is here yet. It is listed when all are there. */
+/*
+ * Takes over what is kept. Nobody else is here yet, and it is listed when all are there.
+ * -ENOENT: it had not begun, or was gone; -EUCLEAN.
+ */
 static int resume_one(struct pending_table *t, struct kept *kept, struct pending **ret_p)
 {
 	struct reader rd = {0};
-	struct pending *p;
-	int r = keep_records(kept, take_record, &rd);
+	struct pending *p = pending_shell(t);
+	int r;
 
-	if (r || !rd.any)
-		return r;
-	p = pending_shell(t);
 	if (!p)
 		return -ENOMEM;
+	p->kept = kept;
 	p->ino = keep_id(kept);
-	t->resumed_any = true;
-	r = store_staged_resume(t->store, p->ino, &p->sg);
-	if (!r) {
-		p->kept = kept;
+	r = keep_records(kept, take_record, &rd);
+	if (!r)
+		r = rd.any ? store_staged_resume(t->store, p->ino, &p->sg) : -ENOENT;
+	if (!r)
 		r = resume_record(p, &rd);
-	}
 	if (r) {
 		pending_unref(p);
-		return r == -ENOENT ? 0 : r;
+		return r;
 	}
+	t->resumed_any = true;
 	p->published = is_published(p);
 	*ret_p = p;
 	return 0;
@@ -340,10 +341,13 @@ static int resume_all(struct pending_table *t, const struct buf *objects)
 
 		memcpy(&kept, objects->data + i * sizeof(kept), sizeof(kept));
 		r = resume_one(t, kept, &p);
-		if (p)
+		if (!r)
 			t->resumed[t->resumed_count++] = p;
-		else if (!r) /* it had not begun, or was gone */
-			keep_free(kept);
+		if (r == -EUCLEAN)
+			log_error("a value that was being written is lost: what was "
+				  "kept of who writes it cannot be read");
+		if (r == -ENOENT || r == -EUCLEAN)
+			r = 0;
 	}
 	return r;
 }

@@ -12,6 +12,7 @@
 
 #include "store/check_parts.h"
 #include "store/gc.h"
+#include "store/resume.h"
 #include "store/share.h"
 #include "store/value.h"
 
@@ -150,7 +151,7 @@ int look_extent(struct check *c, uint64_t ino, struct fault *f)
 	int fd, r;
 
 	/* A value of this process has its extent before it has a row. */
-	if (ino >= gc_ours_above(c->st))
+	if (ino >= gc_ours_above(c->st) || resume_has(c->st, ino))
 		return 0;
 	r = owner_of(c->st, ino, &raw, &row, &owner);
 	if (r || owner == OWNER_OTHER ||

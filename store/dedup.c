@@ -27,6 +27,7 @@
 
 #include "store/gc.h"
 #include "store/gen.h"
+#include "store/resume.h"
 #include "store/same.h"
 #include "store/sealed.h"
 #include "store/share.h"
@@ -246,7 +247,8 @@ static int todos_load(struct store *st, uint64_t below, struct buf *ret_inos)
 	return ino_range_load(st, &todos, ret_inos);
 }
 
-static int dedup_each(struct store *st, const struct buf *inos, const atomic_bool *stop)
+static int dedup_each(struct store *st, const struct buf *inos, bool left,
+		      const atomic_bool *stop)
 {
 	int failed = 0;
 
@@ -256,7 +258,8 @@ static int dedup_each(struct store *st, const struct buf *inos, const atomic_boo
 		int r;
 
 		memcpy(&ino, inos->data + at, sizeof(ino));
-		r = dedup_one(st, ino, stop);
+		/* One that was resumed is read as a value still: gc_tree() comes later. */
+		r = left && resume_has(st, ino) ? 0 : dedup_one(st, ino, stop);
 		failed = failed ? failed : r;
 	}
 	return failed;
@@ -264,7 +267,7 @@ static int dedup_each(struct store *st, const struct buf *inos, const atomic_boo
 
 int dedup_noted(struct store *st, const struct notes *notes, const atomic_bool *stop)
 {
-	return dedup_each(st, &notes->inos, stop);
+	return dedup_each(st, &notes->inos, false, stop);
 }
 
 int dedup_left(struct store *st, uint64_t below, const atomic_bool *stop)
@@ -272,7 +275,7 @@ int dedup_left(struct store *st, uint64_t below, const atomic_bool *stop)
 	CLEANUP_BUF struct buf inos = BUF_INIT;
 	int r = todos_load(st, below, &inos);
 
-	return r ? r : dedup_each(st, &inos, stop);
+	return r ? r : dedup_each(st, &inos, true, stop);
 }
 
 /* ---- the end of a tree ---- */

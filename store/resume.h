@@ -15,7 +15,7 @@
 int resume_begin(struct store *st, const struct store_options *opt);
 /* The extents that stay staged. */
 const uint64_t *resume_extents(const struct store *st, size_t *ret_count);
-/* Is it a value being written, not left behind by anybody? */
+/* Was it being written when that process died? Then it is nobody's that was left. */
 bool resume_has(const struct store *st, uint64_t ino);
 /* Before gc: open the generations, then the values. What cannot be is logged. */
 int resume_open(struct store *st);

@@ -448,22 +448,30 @@ static pid_t start(struct resume_fixture *rf, void (*run)(struct resume_fixture 
 	return pid;
 }
 
-/* It is killed `delay_us` after it was ready; what it found was right. */
-static void kill_ready(struct resume_fixture *rf, pid_t pid, unsigned int delay_us)
+/* It is killed `delay_us` later; what it found so far was right. */
+static void kill_after(struct resume_fixture *rf, pid_t pid, unsigned int delay_us)
 {
 	int status;
 
-	while (!rf->shared->ready && !waitpid(pid, &status, WNOHANG))
-		usleep(500);
-	if (rf->shared->ready) {
-		usleep(delay_us);
-		kill(pid, SIGKILL);
-		assert_int_equal(waitpid(pid, &status, 0), pid);
-	}
+	usleep(delay_us);
+	kill(pid, SIGKILL);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
 	if (rf->shared->failed_line)
 		fail_msg("the child failed at line %d after %llu changes",
 			 rf->shared->failed_line, (unsigned long long)rf->shared->ops);
 	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+}
+
+/* The same, when it was ready. */
+static void kill_ready(struct resume_fixture *rf, pid_t pid, unsigned int delay_us)
+{
+	siginfo_t info = {0};
+
+	while (!rf->shared->ready && !info.si_pid) {
+		assert_ok(waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT));
+		usleep(500);
+	}
+	kill_after(rf, pid, delay_us);
 }
 
 static void resume_close(struct resume_fixture *rf)
@@ -482,8 +490,15 @@ static void test_killed_while_writing(void **state)
 
 	shared->seed = (uint64_t)getpid() << 20 | 12345;
 	print_message("seed %llu\n", (unsigned long long)shared->seed);
-	for (int i = 0; i < rounds; i++)
-		kill_ready(rf, start(rf, child), (unsigned int)below(shared, 60000));
+	/* Each third dies while it takes up what the one before has left, perhaps. */
+	for (int i = 0; i < rounds; i++) {
+		pid_t pid = start(rf, child);
+
+		if (i % 3 == 2)
+			kill_after(rf, pid, (unsigned int)below(shared, 150000));
+		else
+			kill_ready(rf, pid, (unsigned int)below(shared, 60000));
+	}
 	print_message("%llu changes\n", (unsigned long long)shared->ops);
 	assert_true(shared->ops > 0);
 
