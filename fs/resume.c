@@ -160,7 +160,11 @@ int resume_tables(struct fs *fs, struct errmsg *err)
 static void ask_anew(void *arg, struct handle *h)
 {
 	struct fs *fs = arg;
+	struct vnode v;
 
+	if (vnode_is(h->nodeid) && vnode_get(fs->vnodes, h->nodeid, &v) == 0 &&
+	    v.kind == VNODE_WAIT)
+		return;
 	kcache_node_changed(fs->kcache, h->nodeid);
 }
 
@@ -168,7 +172,9 @@ static void ask_anew(void *arg, struct handle *h)
  * What was told to the daemon before this one's queue may not have been told to the
  * kernel. Names become stale all at once; who looks one up again gets its attributes,
  * too. So it is left what is reached without a name: the root, and what is open; and
- * nodes that show what has other paths, too.
+ * nodes that show what has other paths, too. But not those of who waits, of which nothing
+ * is cached: answers that are under way are not believed after this, and one that was an
+ * empty file before would stay empty.
  */
 void resume_session_begin(struct fs *fs)
 {

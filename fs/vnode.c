@@ -446,7 +446,7 @@ int vnode_places(struct vnode_table *t, struct buf *ret_ids)
 		for (struct hlink *l = t->by_id.buckets[i]; !r && l; l = l->next) {
 			struct node *n = CONTAINER_OF(l, struct node, by_id);
 
-			if (n->kind != VNODE_FILE)
+			if (n->kind != VNODE_FILE && n->kind != VNODE_WAIT)
 				r = buf_append(ret_ids, &n->id, sizeof(n->id));
 		}
 	}
