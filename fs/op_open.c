@@ -138,6 +138,8 @@ void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
 		forget_note(fs, ctx, &dir, args.branch, name);
 	if (!r)
 		pending_wait(fs->pending, args.branch, name, ctx->pid);
+	if (!r && (dir.view.set & (VIEW_MAX_AGE | VIEW_SINCE)))
+		r = dirref_may_replace(fs, &dir, args.branch, name, ctx->uid);
 	if (!r)
 		r = pending_new(fs->pending, &args, &p);
 	/* It is being computed by this one. */
