@@ -461,7 +461,7 @@ static void *back_up(void *arg)
 	while (load.next_event < load.end_events / 3)
 		sleep_ns(10000000);
 	run_memofs(args);
-	mark("backup\n", 7);
+	mark("# backup\n", 9);
 	while (goes_on()) {
 		sleep_ns(NSEC_PER_SEC / 2);
 		run_memofs(args);
