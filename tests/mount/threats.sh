@@ -606,7 +606,7 @@ test_names_forge_no_lines() {
 	# The name of a process is its own choice, too.
 	mallory python3 -I - "$name" <<-'END'
 		import ctypes, sys
-		ctypes.CDLL(None).prctl(15, b"p\nuid=0 x\x1b[1m", 0, 0, 0)
+		ctypes.CDLL(None).prctl(15, b"p\x1b[1m\nuid=0", 0, 0, 0)
 		open("by", "w").write("x")
 		fd = open("open", "w")
 		open(".memofs/reservations/open").read()
