@@ -8,7 +8,7 @@
 # must find nothing.
 #
 # Environment:
-#   MEMOFS_POINTS  how many points, about (default 20)
+#   MEMOFS_POINTS  how many points in all, at least (default 12)
 #   MEMOFS_LOAD_S  how long each load is (default 1)
 #   MEMOFS_SEED    which points, and what is lost at them (default: chosen)
 #   MEMOFS_KEEP    a directory for what a failed point can be looked at with
@@ -45,7 +45,7 @@ boot() {
 }
 
 PROGRAMS=$MEMOFS_BUILD/tests/power
-POINTS=${MEMOFS_POINTS:-20}
+POINTS=${MEMOFS_POINTS:-12}
 LOAD_S=${MEMOFS_LOAD_S:-1}
 SEED=${MEMOFS_SEED:-$RANDOM}
 # Of so many points each has the same load.
@@ -66,7 +66,7 @@ new_disk() { # FILE FILESYSTEM
 	case $2 in
 	ext4) mkfs.ext4 -q -F -E lazy_itable_init=0,lazy_journal_init=0 "$1" ;;
 	xfs) mkfs.xfs -q -f "$1" ;;
-	btrfs) mkfs.btrfs -q -f "$1" ;;
+	btrfs) mkfs.btrfs -q -f "$1" >&2 ;;
 	esac
 }
 
@@ -93,7 +93,24 @@ end_recording() { # NAME
 	rm "$dir/image"
 }
 
-# A store under load, from when it is made. Not called where bash would ignore `set -e`.
+# From a new disk on. Not called where bash would ignore `set -e`.
+begin_new_recording() { # NAME FILESYSTEM MOUNT-OPTIONS [--drop-flushes]
+	mkdir -p "$T/$1"
+	boot
+	new_disk "$T/$1/start" "$2"
+	begin_recording "$@"
+}
+
+load() { # NAME [--bounds|--backup DEST]
+	local dir=$T/$1
+	shift
+	timeout $((LOAD_S + 120)) "$PROGRAMS/load" "$dir/mnt" "$dir/disk/mark" "$MEMOFS" \
+		"$LOAD_S" "$SEED" "$@" >"$dir/load"
+	EVICTED=$(awk '/^memofs_evicted_entries_total/ { n += $2 } END { print n + 0 }' \
+		"$dir/mnt/.memofs/metrics")
+}
+
+# A store under load, from when it is made.
 record() { # NAME FILESYSTEM MOUNT-OPTIONS STORE-OPTIONS [--bounds|--backup|--drop-flushes]
 	local dir=$T/$1 how=() drop=()
 	case ${5:-} in
@@ -101,15 +118,9 @@ record() { # NAME FILESYSTEM MOUNT-OPTIONS STORE-OPTIONS [--bounds|--backup|--dr
 	--backup) how=(--backup "$dir/fs/backup") ;;
 	--drop-flushes) drop=(--drop-flushes) ;;
 	esac
-	mkdir -p "$dir"
-	boot
-	new_disk "$dir/start" "$2"
-	begin_recording "$1" "$2" "$3" "${drop[@]}"
+	begin_new_recording "${@:1:3}" "${drop[@]}"
 	mount_at "$dir/fs/store" "$dir/mnt" -o "$4"
-	timeout $((LOAD_S + 120)) "$PROGRAMS/load" "$dir/mnt" "$dir/disk/mark" "$MEMOFS" \
-		"$LOAD_S" "$SEED" "${how[@]}" >"$dir/load"
-	EVICTED=$(awk '/^memofs_evicted_entries_total/ { n += $2 } END { print n + 0 }' \
-		"$dir/mnt/.memofs/metrics")
+	load "$1" "${how[@]}"
 	umount_at "$dir/mnt"
 	end_recording "$1"
 	say "$1: $(cat "$dir/load"), $(stat -c %s "$dir/log") bytes recorded"
@@ -172,7 +183,8 @@ keep() { # NAME POINT SEED
 	cp --sparse=always "$T/$1/"{start,log,marks} "$LOG" "$MEMOFS_KEEP/$1-$2/"
 }
 
-# Lose power at COUNT points of a recording; BAD of them were wrong.
+# Lose power at COUNT points of a recording; BAD of them were wrong. None is before the
+# mark AFTER, if that is set.
 replay() { # NAME FILESYSTEM MOUNT-OPTIONS STORE-OPTIONS COUNT [--bounds|--backup]
 	local name=$1 count=$5 at i=0 whole=0 absent=0 seen=()
 	local how=("${@:1:4}")
@@ -190,7 +202,7 @@ replay() { # NAME FILESYSTEM MOUNT-OPTIONS STORE-OPTIONS COUNT [--bounds|--backu
 		read -r -a seen <"$T/$name/seen" || seen=()
 		whole=$((whole + ${seen[0]:-0}))
 		absent=$((absent + ${seen[1]:-0}))
-	done < <("$PROGRAMS/replay" points "$T/$name/log" "$count" "$SEED")
+	done < <("$PROGRAMS/replay" points "$T/$name/log" "$count" "$SEED" ${AFTER:+"$AFTER"})
 	say "$name: power lost at $i points, $BAD wrong; cells whole $whole, absent $absent"
 }
 
@@ -213,7 +225,7 @@ loses_nothing() { # NAME FILESYSTEM MOUNT-OPTIONS STORE-OPTIONS PART [--bounds|-
 
 # As most are mounted; metadata is written each second rather than each five.
 test_ext4() {
-	loses_nothing ext4 ext4 commit=1 cache=8MiB 3
+	loses_nothing ext4 ext4 commit=1 cache=8MiB 4
 }
 
 # Files have their new sizes before their bytes.
@@ -225,6 +237,38 @@ test_ext4_writeback() {
 test_backup() {
 	loses_nothing backup ext4 commit=1 cache=8MiB 6 --backup
 	say "backups that were made by then: $BACKUPS"
+}
+
+# While a store is made.
+test_new() {
+	local how=(ext4 'commit=1,nodelalloc' cache=8MiB)
+	begin_new_recording new "${how[@]:0:2}"
+	mount_at "$T/new/fs/store" "$T/new/mnt" -o "${how[2]}"
+	echo '# made' >"$T/new/disk/mark"
+	umount_at "$T/new/mnt"
+	end_recording new
+	replay new "${how[@]}" $((POINTS / 6))
+	rm -rf "$T/new"
+	is "$BAD" 0 'wrong points'
+}
+
+# After a daemon was killed, and another one has taken over within the same boot.
+test_killed() {
+	local how=(ext4 'commit=1,nodelalloc' cache=8MiB) dir=$T/killed
+	begin_new_recording killed "${how[@]:0:2}"
+	mount_at "$dir/fs/store" "$dir/mnt" -o "${how[2]}"
+	load killed
+	kill_daemon "$dir/mnt"
+	umount_at "$dir/mnt"
+	echo '# killed' >"$dir/disk/mark"
+	mount_at "$dir/fs/store" "$dir/mnt" -o "${how[2]}"
+	echo '# opened' >"$dir/disk/mark"
+	sleep 1.5 # what is done in the background
+	umount_at "$dir/mnt"
+	end_recording killed
+	AFTER='# killed' replay killed "${how[@]}" $((POINTS / 6))
+	rm -rf "$dir"
+	is "$BAD" 0 'wrong points'
 }
 
 # And again, while the store that was opened after a power loss makes good what is missing.
@@ -245,9 +289,9 @@ test_twice() {
 		echo '# settled' >"$dir/disk/mark"
 		umount_at "$dir/mnt"
 		end_recording again
-		replay again "${how[@]}" 4
+		replay again "${how[@]}" 3
 		bad=$((bad + BAD))
-	done < <("$PROGRAMS/replay" points "$T/first/log" $((POINTS / 16)) "$SEED")
+	done < <("$PROGRAMS/replay" points "$T/first/log" $((POINTS / 12)) "$SEED")
 	rm -rf "$T/first" "$dir"
 	is "$bad" 0 'wrong points'
 }
@@ -273,7 +317,7 @@ test_btrfs() {
 # A disk that answers flushes and does nothing is found out: so the rest can fail.
 test_lying_disk() {
 	record lying ext4 commit=1 cache=8MiB --drop-flushes
-	replay lying ext4 commit=1 cache=8MiB 6 2>"$T/lying.err"
+	replay lying ext4 commit=1 cache=8MiB 4 2>"$T/lying.err"
 	rm -rf "$T/lying"
 	tail -n 1 "$T/lying.err" >&2
 	[ "$BAD" -gt 0 ] || fail 'no loss was seen'
