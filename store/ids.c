@@ -15,12 +15,13 @@
 /* The numbers below are for inodes that are part of the format, as the root. */
 #define IDS_FIRST INO_FIRST
 
-static int max_extent(void *arg, uint64_t ino)
+/* What could not have been given out is damaged. */
+static int max_number(void *arg, uint64_t number)
 {
 	uint64_t *max = arg;
 
-	if (ino > *max)
-		*max = ino;
+	if (number > *max && number <= ROW_SEALED_INO_MAX)
+		*max = number;
 	return 0;
 }
 
@@ -39,9 +40,8 @@ static int max_key(struct backend *be, enum table table, uint64_t *max)
 		size_t skip = table == TABLE_BRANCH ? 1 : 0;
 
 		if (key.len == skip + 8 &&
-		    key_ino_decode(slice((const char *)key.data + skip, 8), &ino) == 0 &&
-		    ino > *max)
-			*max = ino;
+		    key_ino_decode(slice((const char *)key.data + skip, 8), &ino) == 0)
+			max_number(max, ino);
 	}
 	r = backend_iter_status(it);
 	backend_iter_free(it);
@@ -53,7 +53,7 @@ int ids_in_use(struct backend *be, uint64_t *ret_max)
 	static const enum table tables[] = {TABLE_INODE, TABLE_GCQ, TABLE_INTENT,
 					    TABLE_BRANCH};
 	uint64_t max = 0;
-	int r = backend_extent_list(be, max_extent, &max);
+	int r = backend_extent_list(be, max_number, &max);
 
 	for (size_t i = 0; !r && i < sizeof(tables) / sizeof(tables[0]); i++)
 		r = max_key(be, tables[i], &max);
@@ -69,7 +69,7 @@ static int begin_anew(struct store *st, uint64_t *ret_limit)
 	int r = ids_in_use(st->be, &max);
 
 	if (!r)
-		*ret_limit = max < IDS_FIRST ? IDS_FIRST : max + (max != UINT64_MAX);
+		*ret_limit = max < IDS_FIRST ? IDS_FIRST : max + 1;
 	return r;
 }
 
