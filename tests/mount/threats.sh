@@ -311,6 +311,10 @@ test_sealing_opens_nothing() {
 	mallory mv dir/secret .memofs/stage/tree/
 	fails 'ermission denied' mallory mv -T .memofs/stage/tree tree
 	absent tree
+	# Neither may root that has given its capabilities away.
+	! setpriv --inh-caps=-all --bounding-set=-all \
+		sh -c 'mv -T .memofs/stage/tree tree' 2>/dev/null || fail 'root without capabilities'
+	absent tree
 	# And of a tree of Alice's no path shows what is closed in it.
 	alice sh -c "mkdir .memofs/stage/hers; umask 077; printf '%s' '$SECRET' >.memofs/stage/hers/in"
 	alice chmod 755 .memofs/stage/hers
@@ -424,6 +428,42 @@ test_what_is_anothers_is_not_reserved() {
 	cannot sh -c 'echo "alice 0" >dir/.memofs/reservations/key'
 	cannot sh -c 'set -C; echo evil >dir/absent'
 	grep -q 'held owner=alice' dir/.memofs/reservations/key
+}
+
+# Who is sent round to write his own file gets no value of another's by leading the kernel
+# elsewhere meanwhile.
+test_nothing_is_begun_on_the_way() {
+	chmod 777 .
+	alices dir
+	publish dir/key value
+	mkdir -m 777 "$T/links"
+	mallory sh -c 'echo mine >mine'
+	mallory python3 -I - "$T/links" <<-'END'
+		import os, sys, time
+		links, here = sys.argv[1], os.getcwd()
+		end = time.time() + 2
+		child = os.fork()
+		if child == 0:
+		    while time.time() < end:
+		        for target in ("mine", "dir/key"):
+		            os.symlink(os.path.join(here, target), links + "/new")
+		            os.rename(links + "/new", links + "/link")
+		    os._exit(0)
+		begun = refused = 0
+		while time.time() < end:
+		    try:
+		        os.close(os.open(links + "/link", os.O_WRONLY))
+		    except PermissionError:
+		        refused += 1
+		        if "writing" in open("dir/.memofs/reservations/key").read():
+		            begun += 1
+		    except OSError:
+		        pass
+		os.waitpid(child, 0)
+		assert refused
+		assert not begun, f"{begun} of {refused}"
+	END
+	has dir/key value
 }
 
 # --- sticky directories -------------------------------------------------------------------
@@ -656,6 +696,11 @@ test_root_of_a_namespace_is_nobody_else() {
 	is "$(stat -c %u:%g dir/key)" 61105:61105
 	in_userns 61100 cat dir/key >"$T/read" || fail 'root of it may read'
 	is "$(cat "$T/read")" value
+	# It passes over the modes of its own ids, as anywhere: it has been sent round.
+	in_userns 61100 sh -c 'printf newer >dir/key; cat dir/key' >"$T/read" || fail 'root of it'
+	is "$(cat "$T/read")" newer
+	is "$(stat -c %u:%g dir/key)" 61105:61105
+	in_userns 61100 sh -c 'printf value >dir/key'
 	# The other one is root there only.
 	local command
 	for command in 'cat dir/key' 'cat dir/.memofs/view/ro/key' 'echo evil >dir/key' \
