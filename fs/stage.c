@@ -38,6 +38,23 @@ int stage_get(fuse_req_t req, const struct vnode *control, bool make, uint64_t *
 	return make ? store_stage_dir(fs->store, control->dir_ino, true, ret_ino) : 0;
 }
 
+uint64_t stage_follow(struct store *st, const struct store_attr *dir)
+{
+	struct store_attr want = *dir, is;
+	uint64_t stage;
+	int r;
+
+	if (store_stage_dir(st, dir->ino, false, &stage))
+		return 0;
+	want.mode = (dir->mode & 07777) | S_ISVTX;
+	r = store_setattr(st, stage, STORE_SET_MODE | STORE_SET_UID | STORE_SET_GID,
+			  &want, &is);
+	if (r)
+		log_warning("the stage of a directory keeps its former mode: %s",
+			    strerror(-r));
+	return r ? 0 : stage;
+}
+
 /* ---- sealing ---- */
 
 static int is_plain_dir(struct fs *fs, const struct stage_place *at, bool *ret_is)

@@ -466,6 +466,20 @@ test_nothing_is_begun_on_the_way() {
 	has dir/key value
 }
 
+# What was open to all when the stage was made need not stay so.
+test_a_stage_closes_with_its_directory() {
+	alices dir
+	alice chmod 777 dir
+	mallory mkdir dir/.memofs/stage/mine
+	alice chmod 755 dir
+	! mallory mkdir dir/.memofs/stage/more 2>/dev/null || fail 'built in it'
+	! mallory sh -c 'echo x >dir/.memofs/stage/file' 2>/dev/null || fail 'written to it'
+	alice mkdir dir/.memofs/stage/hers
+	chown $MALLORY dir
+	mallory mkdir dir/.memofs/stage/more
+	! alice mkdir dir/.memofs/stage/again 2>/dev/null || fail 'built in what was hers'
+}
+
 # --- sticky directories -------------------------------------------------------------------
 
 test_sticky_names_are_not_taken() {
