@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Every call that the store makes of its backend, and to libc about an extent, fails
- * once while the store does all it can; or takes long, or transfers a part only. What a call that failed was to
- * change is as it was, what was said to be done is done, nothing else is lost; the store
- * is sound, and goes on when the fault has gone.
+ * once while the store does all it can; or takes long, or transfers a part only. What a
+ * call that failed was to change is as it was, what was said to be done is done, nothing
+ * else is lost; the store is sound, and goes on when the fault has gone.
  *
  * The rounds follow one another in one store, so each begins with what the one before
  * has left. MEMOFS_PERCENT (100): how many of the places are tried.
