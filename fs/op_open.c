@@ -409,7 +409,7 @@ static int open_text(fuse_req_t req, uint64_t nodeid, int flags, struct handle *
 	if (v.kind != VNODE_RESERVATION)
 		session_pass_token(); /* some take as long as thousands of reads */
 	if (v.kind == VNODE_TEXT)
-		r = text_write(fs, v.text, v.dir_ino, &h->text);
+		r = text_write(req, v.text, v.dir_ino, &h->text);
 	else if (v.kind == VNODE_JOB)
 		r = jobs_text(fs->jobs, v.text, &h->text);
 	else

@@ -277,8 +277,13 @@ static int copy_line(uint64_t at, uint64_t end, struct buf *ret_text)
 	return r;
 }
 
-/* Under the lock. */
-static int copy_tagged(uint64_t tag, struct buf *ret_text)
+struct copied {
+	size_t len;
+	uint64_t tag;
+};
+
+/* Under the lock: all that are whole, and what is known of each. */
+static int copy_lines(struct buf *ret_text, struct buf *ret_lines)
 {
 	uint64_t i = recent.line_total < LINES_MAX ? 0 : recent.line_total - LINES_MAX;
 	int r = 0;
@@ -287,21 +292,46 @@ static int copy_tagged(uint64_t tag, struct buf *ret_text)
 		const struct line *line = &recent.lines[i % LINES_MAX];
 		bool last = i + 1 == recent.line_total;
 		uint64_t end = last ? recent.total : recent.lines[(i + 1) % LINES_MAX].at;
+		struct copied copied = {(size_t)(end - line->at), line->tag};
 
-		if (line->tag == tag && line->at + LOG_RECENT_BYTES >= recent.total)
-			r = copy_line(line->at, end, ret_text);
+		if (line->at + LOG_RECENT_BYTES < recent.total)
+			continue;
+		r = copy_line(line->at, end, ret_text);
+		if (!r)
+			r = buf_append(ret_lines, &copied, sizeof(copied));
 	}
 	return r;
 }
 
-int log_recent_tagged(uint64_t tag, struct buf *ret_text)
+int log_recent_where(bool (*wanted)(void *arg, uint64_t tag), void *arg,
+		     struct buf *ret_text)
 {
+	CLEANUP_BUF struct buf text = BUF_INIT, lines = BUF_INIT;
+	size_t at = 0;
 	int r;
 
 	pthread_mutex_lock(&recent.lock);
-	r = copy_tagged(tag, ret_text);
+	r = copy_lines(&text, &lines);
 	pthread_mutex_unlock(&recent.lock);
+	for (size_t i = 0; !r && i < lines.len; i += sizeof(struct copied)) {
+		struct copied copied;
+
+		memcpy(&copied, lines.data + i, sizeof(copied));
+		if (wanted(arg, copied.tag))
+			r = buf_append(ret_text, text.data + at, copied.len);
+		at += copied.len;
+	}
 	return r;
+}
+
+static bool is_tag(void *arg, uint64_t tag)
+{
+	return tag == *(const uint64_t *)arg;
+}
+
+int log_recent_tagged(uint64_t tag, struct buf *ret_text)
+{
+	return log_recent_where(is_tag, &tag, ret_text);
 }
 
 void log_set_tagger(uint64_t (*tag)(void))

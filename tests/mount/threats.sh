@@ -643,6 +643,22 @@ test_the_log_is_not_flooded() {
 	alice setfattr -n user.cache.ttl -v never . 2>/dev/null || true
 }
 
+# The log has names in it: of a namespace that is closed to him nobody sees any.
+test_the_log_is_for_who_may_list() {
+	alices "$MNT/closed"
+	alice sh -c "exec 3>$MNT/closed/unspeakable; echo x >&3; exit 3" || true
+	eventually 20 grep -q unspeakable "$MNT/.memofs/log"
+	alice chmod 700 "$MNT/closed"
+	alice grep -q unspeakable "$MNT/.memofs/log" || fail 'Alice does not see her own'
+	alice grep -q unspeakable "$MNT/closed/.memofs/log"
+	mallory cat "$MNT/.memofs/log" >"$T/read"
+	! grep -q unspeakable "$T/read" || fail 'Mallory sees it'
+	grep -q mounted "$T/read" || fail 'Mallory sees nothing at all'
+	fails 'ermission denied' mallory cat "$MNT/closed/.memofs/log"
+	alice chmod 711 "$MNT/closed"
+	fails 'ermission denied' mallory cat "$MNT/closed/.memofs/log"
+}
+
 # --- what is shown -----------------------------------------------------------------------------------
 
 # No line with a control character in it, whatever names there are.
