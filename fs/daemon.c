@@ -34,6 +34,11 @@
 #include "store/check.h"
 #include "store/util/keep.h"
 #include "store/util/log.h"
+#include "store/util/log_limit.h"
+
+/* Of one kind: enough to see what is wrong, and too little to fill a disk with. */
+#define LOG_LINES 100
+#define LOG_WHILE_NS (10 * NSEC_PER_SEC)
 
 struct daemon {
 	const struct daemon_options *opt;
@@ -554,6 +559,7 @@ static int bring_up(struct daemon *d, struct errmsg *err)
 
 	if (r)
 		return EXIT_USAGE;
+	log_limit_set(LOG_LINES, LOG_WHILE_NS);
 	raise_file_limit();
 	drop_privileges(d);
 	fill_fs(d);

@@ -6,6 +6,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "fs/stage.h"
+
 #define NAMESPACE_MODE 0755
 
 static int find_or_make(struct store *st, const struct config_namespace *ns,
@@ -31,6 +33,7 @@ static int set_owner(struct store *st, const struct config_namespace *ns,
 {
 	struct store_attr want = {.mode = ns->mode, .uid = ns->owner, .gid = ns->group};
 	unsigned int set = 0;
+	int r;
 
 	if ((ns->set & CONFIG_MODE) && (attr->mode & 07777) != ns->mode)
 		set |= STORE_SET_MODE;
@@ -38,7 +41,12 @@ static int set_owner(struct store *st, const struct config_namespace *ns,
 		set |= STORE_SET_UID;
 	if ((ns->set & CONFIG_GROUP) && attr->gid != ns->group)
 		set |= STORE_SET_GID;
-	return set ? store_setattr(st, attr->ino, set, &want, attr) : 0;
+	if (!set)
+		return 0;
+	r = store_setattr(st, attr->ino, set, &want, attr);
+	if (!r)
+		stage_follow(st, attr);
+	return r;
 }
 
 static int set_settings(struct store *st, const struct config_namespace *ns, uint64_t ino)

@@ -145,6 +145,18 @@ static int judge(struct fs *fs, const struct view *view, uint64_t branch,
 	return is_computed(fs, view, branch, name) ? 0 : -ENOENT;
 }
 
+int dirref_may_replace(struct fs *fs, const struct dirref *dir, uint64_t branch,
+		       const char *name, uid_t uid)
+{
+	struct store_attr above, attr;
+
+	if (uid == 0 || store_getattr(fs->store, dir->ino, &above) ||
+	    !(above.mode & S_ISVTX) || above.uid == uid ||
+	    store_lookup(fs->store, branch, name, &attr))
+		return 0;
+	return attr.uid == uid ? 0 : -EPERM;
+}
+
 int view_judge_ino(struct fs *fs, const struct view *view, uint64_t ino)
 {
 	char name[STORE_NAME_MAX + 1];

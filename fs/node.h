@@ -65,6 +65,13 @@ bool dirref_same_rules(const struct dirref *a, const struct dirref *b);
  */
 int dirref_lookup(struct fs *fs, const struct dirref *dir, uint64_t branch,
 		  const char *name, struct store_attr *ret_attr);
+/*
+ * May the user take what has the name away, or put something in its place? In a directory
+ * with the sticky bit the kernel has compared the owner of what it saw; there may be
+ * something else by now, or what the view does not show. -EPERM: it is another's.
+ */
+int dirref_may_replace(struct fs *fs, const struct dirref *dir, uint64_t branch,
+		       const char *name, uid_t uid);
 /* The same judgement now, of an inode that was found before. Also -ENOENT: it is gone. */
 int view_judge_ino(struct fs *fs, const struct view *view, uint64_t ino);
 

@@ -16,6 +16,7 @@
 #include "fs/reply.h"
 #include "fs/reservation.h"
 #include "fs/sealed.h"
+#include "fs/stage.h"
 #include "fs/waiters.h"
 #include "store/util/log.h"
 
@@ -277,6 +278,15 @@ static int set_published(fuse_req_t req, const struct view *view, uint64_t ino,
 	return set ? store_setattr(fs->store, ino, set, &want, ret_attr) : 0;
 }
 
+/* The kernel knows the stage by a node of its own. */
+static void stage_changed(struct fs *fs, const struct store_attr *dir)
+{
+	uint64_t stage = stage_follow(fs->store, dir);
+
+	if (stage)
+		kcache_dir_changed(fs->kcache, stage, 0);
+}
+
 /* A tree is known by two numbers. */
 static void tree_changed(struct fs *fs, uint64_t ino, uint64_t through)
 {
@@ -296,6 +306,9 @@ static void attr_changed(struct fs *fs, struct store_attr *attr, int to_set,
 	/* All that is in a tree has its owner, by which the kernel lets people in. */
 	if (attr->sealed && (to_set & (FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID)))
 		kcache_all_changed(fs->kcache);
+	if (S_ISDIR(attr->mode) && !attr->sealed &&
+	    (to_set & (FUSE_SET_ATTR_MODE | FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID)))
+		stage_changed(fs, attr);
 	if (attr->sealed)
 		tree_changed(fs, attr->ino, through);
 	else if (S_ISDIR(attr->mode))

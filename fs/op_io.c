@@ -128,6 +128,8 @@ static int drop_set_id(fuse_req_t req, struct store_staged *sg)
 static int write_command(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size)
 {
 	struct fs *fs = fs_of(req);
+	const struct fuse_ctx *ctx = fuse_req_ctx(req);
+	struct reservation_caller by = {ctx->pid, ctx->uid, .by_name = true};
 	struct vnode v;
 	int r = vnode_get(fs->vnodes, ino, &v);
 
@@ -136,8 +138,7 @@ static int write_command(fuse_req_t req, fuse_ino_t ino, const char *data, size_
 	if (v.kind == VNODE_JOB)
 		return jobs_start(fs->jobs, v.text, data, size);
 	return v.kind == VNODE_RESERVATION
-		   ? reservation_node_set(fs, &v, fuse_req_ctx(req)->pid, data, size,
-					  false)
+		   ? reservation_node_set(fs, &v, &by, data, size, false)
 		   : -EBADF;
 }
 

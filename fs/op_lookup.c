@@ -9,7 +9,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 
+#include "fs/caller.h"
 #include "fs/control.h"
 #include "fs/kcache.h"
 #include "fs/metrics.h"
@@ -175,6 +177,9 @@ static int answer_note(struct lookup *l, struct retry *note, struct store_attr *
 	if (dirref_is_fixed(&l->dir)) /* of another's open, or by another path */
 		return 0;
 	if (note->kind == RETRY_CREATE && note->place != place_of(l))
+		return 0;
+	/* The file that it was sent round with need not be the one it comes by now. */
+	if (l->key.tid && !caller_may(l->req, attr, S_IWOTH))
 		return 0;
 	*ret_answered = true;
 	return begin_overwrite(l, note, attr, ret_e);

@@ -66,6 +66,12 @@ static int place_enter(fuse_req_t req, fuse_ino_t parent, const char *name, bool
 			       ret_fence);
 }
 
+static int may_replace(fuse_req_t req, const struct place *at)
+{
+	return dirref_may_replace(fs_of(req), &at->dir, at->branch, at->name,
+				  fuse_req_ctx(req)->uid);
+}
+
 /* Returns what to kcache_wait() for before the answer. */
 static uint64_t place_changed(struct fs *fs, const struct place *at)
 {
@@ -295,6 +301,8 @@ void op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
 	int r = place_enter(req, parent, name, false, &at, &fence);
 
 	if (!r)
+		r = may_replace(req, &at);
+	if (!r)
 		r = unlink_place(&once, fuse_req_ctx(req), &at);
 	fence_leave(&fence, false);
 	if (!r)
@@ -339,6 +347,8 @@ void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
 
 	if (!r && is_tree(fs, &at))
 		r = fence_enter(fs, &at.dir.view, at.branch, name, &fence);
+	if (!r)
+		r = may_replace(req, &at);
 	if (!r)
 		settle_below(req, &at);
 	if (!r)
@@ -599,6 +609,10 @@ void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t n
 
 	if (!r)
 		r = place_enter(req, newparent, newname, true, &to, &to_fence);
+	if (!r)
+		r = may_replace(req, &from);
+	if (!r)
+		r = may_replace(req, &to);
 	if (!r)
 		settle_below(req, &to);
 	if (!r)

@@ -190,6 +190,8 @@ void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
 		forget_note(fs, ctx, &dir, args.branch, name);
 	if (!r)
 		pending_wait(fs->pending, args.branch, name, ctx->pid);
+	if (!r && (dir.view.set & (VIEW_MAX_AGE | VIEW_SINCE)))
+		r = dirref_may_replace(fs, &dir, args.branch, name, ctx->uid);
 	if (!r)
 		r = pending_new(fs->pending, &args, &p);
 	/* It is being computed by this one. */
@@ -459,7 +461,7 @@ static int open_text(fuse_req_t req, uint64_t nodeid, int flags, struct handle *
 	if (v.kind != VNODE_RESERVATION)
 		session_pass_token(); /* some take as long as thousands of reads */
 	if (v.kind == VNODE_TEXT)
-		r = text_write(fs, v.text, v.dir_ino, &h->text);
+		r = text_write(req, v.text, v.dir_ino, &h->text);
 	else if (v.kind == VNODE_JOB)
 		r = jobs_text(fs->jobs, v.text, &h->text);
 	else

@@ -55,8 +55,10 @@ static int subject_find(fuse_req_t req, fuse_ino_t nodeid, struct subject *ret_s
 	struct fs *fs = fs_of(req);
 	int r = 0;
 
-	*ret_s = (struct subject){
-	    .fs = fs, .tid = fuse_req_ctx(req)->pid, .read_only = fs->read_only};
+	*ret_s = (struct subject){.fs = fs,
+				  .tid = fuse_req_ctx(req)->pid,
+				  .uid = fuse_req_ctx(req)->uid,
+				  .read_only = fs->read_only};
 	if (vnode_is(nodeid))
 		r = subject_find_vnode(fs, nodeid, ret_s);
 	if (r || ret_s->is_key)

@@ -62,9 +62,37 @@ static void count(struct fs *fs, uint64_t branch, int r, const struct store_leas
 		metrics_add(ns, STORE_COUNT_RESERVED, 1);
 }
 
-static int take(struct fs *fs, uint64_t branch, const char *name,
+/*
+ * In a directory with the sticky bit each may change only what is his: neither end or
+ * extend what another user has reserved, whose ID anybody can read, nor, by the name
+ * alone (`by_name`), reserve what another has published.
+ */
+static int may_reserve(struct fs *fs, uint64_t branch, const char *name, uid_t uid,
+		       const struct reservation_command *cmd, bool by_name)
+{
+	CLEANUP_BUF struct buf version = BUF_INIT;
+	struct store_attr dir, attr;
+	struct store_lease lease;
+	uint64_t dir_ino;
+
+	if (uid == 0 || store_branch_owner(fs->store, branch, &dir_ino, &version) ||
+	    store_getattr(fs->store, dir_ino, &dir) || !(dir.mode & S_ISVTX) ||
+	    dir.uid == uid)
+		return 0;
+	if (store_lease_get(fs->store, branch, name, &lease) == 0 && lease.has_user &&
+	    lease.uid != uid && store_lease_is_of(&lease, cmd->owner))
+		return -EPERM;
+	if (by_name && store_lookup(fs->store, branch, name, &attr) == 0 &&
+	    attr.uid != uid)
+		return -EPERM;
+	return 0;
+}
+
+static int take(struct fs *fs, uint64_t branch, const char *name, uid_t uid,
 		const struct reservation_command *cmd, bool extend_only)
 {
+	struct store_lease_user user = {uid,
+					limits_max(fs->limits, LIMIT_RESERVATIONS, uid)};
 	int64_t begun_ns = time_now_ns();
 	int64_t duration_ns = cmd->duration_ns;
 	struct store_settings settings;
@@ -79,8 +107,10 @@ static int take(struct fs *fs, uint64_t branch, const char *name,
 		r = store_lease_extend(fs->store, branch, name, cmd->owner, duration_ns,
 				       &lease);
 	else if (!r)
-		r = store_lease_acquire(fs->store, branch, name, cmd->owner, duration_ns,
-					&lease);
+		r = store_lease_acquire_for(fs->store, branch, name, cmd->owner,
+					    duration_ns, &user, &lease);
+	if (r == -EDQUOT)
+		r = limits_refuse(fs->limits, LIMIT_RESERVATIONS, uid);
 	count(fs, branch, r, &lease, begun_ns);
 	if (r)
 		log_refused(name, cmd, r, &lease);
@@ -110,28 +140,35 @@ static int parse(const char *name, const char *text, size_t len,
 	return r;
 }
 
-static int run(struct fs *fs, uint64_t branch, const char *name, pid_t tid,
-	       const struct reservation_command *cmd, bool extend_only)
+static int run(struct fs *fs, uint64_t branch, const char *name,
+	       const struct reservation_caller *by, const struct reservation_command *cmd,
+	       bool extend_only)
 {
-	pending_wait(fs->pending, branch, name, tid);
+	int r;
+
+	pending_wait(fs->pending, branch, name, by->tid);
+	r = may_reserve(fs, branch, name, by->uid, cmd, by->by_name);
+	if (r)
+		return r;
 	switch (cmd->verb) {
 	case RESERVATION_NOTHING:
 		break;
 	case RESERVATION_TAKE:
-		return take(fs, branch, name, cmd, extend_only);
+		return take(fs, branch, name, by->uid, cmd, extend_only);
 	case RESERVATION_RELEASE:
 		return release(fs, branch, name, cmd);
 	}
 	return 0;
 }
 
-int reservation_set(struct fs *fs, uint64_t branch, const char *name, pid_t tid,
-		    const char *text, size_t len, bool extend_only)
+int reservation_set(struct fs *fs, uint64_t branch, const char *name,
+		    const struct reservation_caller *by, const char *text, size_t len,
+		    bool extend_only)
 {
 	struct reservation_command cmd;
 	int r = parse(name, text, len, &cmd);
 
-	return r ? r : run(fs, branch, name, tid, &cmd, extend_only);
+	return r ? r : run(fs, branch, name, by, &cmd, extend_only);
 }
 
 /* ---- nodes ---- */
@@ -144,8 +181,9 @@ int reservation_node_get(struct fs *fs, const struct vnode *v, pid_t tid, struct
 	return r ? r : reservation_get(fs, branch, v->name, tid, out);
 }
 
-int reservation_node_set(struct fs *fs, const struct vnode *v, pid_t tid,
-			 const char *text, size_t len, bool extend_only)
+int reservation_node_set(struct fs *fs, const struct vnode *v,
+			 const struct reservation_caller *by, const char *text,
+			 size_t len, bool extend_only)
 {
 	struct reservation_command cmd;
 	uint64_t branch;
@@ -157,7 +195,7 @@ int reservation_node_set(struct fs *fs, const struct vnode *v, pid_t tid,
 		return -EROFS;
 	/* Only what is reserved needs a version that nobody has written to. */
 	r = vnode_branch(fs, v, cmd.verb == RESERVATION_TAKE && !extend_only, &branch);
-	return r ? r : run(fs, branch, v->name, tid, &cmd, extend_only);
+	return r ? r : run(fs, branch, v->name, by, &cmd, extend_only);
 }
 
 /* ---- what is being written under a name, and what was not stored ---- */

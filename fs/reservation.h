@@ -20,6 +20,14 @@
 
 /* ---- of a key ---- */
 
+/* Who changes one, and whether by the name alone: else the kernel let him write what
+ * has the name. */
+struct reservation_caller {
+	pid_t tid;
+	uid_t uid;
+	bool by_name;
+};
+
 /* What the attribute reads; appends to `out`. */
 int reservation_get(struct fs *fs, uint64_t branch, const char *name, pid_t tid,
 		    struct buf *out);
@@ -28,18 +36,21 @@ bool reservation_is_held(struct fs *fs, uint64_t branch, const char *name);
 /*
  * Do what `text` says. `extend_only`: never take what ID does not have. -EINVAL
  * (logged); -EBUSY: another has it; -ESTALE: ID does not have it, and was only to
- * extend. A release is always a success.
+ * extend; -EDQUOT: the caller has too many; -EPERM: the directory has the sticky bit, and
+ * it, or what has the name, is another user's. A release is else always a success.
  */
-int reservation_set(struct fs *fs, uint64_t branch, const char *name, pid_t tid,
-		    const char *text, size_t len, bool extend_only);
+int reservation_set(struct fs *fs, uint64_t branch, const char *name,
+		    const struct reservation_caller *by, const char *text, size_t len,
+		    bool extend_only);
 
 /* ---- VNODE_RESERVATION and VNODE_RESERVATIONS ---- */
 
 int reservation_node_get(struct fs *fs, const struct vnode *v, pid_t tid,
 			 struct buf *out);
 /* Besides, -EROFS: the mount or the view is read-only. */
-int reservation_node_set(struct fs *fs, const struct vnode *v, pid_t tid,
-			 const char *text, size_t len, bool extend_only);
+int reservation_node_set(struct fs *fs, const struct vnode *v,
+			 const struct reservation_caller *by, const char *text,
+			 size_t len, bool extend_only);
 /* What reading the file gives; appends to `out`. */
 int reservation_node_text(struct fs *fs, const struct vnode *v, pid_t tid,
 			  struct buf *out);

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "fs/caller.h"
 #include "fs/metrics.h"
 #include "fs/node.h"
 #include "fs/pending.h"
@@ -14,21 +15,6 @@
 #include "store/util/log.h"
 
 /* ---- the place ---- */
-
-/* As the kernel would decide it, for bits of "others"; who has only the capability is
- * taken for nobody. */
-static bool may(fuse_req_t req, const struct store_attr *attr, mode_t bits)
-{
-	const struct fuse_ctx *ctx = fuse_req_ctx(req);
-
-	if (ctx->uid == 0)
-		return true;
-	if (ctx->uid == attr->uid)
-		bits <<= 6;
-	else if (caller_in_group(req, attr->gid))
-		bits <<= 3;
-	return (attr->mode & bits) == bits;
-}
 
 int stage_get(fuse_req_t req, const struct vnode *control, bool make, uint64_t *ret_ino)
 {
@@ -44,12 +30,29 @@ int stage_get(fuse_req_t req, const struct vnode *control, bool make, uint64_t *
 		return -ENOENT;
 	if (!r)
 		r = store_getattr(fs->store, control->dir_ino, &dir);
-	if (!r && !may(req, &dir, S_IWOTH))
+	if (!r && !caller_may(req, &dir, S_IWOTH))
 		r = -ENOENT;
 	if (r)
 		return r;
 	*ret_ino = 0;
 	return make ? store_stage_dir(fs->store, control->dir_ino, true, ret_ino) : 0;
+}
+
+uint64_t stage_follow(struct store *st, const struct store_attr *dir)
+{
+	struct store_attr want = *dir, is;
+	uint64_t stage;
+	int r;
+
+	if (store_stage_dir(st, dir->ino, false, &stage))
+		return 0;
+	want.mode = (dir->mode & 07777) | S_ISVTX;
+	r = store_setattr(st, stage, STORE_SET_MODE | STORE_SET_UID | STORE_SET_GID,
+			  &want, &is);
+	if (r)
+		log_warning("the stage of a directory keeps its former mode: %s",
+			    strerror(-r));
+	return r ? 0 : stage;
 }
 
 /* ---- sealing ---- */
@@ -153,7 +156,7 @@ static int explain(const char *name, int r)
 /* Else a file that somebody else keeps for himself would become his who has the tree. */
 static bool may_read(void *arg, const struct store_attr *attr)
 {
-	return may(arg, attr, S_ISDIR(attr->mode) ? S_IROTH | S_IXOTH : S_IROTH);
+	return caller_may(arg, attr, S_ISDIR(attr->mode) ? S_IROTH | S_IXOTH : S_IROTH);
 }
 
 int stage_seal(fuse_req_t req, const struct stage_place *from,

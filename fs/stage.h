@@ -23,6 +23,12 @@
  */
 int stage_get(fuse_req_t req, const struct vnode *control, bool make, uint64_t *ret_ino);
 
+/*
+ * The mode or owner of a directory has changed: where trees are built in it is open to
+ * the same people. Returns the number of that, or 0: there is none, or it stays (logged).
+ */
+uint64_t stage_follow(struct store *st, const struct store_attr *dir);
+
 /* A name in a directory of the store. */
 struct stage_place {
 	uint64_t branch;

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "fs/caller.h"
 #include "fs/handle.h"
 #include "fs/held.h"
 #include "fs/pending.h"
@@ -87,12 +88,54 @@ static int write_config(struct fs *fs, uint64_t dir_ino, struct buf *out)
 	return fs->config_text ? fs->config_text(fs->config, out) : 0;
 }
 
-/* The newest lines, for who may not read the file, or the journal. */
-static int write_log(struct fs *fs, uint64_t dir_ino, struct buf *out)
+/* ---- the log ---- */
+
+enum { MEMO = 64 };
+
+/* Who reads it, and of which namespaces he may; few are asked about more than once. */
+struct log_reader {
+	fuse_req_t req;
+	struct {
+		uint64_t ino;
+		bool may;
+	} memo[MEMO];
+};
+
+static bool may_list(fuse_req_t req, uint64_t dir_ino)
 {
-	return dir_ino == STORE_ROOT_INO ? log_recent(out)
-					 : log_recent_tagged(dir_ino, out);
+	struct store_attr attr;
+
+	return store_getattr(fs_of(req)->store, dir_ino, &attr) == 0 &&
+	       caller_may(req, &attr, S_IROTH | S_IXOTH);
 }
+
+/* Lines have names in them: those of a namespace are for who may list that. */
+static bool is_for(void *arg, uint64_t tag)
+{
+	struct log_reader *reader = arg;
+
+	if (!tag)
+		return true;
+	if (reader->memo[tag % MEMO].ino != tag) {
+		reader->memo[tag % MEMO].ino = tag;
+		reader->memo[tag % MEMO].may = may_list(reader->req, tag);
+	}
+	return reader->memo[tag % MEMO].may;
+}
+
+/* The newest lines, for who may not read the file, or the journal. */
+static int write_log(fuse_req_t req, uint64_t dir_ino, struct buf *out)
+{
+	struct log_reader reader = {.req = req};
+	uid_t uid = fuse_req_ctx(req)->uid;
+	bool all = uid == 0 || uid == geteuid();
+
+	if (dir_ino == STORE_ROOT_INO)
+		return all ? log_recent(out) : log_recent_where(is_for, &reader, out);
+	return all || may_list(req, dir_ino) ? log_recent_tagged(dir_ino, out) : -EACCES;
+}
+
+/* ---- the table ---- */
 
 static int write_users(struct fs *fs, uint64_t dir_ino, struct buf *out)
 {
@@ -103,11 +146,12 @@ static const struct {
 	const char *name;
 	unsigned int places; /* enum text_place */
 	mode_t mode;
+	/* NULL: the log */
 	int (*write)(struct fs *fs, uint64_t dir_ino, struct buf *out);
 } texts[] = {
     {"config", TEXT_OF_ROOT, 0444, write_config},
     {"history.csv", TEXT_OF_ROOT, 0444, stats_history},
-    {"log", TEXT_OF_ROOT | TEXT_OF_NAMESPACE, 0444, write_log},
+    {"log", TEXT_OF_ROOT | TEXT_OF_NAMESPACE, 0444, NULL},
     {"metrics", TEXT_OF_ROOT | TEXT_OF_NAMESPACE, 0444, stats_metrics},
     {"stats", TEXT_OF_ROOT | TEXT_OF_NAMESPACE, 0444, stats_text},
     {"stats.json", TEXT_OF_ROOT, 0444, stats_json},
@@ -157,8 +201,9 @@ mode_t text_mode(unsigned int text)
 	return texts[text].mode;
 }
 
-int text_write(struct fs *fs, unsigned int text, uint64_t dir_ino, struct buf *ret_text)
+int text_write(fuse_req_t req, unsigned int text, uint64_t dir_ino, struct buf *ret_text)
 {
 	buf_clear(ret_text);
-	return texts[text].write(fs, dir_ino, ret_text);
+	return texts[text].write ? texts[text].write(fs_of(req), dir_ino, ret_text)
+				 : write_log(req, dir_ino, ret_text);
 }

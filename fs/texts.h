@@ -21,6 +21,6 @@ const char *text_name(unsigned int i, unsigned int place);
 /* Of a text: for all, or for who runs the daemon only. */
 mode_t text_mode(unsigned int text);
 /* Write it as it is now, of the directory it was found in. */
-int text_write(struct fs *fs, unsigned int text, uint64_t dir_ino, struct buf *ret_text);
+int text_write(fuse_req_t req, unsigned int text, uint64_t dir_ino, struct buf *ret_text);
 
 #endif

@@ -16,7 +16,8 @@
 /* What an attribute is asked of. */
 struct subject {
 	struct fs *fs;
-	pid_t tid;		 /* who asks */
+	pid_t tid; /* who asks */
+	uid_t uid;
 	uint64_t ino;		 /* of the store; of a value being written: its own */
 	bool is_dir;		 /* an ordinary one; a sealed tree is an entry */
 	bool is_part;		 /* of a sealed tree */

@@ -101,12 +101,16 @@ int fact_get_cost(const struct store_facts *f, struct buf *out)
 	return f->cost_s < 0 ? -ENODATA : buf_printf(out, "%.9g", f->cost_s);
 }
 
+/* What a process calls itself may have anything in it, but is to be a line here. */
 int fact_get_writer(const struct store_facts *f, struct buf *out)
 {
 	const struct store_writer *w = &f->writer;
+	int r = buf_printf(out, "uid=%u gid=%u pid=%d comm=", w->uid, w->gid,
+			   (int)w->pid);
 
-	return buf_printf(out, "uid=%u gid=%u pid=%d comm=%s", w->uid, w->gid,
-			  (int)w->pid, w->comm);
+	for (const char *c = w->comm; !r && *c; c++)
+		r = buf_append(out, (uint8_t)*c >= ' ' && *c != 0x7f ? c : "_", 1);
+	return r;
 }
 
 /* ---- reservations and settings ---- */

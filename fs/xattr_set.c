@@ -163,19 +163,20 @@ static int refuse_directory(const char *value, size_t size)
 static int change_reservation(struct subject *s, const char *value, size_t size,
 			      bool extend_only)
 {
+	struct reservation_caller by = {s->tid, s->uid, .by_name = s->is_key};
 	char name[STORE_NAME_MAX + 1];
 	uint64_t branch;
 	int r;
 
 	if (s->is_key)
-		return reservation_node_set(s->fs, &s->node, s->tid, value, size,
+		return reservation_node_set(s->fs, &s->node, &by, value, size,
 					    extend_only);
 	if (s->is_dir)
 		return refuse_directory(value, size);
 	r = subject_key(s, &branch, name);
 	if (r)
 		return r;
-	return reservation_set(s->fs, branch, name, s->tid, value, size, extend_only);
+	return reservation_set(s->fs, branch, name, &by, value, size, extend_only);
 }
 
 int subject_set_reservation(struct subject *s, const char *value, size_t size)

@@ -334,11 +334,13 @@ static int each_name(struct check *c, enum table table, struct slice key,
 	return r ? r : look_twice(c, table, key, raw, look_name);
 }
 
-static void add_to_sums(struct check *c, struct slice raw)
+/* What is damaged goes without being counted. */
+static void add_to_sums(struct check *c, struct slice key, struct slice raw)
 {
 	struct inode_row row;
+	uint64_t ino;
 
-	if (inode_decode(raw, &row))
+	if (key_ino_decode(key, &ino) || inode_decode(raw, &row) || row.core.ino != ino)
 		return;
 	if (S_ISDIR(row.core.mode))
 		c->sums.dirs++;
@@ -354,7 +356,7 @@ static int each_inode(struct check *c, enum table table, struct slice key,
 	uint64_t found = c->result.found;
 	int r;
 
-	add_to_sums(c, raw);
+	add_to_sums(c, key, raw);
 	r = look_twice(c, table, key, raw, look_inode);
 	/* What was just dropped need not have a content. */
 	return r || c->result.found != found ? r

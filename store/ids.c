@@ -15,16 +15,72 @@
 /* The numbers below are for inodes that are part of the format, as the root. */
 #define IDS_FIRST INO_FIRST
 
+/* What could not have been given out is damaged. */
+static int max_number(void *arg, uint64_t number)
+{
+	uint64_t *max = arg;
+
+	if (number > *max && number <= ROW_SEALED_INO_MAX)
+		*max = number;
+	return 0;
+}
+
+/* Of all keys that end with a number: inodes, what waits to be deleted, branches. */
+static int max_key(struct backend *be, enum table table, uint64_t *max)
+{
+	struct backend_iter *it;
+	uint64_t ino;
+	int r = backend_iter_new(be, table, &it);
+
+	if (r)
+		return r;
+	for (backend_iter_seek(it, slice("", 0)); backend_iter_valid(it);
+	     backend_iter_next(it)) {
+		struct slice key = backend_iter_key(it);
+		size_t skip = table == TABLE_BRANCH ? 1 : 0;
+
+		if (key.len == skip + 8 &&
+		    key_ino_decode(slice((const char *)key.data + skip, 8), &ino) == 0)
+			max_number(max, ino);
+	}
+	r = backend_iter_status(it);
+	backend_iter_free(it);
+	return r;
+}
+
+int ids_in_use(struct backend *be, uint64_t *ret_max)
+{
+	static const enum table tables[] = {TABLE_INODE, TABLE_GCQ, TABLE_INTENT,
+					    TABLE_BRANCH};
+	uint64_t max = 0;
+	int r = backend_extent_list(be, max_number, &max);
+
+	for (size_t i = 0; !r && i < sizeof(tables) / sizeof(tables[0]); i++)
+		r = max_key(be, tables[i], &max);
+	if (!r)
+		*ret_max = max;
+	return r;
+}
+
+/* The row is missing: the store is new, or it was lost. */
+static int begin_anew(struct store *st, uint64_t *ret_limit)
+{
+	uint64_t max = 0;
+	int r = ids_in_use(st->be, &max);
+
+	if (!r)
+		*ret_limit = max < IDS_FIRST ? IDS_FIRST : max + 1;
+	return r;
+}
+
 static int reserved_load(struct store *st, uint64_t *ret_limit)
 {
 	CLEANUP_BUF struct buf raw = BUF_INIT;
 	int r;
 
 	r = backend_get(st->be, TABLE_META, slice_str("ids"), &raw);
-	if (r == -ENOENT) {
-		*ret_limit = IDS_FIRST;
-		return 0;
-	}
+	if (r == -ENOENT)
+		return begin_anew(st, ret_limit);
 	if (r)
 		return r;
 	r = u64_decode(buf_slice(&raw), ret_limit);

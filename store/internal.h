@@ -132,6 +132,8 @@ int ino_alloc(struct store *st, uint64_t *ret_ino);
 #define INO_FIRST 16
 /* The first that was not given out yet. Once ino_alloc() was called. */
 uint64_t ino_end(struct store *st);
+/* The largest that a row or an extent has; 0: none. For when it is not known. */
+int ids_in_use(struct backend *be, uint64_t *ret_max);
 
 /* ---- clock.c ---- */
 
@@ -265,12 +267,19 @@ int64_t dir_time_ns(int64_t completed_ns);
  * as a directory.
  * -ENOENT: the directory is gone; -EISDIR: a directory has the name and the new
  * one is none; -EEXIST: with NAME_NOREPLACE, or for a directory: a live one has it;
- * -EDQUOT.
+ * -EPERM: as name_may_replace(); -EDQUOT.
  */
 enum name_flags {
 	NAME_NOREPLACE = 1 << 0,
 	NAME_PROMISED = 1 << 1, /* it was acknowledged: no quota is asked */
 };
+/*
+ * In a directory with the sticky bit only its owner, root, and who has what is live under
+ * the name may replace that. The kernel compares only what it has seen: somebody else may
+ * have published since the value was begun, or the view not have shown it. -EPERM.
+ */
+int name_may_replace(struct store *st, const struct inode_row *row, uint64_t branch,
+		     struct slice name);
 int name_publish(struct store *st, struct batch *b, const struct inode_row *row,
 		 unsigned int flags, int64_t completed_ns, uint64_t *ret_replaced_ino);
 

@@ -60,8 +60,11 @@ static void describe(struct store *st, const struct lease *lease,
 {
 	if (!ret_lease)
 		return;
-	*ret_lease = (struct store_lease){
-	    .kind = lease->kind, .token = lease->token, .since_ns = lease->since_ns};
+	*ret_lease = (struct store_lease){.kind = lease->kind,
+					  .token = lease->token,
+					  .since_ns = lease->since_ns,
+					  .has_user = lease->has_user,
+					  .uid = lease->uid};
 	memcpy(ret_lease->owner, lease->owner, strlen(lease->owner) + 1);
 	set_ends(st, lease->ends_ns, ret_lease);
 }
@@ -111,14 +114,22 @@ static int take(struct store *st, struct lease *lease)
 	return r;
 }
 
+static bool has_too_many(struct store *st, const struct store_lease_user *user)
+{
+	return user && lease_table_of_user(&st->leases->table, user->uid) >= user->max;
+}
+
+/* `user` may be NULL: it counts for nobody. */
 static int take_named(struct store *st, uint64_t branch, const char *name,
 		      const char *owner, int64_t duration_ns,
-		      struct store_lease *ret_lease)
+		      const struct store_lease_user *user, struct store_lease *ret_lease)
 {
 	struct lease *lease;
 	uint64_t token;
 	int r;
 
+	if (has_too_many(st, user))
+		return -EDQUOT;
 	r = ino_alloc(st, &token);
 	if (r)
 		return r;
@@ -128,6 +139,8 @@ static int take_named(struct store *st, uint64_t branch, const char *name,
 	lease->token = token;
 	lease->duration_ns = duration_ns;
 	lease->ends_ns = leases_now_ns(st) + duration_ns;
+	lease->has_user = user != NULL;
+	lease->uid = user ? user->uid : 0;
 	r = take(st, lease);
 	if (!r)
 		describe(st, lease, ret_lease);
@@ -170,6 +183,7 @@ static int take_room(struct store *st, uint64_t branch, const char *name)
 
 static int acquire_locked(struct store *st, uint64_t branch, const char *name,
 			  const char *owner, int64_t duration_ns,
+			  const struct store_lease_user *user,
 			  struct store_lease *ret_lease)
 {
 	struct policy policy;
@@ -190,12 +204,21 @@ static int acquire_locked(struct store *st, uint64_t branch, const char *name,
 	}
 	if (lease)
 		return extend(st, lease, duration_ns, ret_lease);
-	return take_named(st, branch, name, owner, duration_ns, ret_lease);
+	return take_named(st, branch, name, owner, duration_ns, user, ret_lease);
 }
 
 int store_lease_acquire(struct store *st, uint64_t branch, const char *name,
 			const char *owner, int64_t duration_ns,
 			struct store_lease *ret_lease)
+{
+	return store_lease_acquire_for(st, branch, name, owner, duration_ns, NULL,
+				       ret_lease);
+}
+
+int store_lease_acquire_for(struct store *st, uint64_t branch, const char *name,
+			    const char *owner, int64_t duration_ns,
+			    const struct store_lease_user *user,
+			    struct store_lease *ret_lease)
 {
 	int r = name_check(name);
 
@@ -208,7 +231,7 @@ int store_lease_acquire(struct store *st, uint64_t branch, const char *name,
 	if (r)
 		return r;
 	CLEANUP_UNLOCK pthread_mutex_t *held = mutex_hold(&st->leases->change);
-	return acquire_locked(st, branch, name, owner, duration_ns, ret_lease);
+	return acquire_locked(st, branch, name, owner, duration_ns, user, ret_lease);
 }
 
 int store_lease_extend(struct store *st, uint64_t branch, const char *name,

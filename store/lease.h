@@ -40,6 +40,14 @@ struct store_lease {
 	int64_t since_ns;   /* of the acquisition, wall clock */
 	int64_t expires_ns; /* wall clock, as it is now; DURATION_NONE: held */
 	int64_t left_ns;    /* until it ends; DURATION_NONE: held */
+	bool has_user;	    /* it was taken for `uid` */
+	uint32_t uid;
+};
+
+/* For whom one is taken, by name, and how many that one may have. */
+struct store_lease_user {
+	uint32_t uid;
+	uint64_t max;
 };
 
 /* Does that one have it, by name? */
@@ -62,6 +70,11 @@ bool store_owner_valid(const char *owner, size_t len);
 int store_lease_acquire(struct store *st, uint64_t branch, const char *name,
 			const char *owner, int64_t duration_ns,
 			struct store_lease *ret_lease);
+/* The same for a user. -EDQUOT: that one has as many as it may; it may extend them. */
+int store_lease_acquire_for(struct store *st, uint64_t branch, const char *name,
+			    const char *owner, int64_t duration_ns,
+			    const struct store_lease_user *user,
+			    struct store_lease *ret_lease);
 /* Only extend. -ESTALE: `owner` does not have it (any more). */
 int store_lease_extend(struct store *st, uint64_t branch, const char *name,
 		       const char *owner, int64_t duration_ns,

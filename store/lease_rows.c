@@ -54,6 +54,8 @@ static void batch_put_lease(struct store *st, struct batch *b, const struct leas
 	    .boot = buf_slice(&st->leases->boot),
 	    .boot_ends_ns = ends_ns,
 	    .wall_ends_ns = wall_ns + (ends_ns - leases_now_ns(st)),
+	    .has_user = lease->has_user,
+	    .uid = lease->uid,
 	};
 
 	if (lease_encode(&row, &raw))
@@ -117,6 +119,8 @@ static struct lease *lease_of_row(uint64_t branch, struct slice name,
 	lease->since_ns = row->since_ns;
 	lease->duration_ns = row->duration_ns;
 	lease->ends_ns = ends_ns;
+	lease->has_user = row->has_user;
+	lease->uid = row->uid;
 	return lease;
 }
 

@@ -152,6 +152,82 @@ struct lease *lease_table_first(const struct lease_table *t, uint64_t branch)
 	return NULL;
 }
 
+/* ---- how many each user has ---- */
+
+struct lease_user {
+	struct hlink link;
+	uint32_t uid;
+	size_t count;
+};
+
+static struct lease_user *user_find(const struct lease_table *t, uint32_t uid)
+{
+	struct hlink *l = htab_first(&t->users, hash_u64(uid));
+
+	for (; l; l = htab_next(l)) {
+		struct lease_user *user = CONTAINER_OF(l, struct lease_user, link);
+
+		if (user->uid == uid)
+			return user;
+	}
+	return NULL;
+}
+
+static struct lease_user *user_new(struct lease_table *t, uint32_t uid)
+{
+	struct lease_user *user = calloc(1, sizeof(*user));
+
+	if (!user)
+		return NULL;
+	user->uid = uid;
+	if (htab_add(&t->users, &user->link, hash_u64(uid))) {
+		free(user);
+		return NULL;
+	}
+	return user;
+}
+
+static void user_add(struct lease_table *t, struct lease *lease)
+{
+	struct lease_user *user;
+
+	if (!lease->has_user)
+		return;
+	user = user_find(t, lease->uid);
+	if (!user)
+		user = user_new(t, lease->uid);
+	if (user)
+		user->count++;
+	else
+		lease->has_user = false;
+}
+
+static void user_remove(struct lease_table *t, const struct lease *lease)
+{
+	if (lease->has_user)
+		user_find(t, lease->uid)->count--;
+}
+
+static void users_deinit(struct lease_table *t)
+{
+	for (size_t i = 0; i < t->users.bucket_count; i++) {
+		while (t->users.buckets[i]) {
+			struct hlink *l = t->users.buckets[i];
+
+			htab_remove(&t->users, l);
+			free(CONTAINER_OF(l, struct lease_user, link));
+		}
+	}
+	htab_deinit(&t->users);
+}
+
+size_t lease_table_of_user(const struct lease_table *t, uint32_t uid)
+{
+	const struct lease_user *user = user_find(t, uid);
+
+	return user ? user->count : 0;
+}
+
 /* ---- the table ---- */
 
 static int heap_reserve(struct lease_table *t)
@@ -182,12 +258,14 @@ void lease_table_add(struct lease_table *t, struct lease *lease)
 {
 	htab_add(&t->names, &lease->link, hash_of(lease->branch, lease->name));
 	branch_add(t, lease);
+	user_add(t, lease);
 	lease_table_reorder(t, lease);
 }
 
 void lease_table_remove(struct lease_table *t, struct lease *lease)
 {
 	heap_remove(t, lease);
+	user_remove(t, lease);
 	branch_remove(t, lease);
 	htab_remove(&t->names, &lease->link);
 	free(lease);
@@ -242,6 +320,7 @@ void lease_table_deinit(struct lease_table *t)
 	}
 	htab_deinit(&t->names);
 	htab_deinit(&t->branches);
+	users_deinit(t);
 	free(t->heap);
 	*t = (struct lease_table){0};
 }

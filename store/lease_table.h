@@ -25,6 +25,8 @@ struct lease {
 	int64_t ends_ns;	  /* CLOCK_BOOTTIME; DURATION_NONE: held */
 	unsigned int publishing;  /* begun and not ended: it cannot be lost */
 	bool released;		  /* goes with the last that publishes */
+	bool has_user;		  /* fixed: `uid` has taken it, and it counts there */
+	uint32_t uid;
 	const char *name, *owner; /* fixed; in `text` */
 	char text[];
 };
@@ -33,6 +35,7 @@ struct lease {
 
 struct lease_table {
 	struct htab names, branches;
+	struct htab users; /* who ever had one: as many as there are uids in use */
 	struct lease **heap; /* named and not being published; the first to end first */
 	size_t heap_count, heap_cap;
 };
@@ -44,7 +47,8 @@ struct lease *lease_new(enum store_lease_kind kind, uint64_t branch, const char 
 void lease_table_deinit(struct lease_table *t); /* frees what is in it */
 /* Room for one more: the next lease_table_add() cannot fail. -ENOMEM. */
 int lease_table_reserve(struct lease_table *t);
-/* It becomes the table's. Nothing else has its branch and name. */
+/* It becomes the table's. Nothing else has its branch and name. Without memory its user
+ * is forgotten. */
 void lease_table_add(struct lease_table *t, struct lease *lease);
 void lease_table_remove(struct lease_table *t, struct lease *lease); /* frees it */
 /* Replace it in the order of ends, after a change of ends_ns or publishing. */
@@ -54,6 +58,8 @@ struct lease *lease_table_find(const struct lease_table *t, uint64_t branch,
 			       const char *name); /* or NULL */
 /* The first of a branch; `next` leads on. NULL: none. */
 struct lease *lease_table_first(const struct lease_table *t, uint64_t branch);
+/* How many a user has, those that have just ended included. */
+size_t lease_table_of_user(const struct lease_table *t, uint32_t uid);
 size_t lease_table_count(const struct lease_table *t);
 /* When the oldest was taken of those that have not ended; DURATION_NONE: none. Slow. */
 int64_t lease_table_oldest(const struct lease_table *t, int64_t now_ns);

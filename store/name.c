@@ -226,6 +226,41 @@ static int check_replace(const struct row_core *old, const struct policy *policy
 	return S_ISDIR(old->mode) ? -EISDIR : 0;
 }
 
+/* Whether `row`, which goes on from what somebody had, is his who has `old`. */
+static bool is_replacer(const struct inode_row *row, const struct row_core *old)
+{
+	return row->writer.uid == 0 || row->writer.uid == old->uid ||
+	       row->core.uid == old->uid;
+}
+
+static int check_sticky(struct store *st, const struct row_core *old,
+			const struct policy *policy, const struct inode_row *row)
+{
+	CLEANUP_INODE struct inode dir = INODE_INIT;
+	int r;
+
+	if (!(policy->mode & S_ISVTX) || is_replacer(row, old) ||
+	    core_expires_ns(old, policy->ttl_ns) <= time_now_ns())
+		return 0;
+	r = inode_load(st, policy->dir_ino, &dir);
+	if (r)
+		return r;
+	return dir.row.core.uid == row->writer.uid ? 0 : -EPERM;
+}
+
+int name_may_replace(struct store *st, const struct inode_row *row, uint64_t branch,
+		     struct slice name)
+{
+	struct policy policy;
+	struct row_core old;
+	int r = policy_get(st, branch, &policy);
+
+	if (r || !(policy.mode & S_ISVTX))
+		return 0; /* if the directory is gone: for who publishes to see */
+	r = dirent_load(st, branch, name, &old);
+	return r ? 0 : check_sticky(st, &old, &policy, row);
+}
+
 int name_publish(struct store *st, struct batch *b, const struct inode_row *row,
 		 unsigned int flags, int64_t completed_ns, uint64_t *ret_replaced_ino)
 {
@@ -243,6 +278,8 @@ int name_publish(struct store *st, struct batch *b, const struct inode_row *row,
 		return r;
 	if (r == 0) {
 		r = check_replace(&old, &policy, row, flags & NAME_NOREPLACE, now_ns);
+		if (!r)
+			r = check_sticky(st, &old, &policy, row);
 		if (r)
 			return r;
 		more -= (int64_t)core_charge(&old);

@@ -184,8 +184,10 @@ int store_staged_flush(struct store_staged *sg, uint64_t branch, const char *nam
 	    intent_is_current(sg, branch, slice_str(name)))
 		return 0;
 	/* What it is refused for is told to who can still be told. */
-	r = staged_take_place(sg, branch, slice_str(name), sums_bytes(&sg->content),
-			      STAGED_ASK);
+	r = name_may_replace(sg->st, &sg->row, branch, slice_str(name));
+	if (!r)
+		r = staged_take_place(sg, branch, slice_str(name),
+				      sums_bytes(&sg->content), STAGED_ASK);
 	if (r) {
 		staged_fail(sg, r);
 		return r;

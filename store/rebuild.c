@@ -20,6 +20,7 @@
 #include "store/backend.h"
 #include "store/backend_rocksdb_seen.h"
 #include "store/format.h"
+#include "store/internal.h"
 #include "store/lock.h"
 #include "store/rows.h"
 
@@ -192,53 +193,6 @@ static int rebuild_database(struct rebuild *rb)
 
 /* ---- what marks it as a store's ---- */
 
-static int max_extent(void *arg, uint64_t ino)
-{
-	uint64_t *max = arg;
-
-	if (ino > *max)
-		*max = ino;
-	return 0;
-}
-
-/* Of all keys that end with a number: inodes, what waits to be deleted, branches. */
-static int max_key(struct backend *be, enum table table, uint64_t *max)
-{
-	struct backend_iter *it;
-	uint64_t ino;
-	int r = backend_iter_new(be, table, &it);
-
-	if (r)
-		return r;
-	for (backend_iter_seek(it, slice("", 0)); backend_iter_valid(it);
-	     backend_iter_next(it)) {
-		struct slice key = backend_iter_key(it);
-		size_t skip = table == TABLE_BRANCH ? 1 : 0;
-
-		if (key.len == skip + 8 &&
-		    key_ino_decode(slice((const char *)key.data + skip, 8), &ino) == 0 &&
-		    ino > *max)
-			*max = ino;
-	}
-	r = backend_iter_status(it);
-	backend_iter_free(it);
-	return r;
-}
-
-static int max_number(struct backend *be, uint64_t *ret_max)
-{
-	static const enum table tables[] = {TABLE_INODE, TABLE_GCQ, TABLE_INTENT,
-					    TABLE_BRANCH};
-	uint64_t max = 0;
-	int r = backend_extent_list(be, max_extent, &max);
-
-	for (size_t i = 0; !r && i < sizeof(tables) / sizeof(tables[0]); i++)
-		r = max_key(be, tables[i], &max);
-	if (!r)
-		*ret_max = max;
-	return r;
-}
-
 static int load_ids(struct backend *be, uint64_t *ret_ids)
 {
 	CLEANUP_BUF struct buf raw = BUF_INIT;
@@ -265,7 +219,7 @@ static int put_meta(struct backend *be)
 		return r;
 	r = load_ids(be, &ids);
 	if (!r)
-		r = max_number(be, &max);
+		r = ids_in_use(be, &max);
 	buf_clear(&raw);
 	if (!r && ids <= max) { /* else numbers would be given out twice */
 		r = u64_encode(max + 1, &raw);

@@ -102,7 +102,7 @@ static int recover_intent(struct store *st, uint64_t ino)
 	if (!r)
 		r = publish_intent(st, &row);
 	/* -EUCLEAN: the directory it would be in. */
-	if (r == -ENOENT || r == -EISDIR || r == -EUCLEAN)
+	if (r == -ENOENT || r == -EISDIR || r == -EPERM || r == -EUCLEAN)
 		return drop_intent(st, &row, strerror(-r));
 	return r;
 }

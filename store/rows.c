@@ -519,6 +519,8 @@ int lease_encode(const struct lease_row *row, struct buf *ret_raw)
 	put_slice(&w, row->boot, 1);
 	put_i64(&w, row->boot_ends_ns);
 	put_i64(&w, row->wall_ends_ns);
+	if (row->has_user)
+		put_u32(&w, row->uid);
 	return w.err;
 }
 
@@ -535,6 +537,9 @@ int lease_decode(struct slice raw, struct lease_row *ret_row)
 	row.boot = take_slice(&r, 1, ROW_BOOT_MAX);
 	row.boot_ends_ns = take_i64(&r);
 	row.wall_ends_ns = take_i64(&r);
+	row.has_user = r.left > 0;
+	if (row.has_user)
+		row.uid = take_u32(&r);
 	if (take_end(&r) || !lease_valid(&row))
 		return -EUCLEAN;
 	*ret_row = row;

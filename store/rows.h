@@ -167,6 +167,8 @@ struct lease_row {
 	struct slice boot;    /* the boot of the machine; empty: not known */
 	int64_t boot_ends_ns; /* CLOCK_BOOTTIME of that boot */
 	int64_t wall_ends_ns;
+	bool has_user; /* else the row ends here, as all did once */
+	uint32_t uid;  /* who has taken it */
 };
 int lease_encode(const struct lease_row *row, struct buf *ret_raw);
 int lease_decode(struct slice raw, struct lease_row *ret_row);

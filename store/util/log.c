@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <pthread.h>
 #include <stdarg.h>
@@ -25,6 +26,7 @@
 #include <unistd.h>
 
 #include "store/util/buf.h"
+#include "store/util/log_limit.h"
 #include "store/util/text.h"
 
 /* A longer line is cut. Room for a message with a path of PATH_MAX in it. */
@@ -225,10 +227,8 @@ static bool has_memory(void)
 	return recent.data && recent.lines;
 }
 
-static void remember(const char *line, size_t len)
+static void remember(const char *line, size_t len, uint64_t tag)
 {
-	uint64_t tag = ask_tag(); /* not under the lock: it may write lines */
-
 	pthread_mutex_lock(&recent.lock);
 	if (has_memory()) /* else there is only the sink */
 		ring_put(line, len, tag);
@@ -277,8 +277,13 @@ static int copy_line(uint64_t at, uint64_t end, struct buf *ret_text)
 	return r;
 }
 
-/* Under the lock. */
-static int copy_tagged(uint64_t tag, struct buf *ret_text)
+struct copied {
+	size_t len;
+	uint64_t tag;
+};
+
+/* Under the lock: all that are whole, and what is known of each. */
+static int copy_lines(struct buf *ret_text, struct buf *ret_lines)
 {
 	uint64_t i = recent.line_total < LINES_MAX ? 0 : recent.line_total - LINES_MAX;
 	int r = 0;
@@ -287,21 +292,46 @@ static int copy_tagged(uint64_t tag, struct buf *ret_text)
 		const struct line *line = &recent.lines[i % LINES_MAX];
 		bool last = i + 1 == recent.line_total;
 		uint64_t end = last ? recent.total : recent.lines[(i + 1) % LINES_MAX].at;
+		struct copied copied = {(size_t)(end - line->at), line->tag};
 
-		if (line->tag == tag && line->at + LOG_RECENT_BYTES >= recent.total)
-			r = copy_line(line->at, end, ret_text);
+		if (line->at + LOG_RECENT_BYTES < recent.total)
+			continue;
+		r = copy_line(line->at, end, ret_text);
+		if (!r)
+			r = buf_append(ret_lines, &copied, sizeof(copied));
 	}
 	return r;
 }
 
-int log_recent_tagged(uint64_t tag, struct buf *ret_text)
+int log_recent_where(bool (*wanted)(void *arg, uint64_t tag), void *arg,
+		     struct buf *ret_text)
 {
+	CLEANUP_BUF struct buf text = BUF_INIT, lines = BUF_INIT;
+	size_t at = 0;
 	int r;
 
 	pthread_mutex_lock(&recent.lock);
-	r = copy_tagged(tag, ret_text);
+	r = copy_lines(&text, &lines);
 	pthread_mutex_unlock(&recent.lock);
+	for (size_t i = 0; !r && i < lines.len; i += sizeof(struct copied)) {
+		struct copied copied;
+
+		memcpy(&copied, lines.data + i, sizeof(copied));
+		if (wanted(arg, copied.tag))
+			r = buf_append(ret_text, text.data + at, copied.len);
+		at += copied.len;
+	}
 	return r;
+}
+
+static bool is_tag(void *arg, uint64_t tag)
+{
+	return tag == *(const uint64_t *)arg;
+}
+
+int log_recent_tagged(uint64_t tag, struct buf *ret_text)
+{
+	return log_recent_where(is_tag, &tag, ret_text);
 }
 
 void log_set_tagger(uint64_t (*tag)(void))
@@ -334,36 +364,94 @@ static void write_syslog(enum log_level level, const char *text, size_t len)
 	syslog(levels[level].priority, "%s", line);
 }
 
-static void write_line(enum log_level level, const char *text, size_t len)
+static void write_line(enum log_level level, const char *text, size_t len, uint64_t tag)
 {
 	char line[LINE_MAX_BYTES + 1];
 	size_t n = print_head(line, sizeof(line), level);
 
 	n += text_escape(line + n, sizeof(line) - n - 1, text, len);
 	line[n++] = '\n';
-	remember(line, n);
+	remember(line, n, tag);
 	if (out.sink != LOG_SINK_SYSLOG)
 		write_all(out.fd, line, n);
+}
+
+static void say(enum log_level level, const char *text, size_t len, uint64_t tag)
+{
+	if (out.sink == LOG_SINK_SYSLOG)
+		write_syslog(level, text, len);
+	write_line(level, text, len, tag);
+}
+
+static void say_left_out(enum log_level level, uint64_t count, uint64_t tag)
+{
+	char text[80];
+	int n = snprintf(text, sizeof(text),
+			 "%" PRIu64 " more lines like the next were left out", count);
+
+	say(level, text, (size_t)n, tag);
+}
+
+static void say_last(enum log_level level, uint64_t tag)
+{
+	char text[96];
+	int n = snprintf(text, sizeof(text),
+			 "further lines like the last are left out for up to %d seconds",
+			 (int)(log_limit_while_ns() / 1000000000));
+
+	say(level, text, (size_t)n, tag);
+}
+
+static int64_t monotonic_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * INT64_C(1000000000) + ts.tv_nsec;
+}
+
+/* Who wants everything gets it: debug lines are not limited. */
+static struct log_verdict judge(enum log_level level, const char *fmt, uint64_t tag)
+{
+	const struct log_kind kind = {fmt, level, tag};
+
+	if (level == LOG_LEVEL_DEBUG || !log_limit_is_set())
+		return (struct log_verdict){.admitted = true};
+	return log_limit_judge(&kind, monotonic_ns());
+}
+
+static void format_line(enum log_level level, uint64_t tag, const char *fmt, va_list ap)
+{
+	char text[LINE_MAX_BYTES];
+	int n = vsnprintf(text, sizeof(text), fmt, ap);
+
+	if (n < 0)
+		n = 0;
+	if (n >= (int)sizeof(text))
+		n = (int)sizeof(text) - 1;
+	say(level, text, (size_t)n, tag);
 }
 
 void log_at(enum log_level level, const char *fmt, ...)
 {
 	int saved_errno = errno;
-	char text[LINE_MAX_BYTES];
+	struct log_verdict verdict;
+	uint64_t tag;
 	va_list ap;
-	int n;
 
 	if (level > atomic_load_explicit(&out.level, memory_order_relaxed))
 		return;
-	va_start(ap, fmt);
-	n = vsnprintf(text, sizeof(text), fmt, ap);
-	va_end(ap);
-	if (n < 0)
-		n = 0;
-	if (n >= (int)sizeof(text))
-		n = (int)sizeof(text) - 1;
-	if (out.sink == LOG_SINK_SYSLOG)
-		write_syslog(level, text, (size_t)n);
-	write_line(level, text, (size_t)n);
+	tag = ask_tag(); /* under no lock: it may write lines */
+	verdict = judge(level, fmt, tag);
+	if (verdict.left_out)
+		say_left_out(level, verdict.left_out, tag);
+	if (verdict.admitted) {
+		errno = saved_errno; /* for %m */
+		va_start(ap, fmt);
+		format_line(level, tag, fmt, ap);
+		va_end(ap);
+	}
+	if (verdict.is_last)
+		say_last(level, tag);
 	errno = saved_errno;
 }

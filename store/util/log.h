@@ -12,6 +12,7 @@
 #ifndef MEMOFS_STORE_UTIL_LOG_H
 #define MEMOFS_STORE_UTIL_LOG_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "store/util/err.h"
@@ -44,6 +45,9 @@ int log_recent(struct buf *ret_text);
 void log_set_tagger(uint64_t (*tag)(void));
 /* Of the newest lines those with this tag. Appends them. -ENOMEM. */
 int log_recent_tagged(uint64_t tag, struct buf *ret_text);
+/* Or those whose tags `wanted` says yes to. No lock is held over it. */
+int log_recent_where(bool (*wanted)(void *arg, uint64_t tag), void *arg,
+		     struct buf *ret_text);
 int log_level_parse(const char *text, enum log_level *ret_level); /* -EINVAL */
 const char *log_level_name(enum log_level level);
 

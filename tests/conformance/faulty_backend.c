@@ -12,7 +12,8 @@
 
 /* Changed by the test's thread alone; read by all. */
 static struct {
-	atomic_bool on, full;
+	atomic_bool on, full, shorten;
+	_Atomic unsigned int delay_us; /* not 0: `call` takes long instead */
 	_Atomic enum fault_call call;
 	_Atomic unsigned int nth, times;
 	_Atomic int error;
@@ -26,7 +27,8 @@ const char *fault_name(enum fault_call call)
 	    "next",	     "extent stage", "extent commit", "extent open",
 	    "extent remove", "extent punch", "extent list",   "extent sync dir",
 	    "checkpoint",    "write",	     "truncate",      "allocate",
-	    "fsync",	     "link",
+	    "fsync",	     "link",	     "read",	      "open",
+	    "rename",	     "unlink",	     "mkdir",
 	};
 
 	return names[call];
@@ -36,6 +38,8 @@ static void plan_clear(void)
 {
 	atomic_store(&plan.on, false);
 	atomic_store(&plan.full, false);
+	atomic_store(&plan.shorten, false);
+	atomic_store(&plan.delay_us, 0);
 	atomic_store(&plan.failed, 0);
 	for (int i = 0; i < FAULT_COUNT; i++)
 		atomic_store(&plan.seen[i], 0);
@@ -58,10 +62,25 @@ void faults_begin_full(int error)
 	atomic_store(&plan.full, true);
 }
 
+void faults_begin_short(void)
+{
+	plan_clear();
+	atomic_store(&plan.shorten, true);
+}
+
+void faults_begin_delay(enum fault_call call, unsigned int delay_us)
+{
+	plan_clear();
+	atomic_store(&plan.call, call);
+	atomic_store(&plan.delay_us, delay_us);
+}
+
 unsigned int faults_end(void)
 {
 	atomic_store(&plan.on, false);
 	atomic_store(&plan.full, false);
+	atomic_store(&plan.shorten, false);
+	atomic_store(&plan.delay_us, 0);
 	return atomic_load(&plan.failed);
 }
 
@@ -90,7 +109,12 @@ static bool is_due(enum fault_call call, unsigned int nth)
 static int due(enum fault_call call)
 {
 	unsigned int nth = atomic_fetch_add(&plan.seen[call], 1) + 1;
+	unsigned int delay_us = atomic_load(&plan.delay_us);
 
+	if (delay_us && call == atomic_load(&plan.call)) {
+		atomic_fetch_add(&plan.failed, 1);
+		usleep(delay_us);
+	}
 	if (!is_due(call, nth))
 		return 0;
 	atomic_fetch_add(&plan.failed, 1);
@@ -395,6 +419,15 @@ static bool passes(enum fault_call call)
 	return !error;
 }
 
+/* How much of it is transferred. */
+static size_t shortened(size_t len)
+{
+	if (len < 2 || !atomic_load(&plan.shorten))
+		return len;
+	atomic_fetch_add(&plan.failed, 1);
+	return len / 2;
+}
+
 ssize_t __real_pwrite64(int fd, const void *data, size_t len, off_t off);
 ssize_t __wrap_pwrite64(int fd, const void *data, size_t len, off_t off);
 int __real_ftruncate64(int fd, off_t size);
@@ -413,7 +446,7 @@ ssize_t __wrap_pwrite64(int fd, const void *data, size_t len, off_t off)
 	int error = due(FAULT_WRITE);
 
 	if (!error)
-		return __real_pwrite64(fd, data, len, off);
+		return __real_pwrite64(fd, data, shortened(len), off);
 	if (__real_pwrite64(fd, data, len / 2, off) < 0)
 		return -1;
 	errno = error;
@@ -443,4 +476,48 @@ int __wrap_fdatasync(int fd)
 int __wrap_linkat(int from_fd, const char *from, int to_fd, const char *to, int flags)
 {
 	return passes(FAULT_LINK) ? __real_linkat(from_fd, from, to_fd, to, flags) : -1;
+}
+
+ssize_t __real_pread64(int fd, void *data, size_t len, off_t off);
+ssize_t __wrap_pread64(int fd, void *data, size_t len, off_t off);
+int __real_open64(const char *path, int flags, ...);
+int __wrap_open64(const char *path, int flags, mode_t mode);
+int __real_openat64(int dir_fd, const char *path, int flags, ...);
+int __wrap_openat64(int dir_fd, const char *path, int flags, mode_t mode);
+int __real_renameat(int from_fd, const char *from, int to_fd, const char *to);
+int __wrap_renameat(int from_fd, const char *from, int to_fd, const char *to);
+int __real_unlinkat(int dir_fd, const char *path, int flags);
+int __wrap_unlinkat(int dir_fd, const char *path, int flags);
+int __real_mkdirat(int dir_fd, const char *path, mode_t mode);
+int __wrap_mkdirat(int dir_fd, const char *path, mode_t mode);
+
+ssize_t __wrap_pread64(int fd, void *data, size_t len, off_t off)
+{
+	return passes(FAULT_READ) ? __real_pread64(fd, data, shortened(len), off) : -1;
+}
+
+/* Where no mode is given, none is looked at. */
+int __wrap_open64(const char *path, int flags, mode_t mode)
+{
+	return passes(FAULT_OPEN) ? __real_open64(path, flags, mode) : -1;
+}
+
+int __wrap_openat64(int dir_fd, const char *path, int flags, mode_t mode)
+{
+	return passes(FAULT_OPEN) ? __real_openat64(dir_fd, path, flags, mode) : -1;
+}
+
+int __wrap_renameat(int from_fd, const char *from, int to_fd, const char *to)
+{
+	return passes(FAULT_RENAME) ? __real_renameat(from_fd, from, to_fd, to) : -1;
+}
+
+int __wrap_unlinkat(int dir_fd, const char *path, int flags)
+{
+	return passes(FAULT_UNLINK) ? __real_unlinkat(dir_fd, path, flags) : -1;
+}
+
+int __wrap_mkdirat(int dir_fd, const char *path, mode_t mode)
+{
+	return passes(FAULT_MKDIR) ? __real_mkdirat(dir_fd, path, mode) : -1;
 }

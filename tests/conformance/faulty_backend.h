@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Calls that fail when they are told to: those of a backend, and those that write to
- * the files of extents. Linked with faulty_link_args (meson.build), which put what
+ * Calls that fail when they are told to: those of a backend, and those to libc about
+ * the files of extents. They can also take long, or transfer a part only. Linked with faulty_link_args (meson.build), which put what
  * is here between the store and either backend, and between the store and libc.
  *
  * One plan for the whole program, since libc knows of no store; it holds for all
@@ -29,6 +29,11 @@ enum fault_call {
 	FAULT_ALLOCATE,
 	FAULT_FSYNC,
 	FAULT_LINK,
+	FAULT_READ,
+	FAULT_OPEN,
+	FAULT_RENAME,
+	FAULT_UNLINK,
+	FAULT_MKDIR,
 	FAULT_COUNT
 };
 const char *fault_name(enum fault_call call);
@@ -41,7 +46,11 @@ const char *fault_name(enum fault_call call);
 void faults_begin(enum fault_call call, unsigned int nth, unsigned int times, int error);
 /* Every call that makes something larger fails from now on, as on a full disk. */
 void faults_begin_full(int error);
-/* Nothing fails any more. How many calls have. */
+/* Nothing fails, but reads and writes transfer half of what they could. */
+void faults_begin_short(void);
+/* Nothing fails, but each call of that kind takes so long. */
+void faults_begin_delay(enum fault_call call, unsigned int delay_us);
+/* Nothing fails any more. How many calls have, or were short, or took long. */
 unsigned int faults_end(void);
 /* How many calls of a kind there were since the counting began. */
 unsigned int faults_seen(enum fault_call call);

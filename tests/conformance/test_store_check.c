@@ -248,6 +248,17 @@ static void second_name(struct store *st, const struct sample *s)
 	inode_deinit(&in);
 }
 
+/* It is no entry, and is not counted as one. */
+static void inode_elsewhere(struct store *st, const struct sample *s)
+{
+	struct key key = key_ino(UINT64_C(1) << 56);
+	struct inode in;
+
+	load_row(st, s->below, &in);
+	put_row(st, TABLE_INODE, &key, buf_slice(&in.raw));
+	inode_deinit(&in);
+}
+
 static void odd_name_key(struct store *st, const struct sample *s)
 {
 	const struct key key = {.data = "odd", .len = 3};
@@ -503,6 +514,7 @@ static const struct damage {
     {"share", share_row_of, "/tree: the row of its shared", ALL & ~TREE},
     {"share of nobody", share_orphans, "a tree to be compared", ALL},
     {"same", same_rows, "a content of a tree", ALL},
+    {"inode elsewhere", inode_elsewhere, "an inode row is damaged", ALL},
     {"counters", counters, "the counter \"entries\"", ALL},
 };
 

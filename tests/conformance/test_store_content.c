@@ -701,6 +701,56 @@ static void test_mtime_stays_as_set(void **state)
 	assert_true(attr.created_ns >= before && attr.ctime_ns >= before);
 }
 
+static struct store_staged *stage_by(struct store *st, uint64_t branch, uid_t uid)
+{
+	const struct store_stage_args args = {
+	    .branch = branch, .mode = S_IFREG | 0644, .writer = {.uid = uid}};
+	struct store_staged *sg;
+
+	assert_ok(store_stage(st, &args, &sg));
+	assert_ok(store_staged_write(sg, "x", 1, 0));
+	return sg;
+}
+
+/* What flush says, and publish does; frees it. */
+static int publish_by(struct store *st, uint64_t branch, uid_t uid)
+{
+	struct store_staged *sg = stage_by(st, branch, uid);
+	int flushed = store_staged_flush(sg, branch, "k");
+	int r = store_publish(sg, branch, "k", false, NULL, NULL);
+
+	store_staged_free(sg);
+	assert_int_equal(flushed, r);
+	return r;
+}
+
+/* A value that was begun before the other's was there replaces it no more than a name
+ * is moved over it. */
+static void test_sticky_directory(void **state)
+{
+	struct store *st = store_of(state);
+	struct store_attr attr;
+	uint64_t dir, all;
+
+	assert_ok(store_mkdir(st, ROOT, "dir", S_IFDIR | 01777, 5, 5, &attr));
+	dir = attr.ino;
+	assert_ok(store_mkdir(st, ROOT, "all", S_IFDIR | 0777, 5, 5, &attr));
+	all = attr.ino;
+	assert_ok(publish_by(st, dir, 1));
+	assert_int_equal(publish_by(st, dir, 2), -EPERM);
+	store_lookup(st, dir, "k", &attr);
+	assert_int_equal(attr.uid, 1);
+	assert_ok(publish_by(st, dir, 1)); /* its own, */
+	assert_ok(publish_by(st, dir, 5)); /* the directory's owner, */
+	assert_ok(publish_by(st, dir, 0)); /* and root */
+	assert_int_equal(publish_by(st, dir, 2), -EPERM);
+	set_ttl_ms(st, dir, 1);
+	sleep_until(time_now_ns() + 5 * 1000 * 1000);
+	assert_ok(publish_by(st, dir, 2)); /* what has expired is nobody's */
+	assert_ok(publish_by(st, all, 1));
+	assert_ok(publish_by(st, all, 2));
+}
+
 int main(int argc, char **argv)
 {
 	struct CMUnitTest tests[] = {
@@ -727,6 +777,7 @@ int main(int argc, char **argv)
 	    STORE_TEST(test_copy_between),
 	    STORE_TEST(test_publish_refusals),
 	    STORE_TEST(test_mtime_stays_as_set),
+	    STORE_TEST(test_sticky_directory),
 	};
 
 	return fixture_main(argc, argv, tests, sizeof(tests) / sizeof(*tests));

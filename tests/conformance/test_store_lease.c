@@ -492,6 +492,38 @@ static void test_removed_directory(void **state)
 	assert_held_by(st, "stays", "alice");
 }
 
+static int acquire_for(struct store *st, const char *name, uint32_t uid, uint64_t max)
+{
+	const struct store_lease_user user = {uid, max};
+
+	return store_lease_acquire_for(st, ROOT, name, "job", SEC, &user, NULL);
+}
+
+static void test_users(void **state)
+{
+	struct store *st = store_of(state);
+	struct store_lease lease;
+
+	assert_ok(acquire_for(st, "a", 7, 2));
+	assert_ok(acquire_for(st, "b", 7, 2));
+	assert_int_equal(acquire_for(st, "c", 7, 2), -EDQUOT);
+	assert_free(st, "c");
+	assert_ok(acquire_for(st, "b", 7, 2)); /* an extension is none more */
+	assert_ok(acquire_for(st, "c", 8, 2)); /* another's count apart, */
+	assert_ok(acquire(st, "nobody's", "job", SEC));
+	assert_ok(store_lease_get(st, ROOT, "c", &lease));
+	assert_true(lease.has_user);
+	assert_int_equal(lease.uid, 8);
+	assert_ok(store_lease_get(st, ROOT, "nobody's", &lease));
+	assert_false(lease.has_user);
+	assert_ok(store_lease_release(st, ROOT, "a", "job"));
+	assert_ok(acquire_for(st, "d", 7, 2));
+	pass(state, 2 * SEC);
+	check_settled(st); /* what has ended is gone */
+	assert_ok(acquire_for(st, "e", 7, 1));
+	assert_int_equal(acquire_for(st, "f", 7, 1), -EDQUOT);
+}
+
 int main(int argc, char **argv)
 {
 	struct CMUnitTest tests[] = {
@@ -512,6 +544,7 @@ int main(int argc, char **argv)
 	    LEASE_TEST(test_released_while_publishing),
 	    LEASE_TEST(test_moved_directory),
 	    LEASE_TEST(test_removed_directory),
+	    LEASE_TEST(test_users),
 	};
 
 	return fixture_main(argc, argv, tests, sizeof(tests) / sizeof(*tests));

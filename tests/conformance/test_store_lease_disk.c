@@ -44,6 +44,26 @@ static int64_t left_ns(struct fixture *fx, const char *name)
 	return lease.left_ns;
 }
 
+/* Whose it is, and that it counts there, outlives the process. */
+static void test_users_outlive(void **state)
+{
+	const struct store_lease_user user = {7, 1};
+	struct fixture *fx = *state;
+	struct store_lease lease;
+
+	assert_ok(store_lease_acquire_for(fx->st, ROOT, "k", "alice", HOUR, &user, NULL));
+	acquire(fx, "nobody's", "alice", HOUR);
+	reopen(fx);
+	assert_ok(store_lease_get(fx->st, ROOT, "k", &lease));
+	assert_true(lease.has_user);
+	assert_int_equal(lease.uid, 7);
+	assert_ok(store_lease_get(fx->st, ROOT, "nobody's", &lease));
+	assert_false(lease.has_user);
+	assert_int_equal(
+	    store_lease_acquire_for(fx->st, ROOT, "x", "alice", HOUR, &user, NULL),
+	    -EDQUOT);
+}
+
 static void test_named_outlive(void **state)
 {
 	struct fixture *fx = *state;
@@ -257,6 +277,7 @@ int main(int argc, char **argv)
 {
 	struct CMUnitTest tests[] = {
 	    LEASE_TEST(test_named_outlive),
+	    LEASE_TEST(test_users_outlive),
 	    LEASE_TEST(test_publishing_ends),
 	    LEASE_TEST(test_down),
 	    LEASE_TEST(test_boot),

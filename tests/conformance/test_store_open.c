@@ -103,6 +103,23 @@ static void test_root_is_made_once(void **state)
 	assert_int_equal(attr_of(fx->st, ROOT).mode, S_IFDIR | 0755);
 }
 
+/* The row that says which numbers are in use is lost: they are not given out again. */
+static void test_numbers_are_lost(void **state)
+{
+	struct fixture *fx = fixture_of(state);
+	uint64_t dir = make_dir(fx->st, ROOT, "d");
+	uint64_t file = make_file(fx->st, dir, "f", "content");
+	struct batch b = BATCH_INIT;
+
+	batch_del(&b, TABLE_META, slice_str("ids"));
+	assert_ok(backend_commit(fx->st->be, &b));
+	batch_deinit(&b);
+	fixture_close(fx);
+	fixture_open(fx);
+	assert_true(make_link(fx->st, ROOT, "new") > file);
+	assert_int_equal(lookup(fx->st, dir, "f"), file);
+}
+
 /* ---- a process that dies ---- */
 
 /*
@@ -484,6 +501,7 @@ int main(int argc, char **argv)
 	struct CMUnitTest tests[] = {
 	    STORE_TEST(test_everything_persists),
 	    STORE_TEST(test_root_is_made_once),
+	    STORE_TEST(test_numbers_are_lost),
 	    STORE_TEST(test_numbers_after_kill),
 	    STORE_TEST(test_tree_after_kill),
 	    STORE_TEST(test_reservations_after_kill),

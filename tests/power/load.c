@@ -85,6 +85,14 @@ static void done(struct worker *w, const struct event *event)
 	}
 }
 
+/* What was begun has changed nothing: that is fine where there are bounds. */
+static void failed(const struct event *event)
+{
+	char text[32];
+
+	mark(text, (size_t)snprintf(text, sizeof(text), "failed %u\n", event->id));
+}
+
 /* ---- writing ---- */
 
 static unsigned int pick(struct worker *w, unsigned int below)
@@ -178,6 +186,8 @@ static void put(struct worker *w, unsigned int slot, unsigned int cell, const ch
 	begin(&e);
 	if (write_file(w, path, e.sets[0].value, size, sync))
 		done(w, &e);
+	else
+		failed(&e);
 }
 
 /* ---- what is done with a directory, or a file that is there ---- */
@@ -228,6 +238,8 @@ static void sync_key(struct worker *w, unsigned int slot, const char *path)
 	begin(&e);
 	if (sync_path(path, 0))
 		done(w, &e);
+	else
+		failed(&e);
 }
 
 static void remove_key(struct worker *w, unsigned int slot, const char *path)
@@ -266,6 +278,8 @@ static void move(struct worker *w, unsigned int slot, const char *from, const ch
 		done(w, &e);
 	else if (!load.bounds || errno != ENOENT)
 		fail_errno("rename %s", from);
+	else
+		failed(&e);
 }
 
 static void set_ttl(struct worker *w, unsigned int slot, const char *path)
@@ -404,6 +418,8 @@ static void use_tree(struct worker *w, unsigned int slot)
 		if (build_tree(w, slot, stage, &e.sets[0]) &&
 		    (!rename(stage, key) || !refused(key)))
 			done(w, &e);
+		else
+			failed(&e);
 	}
 	if (wants_sync(w))
 		sync_dir(w, slot);
@@ -461,7 +477,7 @@ static void *back_up(void *arg)
 	while (load.next_event < load.end_events / 3)
 		sleep_ns(10000000);
 	run_memofs(args);
-	mark("backup\n", 7);
+	mark("# backup\n", 9);
 	while (goes_on()) {
 		sleep_ns(NSEC_PER_SEC / 2);
 		run_memofs(args);

@@ -8,8 +8,8 @@
 # must find nothing.
 #
 # Environment:
-#   MEMOFS_POINTS  how many points in all (default 20)
-#   MEMOFS_LOAD_S  how long each load is (default 2)
+#   MEMOFS_POINTS  how many points in all, at least (default 12)
+#   MEMOFS_LOAD_S  how long each load is (default 1)
 #   MEMOFS_SEED    which points, and what is lost at them (default: chosen)
 #   MEMOFS_KEEP    a directory for what a failed point can be looked at with
 #
@@ -37,14 +37,26 @@ losetup -f >/dev/null 2>&1 || skip_all 'power loss: no loop devices here'
 setup_folder
 mkdir "$WORK"
 
+# The machine is booted: the store sees another boot than all before.
+boot() {
+	BOOTS=$((BOOTS + 1))
+	md5sum <<<"$SEED $BOOTS" |
+		sed -E 's/(.{8})(.{4})(.{4})(.{4})(.{12}).*/\1-\2-\3-\4-\5/' >"$T/boot"
+}
+
 PROGRAMS=$MEMOFS_BUILD/tests/power
-POINTS=${MEMOFS_POINTS:-20}
-LOAD_S=${MEMOFS_LOAD_S:-2}
+POINTS=${MEMOFS_POINTS:-12}
+LOAD_S=${MEMOFS_LOAD_S:-1}
 SEED=${MEMOFS_SEED:-$RANDOM}
+# Of so many points each has the same load.
+RECORDING_POINTS=60
 DISK_MIB=256
-# What may be seen in the bounded store: some of it must be evicted.
-BOUNDS=size=24MiB,max-entry=4MiB
+# Less than what the load keeps and has just dropped.
+BOUNDS=size=6MiB
 BOOT=/proc/sys/kernel/random/boot_id
+BOOTS=0 BACKUPS=0
+boot # the file
+mount --bind "$T/boot" "$BOOT"
 say "MEMOFS_SEED=$SEED"
 
 # --- the recording ----------------------------------------------------------------
@@ -54,42 +66,63 @@ new_disk() { # FILE FILESYSTEM
 	case $2 in
 	ext4) mkfs.ext4 -q -F -E lazy_itable_init=0,lazy_journal_init=0 "$1" ;;
 	xfs) mkfs.xfs -q -f "$1" ;;
-	btrfs) mkfs.btrfs -q -f "$1" ;;
+	btrfs) mkfs.btrfs -q -f "$1" >&2 ;;
 	esac
 }
 
-# The recorder of a recording, which ends with its mount.
-start_recorder() { # NAME [--drop-flushes]
-	local dir=$T/$1
-	shift
+# The file system on the disk $T/NAME/start is at $T/NAME/fs, and all that comes to the
+# disk is recorded. What was done before that is in $T/NAME/before, if anything was.
+begin_recording() { # NAME FILESYSTEM MOUNT-OPTIONS [--drop-flushes]
+	local dir=$T/$1 filesystem=$2 options=$3
+	shift 3
+	mkdir -p "$dir/disk" "$dir/fs" "$dir/mnt"
+	cp --sparse=always "$dir/start" "$dir/image"
 	"$PROGRAMS/record" "$dir/image" "$dir/log" "$dir/disk" "$@" &
 	RECORDER=$!
 	eventually 10 is_mounted "$dir/disk"
+	[ ! -e "$dir/before" ] || cat "$dir/before" >"$dir/disk/mark"
+	timeout 60 mount -t "$filesystem" -o "loop,$options" "$dir/disk/image" "$dir/fs"
 }
 
-# What a load leaves: $T/NAME/start, the disk before it, and $T/NAME/log. Not called where
-# bash would ignore `set -e`.
+# Now $T/NAME/log is whole.
+end_recording() { # NAME
+	local dir=$T/$1
+	timeout 60 umount "$dir/fs"
+	timeout 60 umount "$dir/disk"
+	wait "$RECORDER"
+	rm "$dir/image"
+}
+
+# From a new disk on. Not called where bash would ignore `set -e`.
+begin_new_recording() { # NAME FILESYSTEM MOUNT-OPTIONS [--drop-flushes]
+	mkdir -p "$T/$1"
+	boot
+	new_disk "$T/$1/start" "$2"
+	begin_recording "$@"
+}
+
+load() { # NAME [--bounds|--backup DEST]
+	local dir=$T/$1
+	shift
+	timeout $((LOAD_S + 120)) "$PROGRAMS/load" "$dir/mnt" "$dir/disk/mark" "$MEMOFS" \
+		"$LOAD_S" "$SEED" "$@" >"$dir/load"
+	EVICTED=$(awk '/^memofs_evicted_entries_total/ { n += $2 } END { print n + 0 }' \
+		"$dir/mnt/.memofs/metrics")
+}
+
+# A store under load, from when it is made.
 record() { # NAME FILESYSTEM MOUNT-OPTIONS STORE-OPTIONS [--bounds|--backup|--drop-flushes]
-	local dir=$T/$1 filesystem=$2 options=$3 store_options=$4
-	local how=() drop=()
+	local dir=$T/$1 how=() drop=()
 	case ${5:-} in
 	--bounds) how=(--bounds) ;;
 	--backup) how=(--backup "$dir/fs/backup") ;;
 	--drop-flushes) drop=(--drop-flushes) ;;
 	esac
-	mkdir -p "$dir/disk" "$dir/fs" "$dir/mnt"
-	new_disk "$dir/start" "$filesystem"
-	cp --sparse=always "$dir/start" "$dir/image"
-	start_recorder "$1" "${drop[@]}"
-	timeout 60 mount -t "$filesystem" -o "loop,$options" "$dir/disk/image" "$dir/fs"
-	mount_at "$dir/fs/store" "$dir/mnt" -o "$store_options"
-	timeout $((LOAD_S + 120)) "$PROGRAMS/load" "$dir/mnt" "$dir/disk/mark" "$MEMOFS" \
-		"$LOAD_S" "$SEED" "${how[@]}" >"$dir/load"
+	begin_new_recording "${@:1:3}" "${drop[@]}"
+	mount_at "$dir/fs/store" "$dir/mnt" -o "$4"
+	load "$1" "${how[@]}"
 	umount_at "$dir/mnt"
-	timeout 60 umount "$dir/fs"
-	timeout 60 umount "$dir/disk"
-	wait "$RECORDER"
-	rm "$dir/image"
+	end_recording "$1"
 	say "$1: $(cat "$dir/load"), $(stat -c %s "$dir/log") bytes recorded"
 }
 
@@ -115,28 +148,31 @@ look_at_store() { # NAME STORE STORE-OPTIONS [--bounds|--older]
 # A backup that was made is whole, also while the next one is being made.
 look_at_backup() { # NAME STORE-OPTIONS
 	local dir=$T/$1
-	grep -q '^backup$' "$dir/marks" || return 0
+	grep -q '^# backup$' "$dir/marks" || return 0
 	BACKUPS=$((BACKUPS + 1))
 	timeout 120 "$MEMOFS" restore-backup --quiet "$dir/fs/backup" "$dir/fs/restored" &&
 		look_at_store "$1" "$dir/fs/restored" "$2" --older
 }
 
-point() { # NAME FILESYSTEM MOUNT-OPTIONS STORE-OPTIONS POINT SEED [--bounds|--backup]
-	local name=$1 dir=$T/$1 filesystem=$2 options=$3 store_options=$4 at=$5 seed=$6
-	local status=0
-	shift 6
+# The disk after the power loss, $T/NAME/image, and what was done by then.
+lose_power() { # NAME POINT SEED
+	local dir=$T/$1
 	rm -f "$dir/image"
 	cp --sparse=always "$dir/start" "$dir/image"
-	"$PROGRAMS/replay" image "$dir/log" "$at" "$seed" "$dir/image" "$dir/marks" || return 1
-	if ! timeout 60 mount -t "$filesystem" -o "loop,$options" "$dir/image" "$dir/fs"; then
+	"$PROGRAMS/replay" image "$dir/log" "$2" "$3" "$dir/image" "$dir/marks"
+}
+
+look_at_disk() { # NAME FILESYSTEM MOUNT-OPTIONS STORE-OPTIONS [--bounds|--backup]
+	local dir=$T/$1 store_options=$4 status=0
+	if ! timeout 60 mount -t "$2" -o "loop,$3" "$dir/image" "$dir/fs"; then
 		say 'the file system does not recover'
 		return 1
 	fi
-	if [ "${1:-}" = --backup ]; then
-		look_at_backup "$name" "$store_options" || status=1
-		shift
+	if [ "${5:-}" = --backup ]; then
+		look_at_backup "$1" "$store_options" || status=1
+		set -- "${@:1:4}"
 	fi
-	look_at_store "$name" "$dir/fs/store" "$store_options" "$@" || status=1
+	look_at_store "$1" "$dir/fs/store" "$store_options" "${@:5}" || status=1
 	timeout 60 umount "$dir/fs" || return 1
 	return "$status"
 }
@@ -147,18 +183,18 @@ keep() { # NAME POINT SEED
 	cp --sparse=always "$T/$1/"{start,log,marks} "$LOG" "$MEMOFS_KEEP/$1-$2/"
 }
 
-# Lose power at COUNT points of a recording; BAD of them were wrong.
+# Lose power at COUNT points of a recording; BAD of them were wrong. None is before the
+# mark AFTER, if that is set.
 replay() { # NAME FILESYSTEM MOUNT-OPTIONS STORE-OPTIONS COUNT [--bounds|--backup]
 	local name=$1 count=$5 at i=0 whole=0 absent=0 seen=()
 	local how=("${@:1:4}")
 	shift 5
-	BAD=0 BACKUPS=0
-	uuidgen_of "$name" >"$T/boot"
-	mount --bind "$T/boot" "$BOOT"
+	BAD=0
 	while read -r at; do
 		i=$((i + 1))
 		printf '0 0\n' >"$T/$name/seen"
-		if ! point "${how[@]}" "$at" $((SEED + i)) "$@"; then
+		boot
+		if ! lose_power "$name" "$at" $((SEED + i)) || ! look_at_disk "${how[@]}" "$@"; then
 			say "$name: wrong after record $at, with seed $((SEED + i))"
 			keep "$name" "$at" $((SEED + i))
 			BAD=$((BAD + 1))
@@ -166,65 +202,122 @@ replay() { # NAME FILESYSTEM MOUNT-OPTIONS STORE-OPTIONS COUNT [--bounds|--backu
 		read -r -a seen <"$T/$name/seen" || seen=()
 		whole=$((whole + ${seen[0]:-0}))
 		absent=$((absent + ${seen[1]:-0}))
-	done < <("$PROGRAMS/replay" points "$T/$name/log" "$count" "$SEED")
-	umount "$BOOT"
+	done < <("$PROGRAMS/replay" points "$T/$name/log" "$count" "$SEED" ${AFTER:+"$AFTER"})
 	say "$name: power lost at $i points, $BAD wrong; cells whole $whole, absent $absent"
 }
 
-# The id of a boot that never was.
-uuidgen_of() { # TEXT
-	printf '%s' "$1" | md5sum | sed -E 's/(.{8})(.{4})(.{4})(.{4})(.{12}).*/\1-\2-\3-\4-\5/'
-}
-
-# Record a load, and lose power at a part of all points.
+# Record loads, and lose power at a part of all points.
 loses_nothing() { # NAME FILESYSTEM MOUNT-OPTIONS STORE-OPTIONS PART [--bounds|--backup]
-	local count=$((POINTS / $5))
+	local left=$((POINTS / $5)) bad=0 count
 	local how=("${@:1:4}")
 	shift 5
-	record "${how[@]}" "$@"
-	replay "${how[@]}" "$count" "$@"
-	rm -rf "${T:?}/${how[0]:?}"
-	is "$BAD" 0 'wrong points'
+	while [ "$left" -gt 0 ]; do
+		count=$((left < RECORDING_POINTS ? left : RECORDING_POINTS))
+		record "${how[@]}" "$@"
+		replay "${how[@]}" "$count" "$@"
+		rm -rf "${T:?}/${how[0]:?}"
+		bad=$((bad + BAD)) left=$((left - count)) SEED=$((SEED + 1000))
+	done
+	is "$bad" 0 'wrong points'
 }
 
 # --- the tests --------------------------------------------------------------------
 
 # As most are mounted; metadata is written each second rather than each five.
 test_ext4() {
-	loses_nothing ext4 ext4 commit=1 cache=8MiB 2
+	loses_nothing ext4 ext4 commit=1 cache=8MiB 4
 }
 
 # Files have their new sizes before their bytes.
 test_ext4_writeback() {
-	loses_nothing writeback ext4 commit=1,data=writeback,nodelalloc cache=8MiB 4
+	loses_nothing writeback ext4 commit=1,data=writeback,nodelalloc cache=8MiB 6
 }
 
 # While backups are made, one after the other.
 test_backup() {
-	loses_nothing backup ext4 commit=1 cache=8MiB 4 --backup
+	loses_nothing backup ext4 commit=1 cache=8MiB 6 --backup
 	say "backups that were made by then: $BACKUPS"
+}
+
+# While a store is made.
+test_new() {
+	local how=(ext4 'commit=1,nodelalloc' cache=8MiB)
+	begin_new_recording new "${how[@]:0:2}"
+	mount_at "$T/new/fs/store" "$T/new/mnt" -o "${how[2]}"
+	echo '# made' >"$T/new/disk/mark"
+	umount_at "$T/new/mnt"
+	end_recording new
+	replay new "${how[@]}" $((POINTS / 6))
+	rm -rf "$T/new"
+	is "$BAD" 0 'wrong points'
+}
+
+# After a daemon was killed, and another one has taken over within the same boot.
+test_killed() {
+	local how=(ext4 'commit=1,nodelalloc' cache=8MiB) dir=$T/killed
+	begin_new_recording killed "${how[@]:0:2}"
+	mount_at "$dir/fs/store" "$dir/mnt" -o "${how[2]}"
+	load killed
+	kill_daemon "$dir/mnt"
+	umount_at "$dir/mnt"
+	echo '# killed' >"$dir/disk/mark"
+	mount_at "$dir/fs/store" "$dir/mnt" -o "${how[2]}"
+	echo '# opened' >"$dir/disk/mark"
+	sleep 1.5 # what is done in the background
+	umount_at "$dir/mnt"
+	end_recording killed
+	AFTER='# killed' replay killed "${how[@]}" $((POINTS / 6))
+	rm -rf "$dir"
+	is "$BAD" 0 'wrong points'
+}
+
+# And again, while the store that was opened after a power loss makes good what is missing.
+test_twice() {
+	local how=(ext4 'commit=1,nodelalloc' cache=8MiB) dir=$T/again bad=0 i=0 at
+	record first "${how[@]}"
+	mkdir "$dir"
+	while read -r at; do
+		i=$((i + 1))
+		lose_power first "$at" $((SEED - i))
+		mv "$T/first/image" "$dir/start"
+		mv "$T/first/marks" "$dir/before"
+		boot
+		begin_recording again "${how[@]:0:2}"
+		mount_at "$dir/fs/store" "$dir/mnt" -o "${how[2]}"
+		echo '# opened' >"$dir/disk/mark"
+		sleep 1.5 # what is done in the background
+		echo '# settled' >"$dir/disk/mark"
+		umount_at "$dir/mnt"
+		end_recording again
+		replay again "${how[@]}" 3
+		bad=$((bad + BAD))
+	done < <("$PROGRAMS/replay" points "$T/first/log" $((POINTS / 12)) "$SEED")
+	rm -rf "$T/first" "$dir"
+	is "$bad" 0 'wrong points'
 }
 
 # Evicting all the time, with a quota.
 test_bounds() {
-	loses_nothing bounds ext4 commit=1,nodelalloc "$BOUNDS" 4 --bounds
+	loses_nothing bounds ext4 commit=1,nodelalloc "$BOUNDS" 6 --bounds
+	say "evicted: $EVICTED"
+	[ "$EVICTED" -gt 0 ] || fail 'nothing was evicted'
 }
 
 test_xfs() {
 	needs mkfs.xfs
 	DISK_MIB=320
-	loses_nothing xfs xfs defaults cache=8MiB 4
+	loses_nothing xfs xfs defaults cache=8MiB 6
 }
 
 test_btrfs() {
 	needs mkfs.btrfs
-	loses_nothing btrfs btrfs commit=1 cache=8MiB 4
+	loses_nothing btrfs btrfs commit=1 cache=8MiB 6
 }
 
 # A disk that answers flushes and does nothing is found out: so the rest can fail.
 test_lying_disk() {
 	record lying ext4 commit=1 cache=8MiB --drop-flushes
-	replay lying ext4 commit=1 cache=8MiB 8 2>"$T/lying.err"
+	replay lying ext4 commit=1 cache=8MiB 4 2>"$T/lying.err"
 	rm -rf "$T/lying"
 	tail -n 1 "$T/lying.err" >&2
 	[ "$BAD" -gt 0 ] || fail 'no loss was seen'

@@ -9,7 +9,8 @@
  * a flush is asked for counts as before it when it is answered before it; no file
  * system relies on that.
  *
- * With --drop-flushes it is a disk that lies: flushes are answered, and not logged.
+ * With --drop-flushes it is a disk that lies: from the mark "ready" on, flushes are
+ * answered and not logged.
  */
 #define FUSE_USE_VERSION 35
 #include <errno.h>
@@ -36,7 +37,7 @@ enum { INO_IMAGE = 2, INO_MARK = 3 };
 static struct {
 	int image_fd;
 	FILE *log;
-	bool drop_flushes;
+	bool drop_flushes, lies;
 } disk;
 
 static int append(enum log_kind kind, uint64_t off, uint64_t len, const void *data)
@@ -125,9 +126,10 @@ static void disk_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t 
 {
 	int e;
 
-	if (ino == INO_MARK)
+	if (ino == INO_MARK) {
 		e = append(LOG_MARK, 0, size, data);
-	else if (pwrite(disk.image_fd, data, size, off) != (ssize_t)size)
+		disk.lies |= disk.drop_flushes && size >= 5 && !memcmp(data, "ready", 5);
+	} else if (pwrite(disk.image_fd, data, size, off) != (ssize_t)size)
 		e = EIO;
 	else
 		e = append(LOG_WRITE, (uint64_t)off, size, data);
@@ -140,7 +142,7 @@ static void disk_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t 
 static void disk_fsync(fuse_req_t req, fuse_ino_t ino, int datasync,
 		       struct fuse_file_info *fi)
 {
-	fuse_reply_err(req, disk.drop_flushes ? 0 : append(LOG_FLUSH, 0, 0, NULL));
+	fuse_reply_err(req, disk.lies ? 0 : append(LOG_FLUSH, 0, 0, NULL));
 }
 
 /* How the loop device discards, and writes zeros. */

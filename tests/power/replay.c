@@ -2,7 +2,8 @@
 /*
  * What a disk has after a power loss.
  *
- *   replay points LOG COUNT SEED          numbers of records to lose power after
+ *   replay points LOG COUNT SEED [MARK]   numbers of records to lose power after,
+ *                                         none of them before that mark
  *   replay image LOG POINT SEED IMAGE MARKS
  *
  * IMAGE is the disk as it was when the log began, and becomes what it might be when
@@ -165,6 +166,45 @@ static int image(char **argv)
 
 /* ---- where to lose power ---- */
 
+struct places {
+	uint64_t first, records; /* from where on, and how many there are in all */
+	uint64_t *marks;	 /* the records that are marks */
+	uint64_t mark_count;
+};
+
+static void add_mark(struct places *p, uint64_t record)
+{
+	if (p->mark_count % 4096 == 0)
+		p->marks = realloc(p->marks, (p->mark_count + 4096) * sizeof(*p->marks));
+	if (!p->marks)
+		fail("out of memory");
+	p->marks[p->mark_count++] = record;
+}
+
+/* `after` may be NULL. */
+static void find_places(const char *path, const char *after, struct places *p)
+{
+	struct log_record record;
+	const uint8_t *data;
+	struct log log;
+	size_t pos = 0;
+
+	log_open(&log, path);
+	while (log_next(&log, &pos, &record, &data)) {
+		p->records++;
+		if (record.kind != LOG_MARK)
+			continue;
+		if (after && record.len > strlen(after) &&
+		    !memcmp(data, after, strlen(after))) {
+			p->first = p->records;
+			p->mark_count = 0;
+		}
+		add_mark(p, p->records);
+	}
+	if (!p->records || !p->mark_count || (after && !p->first))
+		fail("%s lacks a mark among its %" PRIu64 " records", path, p->records);
+}
+
 /*
  * Half of the points anywhere, and half right after a mark: what was acknowledged there
  * has had no time to reach the disk otherwise.
@@ -173,42 +213,26 @@ static int points(char **argv)
 {
 	uint64_t count = arg_u64(argv[1], "COUNT", 1),
 		 random = arg_u64(argv[2], "SEED", 0);
-	uint64_t records = 0, marks = 0, *mark_at = NULL;
-	struct log_record record;
-	const uint8_t *data;
-	struct log log;
-	size_t pos = 0;
+	struct places p = {0};
 
-	log_open(&log, argv[0]);
-	while (log_next(&log, &pos, &record, &data)) {
-		records++;
-		if (record.kind != LOG_MARK)
-			continue;
-		if (marks % 4096 == 0)
-			mark_at = realloc(mark_at, (marks + 4096) * sizeof(*mark_at));
-		if (!mark_at)
-			fail("out of memory");
-		mark_at[marks++] = records;
-	}
-	if (!records || !marks)
-		fail("%s has %" PRIu64 " records, %" PRIu64 " of them marks", argv[0],
-		     records, marks);
+	find_places(argv[0], argv[3], &p);
 	for (uint64_t i = 0; i < count; i++) {
 		uint64_t r = next_random(&random);
 
-		printf("%" PRIu64 "\n", i % 2 ? mark_at[r % marks] : r % (records + 1));
+		printf("%" PRIu64 "\n", i % 2 ? p.marks[r % p.mark_count]
+					      : p.first + r % (p.records - p.first + 1));
 	}
-	free(mark_at);
+	free(p.marks);
 	return 0;
 }
 
 int main(int argc, char **argv)
 {
-	if (argc == 5 && !strcmp(argv[1], "points"))
+	if ((argc == 5 || argc == 6) && !strcmp(argv[1], "points"))
 		return points(argv + 2);
 	if (argc == 7 && !strcmp(argv[1], "image"))
 		return image(argv + 2);
-	fprintf(stderr, "usage: replay points LOG COUNT SEED\n"
+	fprintf(stderr, "usage: replay points LOG COUNT SEED [MARK]\n"
 			"       replay image LOG POINT SEED IMAGE MARKS\n");
 	return 2;
 }

@@ -113,14 +113,31 @@ static bool covers(const struct begun *b, unsigned int cell)
 	return cell + 1 == b->chosen;
 }
 
-static void note_done(unsigned int id)
+static struct begun *note_end(unsigned int id)
 {
-	struct begun *b;
-
 	if (id >= v.event_count || v.events[id].done)
 		fail("event %u ends without having begun", id);
-	b = &v.events[id];
-	b->done = true;
+	v.events[id].done = true;
+	return &v.events[id];
+}
+
+/* The cells are set to what they were. */
+static void note_failed(unsigned int id)
+{
+	const struct begun *b = note_end(id);
+
+	for (size_t i = 0; i < b->event.set_count; i++) {
+		unsigned int cell = b->event.sets[i].cell;
+		struct set *set = &v.cells[b->event.slot][cell].sets[b->counts[cell] - 1];
+
+		*set = set[-1];
+	}
+}
+
+static void note_done(unsigned int id)
+{
+	const struct begun *b = note_end(id);
+
 	if (!b->event.durable || v.older)
 		return;
 	for (size_t i = 0; i < b->event.set_count; i++)
@@ -148,9 +165,11 @@ static void read_marks(const char *path)
 			note_begin(&event);
 		else if (sscanf(line, "done %u", &id) == 1)
 			note_done(id);
+		else if (sscanf(line, "failed %u", &id) == 1)
+			note_failed(id);
 		else if (!strcmp(line, "ready\n"))
 			v.ready = true;
-		else if (strcmp(line, "backup\n"))
+		else if (line[0] != '#')
 			fail("%s has the line %s", path, line);
 	}
 	fclose(f);

@@ -22,6 +22,7 @@
 #include <cmocka.h>
 
 #include "store/util/buf.h"
+#include "store/util/log_limit.h"
 
 struct fixture {
 	char dir[64];
@@ -480,6 +481,63 @@ static void test_recent_lines_wrap(void **state)
 	assert_int_equal(first + count, 20000);
 }
 
+/* ---- how many of a kind ---- */
+
+static void test_limit_by_kind(void **state)
+{
+	static const struct log_kind a = {"a", LOG_LEVEL_WARNING, 0};
+	static const struct log_kind tagged = {"a", LOG_LEVEL_WARNING, 5};
+	struct log_verdict v;
+
+	log_limit_set(3, 1000);
+	for (int i = 0; i < 3; i++) {
+		v = log_limit_judge(&a, 100);
+		assert_true(v.admitted);
+		assert_int_equal(v.is_last, i == 2);
+	}
+	assert_false(log_limit_judge(&a, 100).admitted);
+	assert_false(log_limit_judge(&a, 1099).admitted);
+	assert_true(log_limit_judge(&tagged, 1099).admitted); /* another namespace's */
+	v = log_limit_judge(&a, 1100);
+	assert_true(v.admitted);
+	assert_false(v.is_last);
+	assert_int_equal(v.left_out, 2);
+	assert_int_equal(log_limit_judge(&a, 1101).left_out, 0);
+	log_limit_set(0, 0);
+}
+
+static size_t count_of(const struct buf *text, const char *word)
+{
+	const char *at = (const char *)text->data;
+	size_t count = 0;
+
+	while ((at = strstr(at, word))) {
+		at++;
+		count++;
+	}
+	return count;
+}
+
+static void test_flood(void **state)
+{
+	CLEANUP_BUF struct buf text = BUF_INIT;
+	struct fixture *f = *state;
+
+	assert_int_equal(log_open(LOG_SINK_FILE, f->path, NULL), 0);
+	log_limit_set(10, INT64_C(3600) * 1000000000);
+	for (int i = 0; i < 5000; i++)
+		log_warning("flood %d", i);
+	log_warning("something else");
+	log_limit_set(0, 0);
+	assert_int_equal(log_recent(&text), 0);
+	assert_int_equal(buf_append(&text, "", 1), 0);
+	assert_int_equal(count_of(&text, "flood "), 10);
+	assert_int_equal(
+	    count_of(&text, "further lines like the last are left out for up to 3600"),
+	    1);
+	assert_int_equal(count_of(&text, "something else"), 1);
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
 
 int main(void)
@@ -503,6 +561,8 @@ int main(void)
 	    TEST(test_stderr),
 	    TEST(test_syslog),
 	    TEST(test_threads_and_rotation),
+	    TEST(test_limit_by_kind),
+	    TEST(test_flood),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
