@@ -30,6 +30,8 @@
 #define SEC NSEC_PER_SEC
 /* A database that was not closed may have much to read; one that hangs is ended. */
 #define READY_MAX_NS (300 * SEC)
+/* From the end of its descriptors to the end of a daemon, if nothing holds it up. */
+#define LEFT_MAX_NS (SEC / 20)
 #define REASON_MAX 1024
 
 struct holder {
@@ -48,6 +50,7 @@ struct holder {
 	int socket;
 	int program_fd;		      /* what it is, whatever is at the path by now */
 	int64_t started_ns, ready_ns; /* 0: not yet */
+	int64_t left_ns;	      /* when its descriptors were gone; 0: they are not */
 	bool said_ended;
 	int failed_code; /* 0: it has not said so */
 	char failed[REASON_MAX];
@@ -122,7 +125,7 @@ static void start(struct holder *h)
 		return;
 	}
 	h->started_ns = time_monotonic_ns();
-	h->ready_ns = 0;
+	h->ready_ns = h->left_ns = 0;
 	h->said_ended = false;
 	h->failed_code = 0;
 	/* One that ends at once is seen as that. */
@@ -327,9 +330,12 @@ static void hear(struct holder *h)
 		if (h->socket < 0 || poll(&pfd, 1, 0) != 1)
 			return;
 		if (holder_receive(h->socket, &m, fds)) {
-			/* It is gone, or about to go: SIGCHLD follows. */
+			/* It is gone, or about to go: SIGCHLD follows, but see leave(). */
 			close(h->socket);
 			h->socket = -1;
+			/* One that ends in order may take its time for that. */
+			if (!h->said_ended && !h->failed_code)
+				h->left_ns = time_monotonic_ns();
 			return;
 		}
 		take_message(h, &m, fds);
@@ -402,6 +408,16 @@ static void end_daemon(struct holder *h, const char *because)
 	kill(h->pid, SIGKILL);
 }
 
+/*
+ * A thread that the kernel does not let go (see be_alone() in fs/kcache.c) waits for what
+ * only the next daemon answers, and there is no SIGCHLD before.
+ */
+static void leave(struct holder *h)
+{
+	kill(h->pid, SIGKILL);
+	daemon_ended(h, SIGKILL);
+}
+
 static int64_t earlier(int64_t a, int64_t b)
 {
 	return a < b ? a : b;
@@ -416,6 +432,8 @@ static int64_t next_ns(const struct holder *h)
 		at = h->start_at_ns;
 	else if (!h->ready_ns)
 		at = h->started_ns + READY_MAX_NS;
+	if (h->pid && h->left_ns)
+		at = earlier(at, h->left_ns + LEFT_MAX_NS);
 	if (h->upgrade.deadline_ns)
 		at = earlier(at, h->upgrade.deadline_ns);
 	if (h->notify.watchdog_ns)
@@ -432,6 +450,10 @@ static void look_at_times(struct holder *h)
 		notify_say(&h->notify, "WATCHDOG=1");
 	if (!h->pid && now >= h->start_at_ns) {
 		start(h);
+		return;
+	}
+	if (h->pid && h->left_ns && now >= h->left_ns + LEFT_MAX_NS) {
+		leave(h);
 		return;
 	}
 	late = upgrade_late(&h->upgrade, now);
