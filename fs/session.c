@@ -38,6 +38,7 @@
 #include "fs/retry.h"
 #include "fs/topic.h"
 #include "fs/waiters.h"
+#include "store/util/keep.h"
 #include "store/util/log.h"
 
 struct session {
@@ -46,6 +47,8 @@ struct session {
 	unsigned int threads;
 	pthread_t *workers;
 	unsigned int started;
+	atomic_uint numbers; /* of workers, as they begin */
+	struct keep_pulse *pulse; /* for the holder; NULL: nobody looks */
 
 	pthread_mutex_t lock;
 	pthread_cond_t token_free;
@@ -95,6 +98,8 @@ struct worker {
 	bool early; /* the request's buffer is its own, and no larger */
 	void *own;  /* the buffer for all others; NULL: libfuse has made it */
 	pid_t asker;
+	struct keep_pulse *pulse; /* NULL: nobody looks */
+	unsigned int number;	  /* of this worker there */
 	uint64_t unique; /* of the request, with RESENT_BIT */
 };
 static __thread struct worker *self;
@@ -194,6 +199,8 @@ static void look_at(struct session *s, const struct fuse_in_header *in)
 	if (in->opcode == FUSE_INIT && s->on_mounted)
 		s->on_mounted(s->arg, fuse_session_fd(fs->se), in, in->len);
 	atomic_fetch_add_explicit(&fs->requests, 1, memory_order_relaxed);
+	if (s->pulse)
+		atomic_fetch_add_explicit(&s->pulse->begun, 1, memory_order_relaxed);
 	if (in->opcode == FUSE_RELEASE)
 		release_noted(fs, ((const struct fuse_release_in *)(in + 1))->fh);
 }
@@ -421,16 +428,36 @@ static enum metrics_op timed_as(const struct fuse_in_header *in)
 	}
 }
 
-/* From when it was received to when it was answered, or put aside to wait. */
-static void process(struct session *s, const struct fuse_buf *buf)
+/* For the holder, which looks whether anything is answered (fs/holder/watch.h). */
+static void pulse_begin(struct worker *w, int64_t now_ns)
 {
+	if (w->pulse)
+		atomic_store_explicit(&w->pulse->worker_since_ns[w->number],
+				      (uint64_t)now_ns, memory_order_relaxed);
+}
+
+static void pulse_end(struct worker *w)
+{
+	if (!w->pulse)
+		return;
+	atomic_store_explicit(&w->pulse->worker_since_ns[w->number], 0,
+			      memory_order_relaxed);
+	atomic_fetch_add_explicit(&w->pulse->answered, 1, memory_order_relaxed);
+}
+
+/* From when it was received to when it was answered, or put aside to wait. */
+static void process(struct worker *w, const struct fuse_buf *buf)
+{
+	struct session *s = w->session;
 	const struct fuse_in_header *in = buf->mem;
 	enum metrics_op op = timed_as(in);
-	int64_t begun_ns = op == METRICS_OPS ? 0 : time_monotonic_ns();
+	int64_t begun_ns = op == METRICS_OPS && !w->pulse ? 0 : time_monotonic_ns();
 
+	pulse_begin(w, begun_ns);
 	topic_enter(TOPIC_NODE, in->nodeid);
 	fuse_session_process_buf(s->fs->se, buf);
 	topic_enter(TOPIC_NONE, 0);
+	pulse_end(w);
 	if (op != METRICS_OPS)
 		metrics_took(s->fs->metrics, op, time_monotonic_ns() - begun_ns);
 }
@@ -438,9 +465,10 @@ static void process(struct session *s, const struct fuse_buf *buf)
 static void *work(void *arg)
 {
 	struct session *s = arg;
-	struct worker w = {.session = s};
+	struct worker w = {.session = s, .pulse = s->pulse};
 	struct fuse_buf buf = {0};
 
+	w.number = atomic_fetch_add(&s->numbers, 1);
 	self = &w;
 	for (;;) {
 		int n;
@@ -453,7 +481,7 @@ static void *work(void *arg)
 			continue;
 		if (n <= 0) /* unmounted, or told to end */
 			break;
-		process(s, &buf);
+		process(&w, &buf);
 	}
 	fuse_session_exit(s->fs->se);
 	if (w.token)
@@ -476,7 +504,7 @@ int session_serve_one(struct session *s, struct fuse_buf *buf)
 	self = &w;
 	n = receive(&w, buf);
 	if (n > 0)
-		process(s, buf);
+		process(&w, buf);
 	session_pass_token();
 	self = NULL;
 	return n;
@@ -605,6 +633,7 @@ int session_new(struct fs *fs, const struct session_options *opt, struct session
 	s->mountpoint = opt->mountpoint;
 	s->threads = opt->threads;
 	s->early_releases = s->early_last = &s->early;
+	s->pulse = keep_pulse(fs->keep);
 	s->on_mounted = opt->mounted;
 	s->arg = opt->arg;
 	pthread_mutex_init(&s->lock, NULL);
