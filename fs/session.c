@@ -47,7 +47,7 @@ struct session {
 	unsigned int threads;
 	pthread_t *workers;
 	unsigned int started;
-	atomic_uint numbers; /* of workers, as they begin */
+	atomic_uint numbers;	  /* of workers, as they begin */
 	struct keep_pulse *pulse; /* for the holder; NULL: nobody looks */
 
 	pthread_mutex_t lock;
@@ -100,7 +100,7 @@ struct worker {
 	pid_t asker;
 	struct keep_pulse *pulse; /* NULL: nobody looks */
 	unsigned int number;	  /* of this worker there */
-	uint64_t unique; /* of the request, with RESENT_BIT */
+	uint64_t unique;	  /* of the request, with RESENT_BIT */
 };
 static __thread struct worker *self;
 
