@@ -10,7 +10,9 @@
 void config_init(struct config *c)
 {
 	*c = (struct config){
-	    .mount = {.threads = CONFIG_THREADS_DEFAULT, .log_level = LOG_LEVEL_INFO},
+	    .mount = {.threads = CONFIG_THREADS_DEFAULT,
+		      .log_level = LOG_LEVEL_INFO,
+		      .watchdog_ns = CONFIG_WATCHDOG_DEFAULT_NS},
 	    .store = {.root_mode = 0755},
 	};
 }

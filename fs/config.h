@@ -19,6 +19,7 @@
 #include <sys/types.h>
 
 #include "store/store.h"
+#include "store/util/duration.h"
 #include "store/util/err.h"
 #include "store/util/log.h"
 
@@ -26,6 +27,7 @@
 #define CONFIG_FILE_MAX (1024 * 1024)
 
 #define CONFIG_THREADS_DEFAULT 8
+#define CONFIG_WATCHDOG_DEFAULT_NS (120 * NSEC_PER_SEC)
 #define CONFIG_THREADS_MAX 256
 
 /* `set` in the structs below: which keys were given. */
@@ -40,6 +42,7 @@ enum config_mount_key {
 	CONFIG_USER_BYTES = 1 << 7,
 	CONFIG_USER_RESERVATIONS = 1 << 8,
 	CONFIG_USER_WAITERS = 1 << 9,
+	CONFIG_WATCHDOG = 1 << 10,
 };
 
 /* What one user may have at a time: 0: the default; CONFIG_USER_NONE: no limit. */
@@ -56,6 +59,7 @@ struct config_mount {
 	/* "stderr", "syslog" or a path; NULL: stderr in the foreground, else syslog. */
 	char *log;
 	enum log_level log_level;
+	int64_t watchdog_ns; /* DURATION_NONE: nobody looks */
 	struct config_user user; /* may be changed while it runs */
 };
 

@@ -298,6 +298,21 @@ static int parse_keep(const struct config_key *key, void *field, const char *tex
 	return r;
 }
 
+static int parse_watchdog(const struct config_key *key, void *field, const char *text,
+			  struct errmsg *err)
+{
+	int64_t *ret = field, ns;
+	int r = duration_of(text, &ns, err);
+
+	if (r == 0 && ns < NSEC_PER_SEC)
+		r = err_set(err, EINVAL,
+			    "%s is no time to wait for an answer; use 1s or more, or none",
+			    QUOTE(text));
+	if (r == 0)
+		*ret = ns;
+	return r;
+}
+
 static int parse_version(const struct config_key *key, void *field, const char *text,
 			 struct errmsg *err)
 {
@@ -431,6 +446,7 @@ static const struct config_key mount_keys[] = {
     {"threads", CONFIG_THREADS, MOUNT(threads), parse_number, 1, CONFIG_THREADS_MAX},
     {"log", CONFIG_LOG, MOUNT(log), parse_log},
     {"log-level", CONFIG_LOG_LEVEL, MOUNT(log_level), parse_log_level},
+    {"watchdog", CONFIG_WATCHDOG, MOUNT(watchdog_ns), parse_watchdog},
     {"user-handles", CONFIG_USER_HANDLES, MOUNT(user.handles), parse_user_count, 1,
      INT64_MAX},
     {"user-values", CONFIG_USER_VALUES, MOUNT(user.values), parse_user_count, 1,

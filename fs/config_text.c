@@ -80,6 +80,7 @@ static int put_user(const struct config_user *u, struct buf *out)
 
 static int put_mount(const struct config_mount *m, struct buf *out)
 {
+	char watchdog[DURATION_TEXT_MAX];
 	int r = buf_printf(out, "mount:\n");
 
 	if (!r && (m->set & CONFIG_ALLOW_OTHER))
@@ -92,6 +93,10 @@ static int put_mount(const struct config_mount *m, struct buf *out)
 		r = put_quoted(out, "  log", m->log);
 	if (!r)
 		r = buf_printf(out, "  log-level: %s\n", log_level_name(m->log_level));
+	if (!r && (m->set & CONFIG_WATCHDOG)) {
+		duration_format(m->watchdog_ns, watchdog);
+		r = buf_printf(out, "  watchdog: %s\n", watchdog);
+	}
 	return r ? r : put_user(&m->user, out);
 }
 

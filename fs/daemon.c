@@ -27,6 +27,7 @@
 #include "fs/retry.h"
 #include "fs/session.h"
 #include "fs/slow.h"
+#include "fs/stacks.h"
 #include "fs/topic.h"
 #include "fs/user_limits_config.h"
 #include "fs/vnode.h"
@@ -76,12 +77,13 @@ static void warn_fixed(const struct config *was, const struct config *is)
 	if (was->mount.threads != is->mount.threads ||
 	    was->mount.allow_other != is->mount.allow_other ||
 	    was->mount.read_only != is->mount.read_only ||
+	    was->mount.watchdog_ns != is->mount.watchdog_ns ||
 	    was->store.cache_bytes != is->store.cache_bytes ||
 	    was->store.small_max_bytes != is->store.small_max_bytes ||
 	    was->store.staged_memory_bytes != is->store.staged_memory_bytes)
 		log_warning(
-		    "allow-other, read-only, threads, cache, small-max and staged-memory "
-		    "take effect at the next mount");
+		    "allow-other, read-only, threads, watchdog, cache, small-max and "
+		    "staged-memory take effect at the next mount");
 }
 
 /* A bad file keeps the old settings. */
@@ -232,13 +234,19 @@ static void stop_signal_thread(struct daemon *d)
 static int open_log(struct daemon *d, struct errmsg *err)
 {
 	const char *log = d->config->mount.log;
+	CLEANUP_BUF struct buf path = BUF_INIT;
+	int r;
 
 	use_log_level(d->config);
 	if (log ? strcmp(log, "stderr") == 0 : d->opt->foreground)
 		return log_open(LOG_SINK_STDERR, NULL, err);
 	if (!log || strcmp(log, "syslog") == 0)
 		return log_open(LOG_SINK_SYSLOG, NULL, err);
-	return log_open(LOG_SINK_FILE, log, err);
+	if (*log == '/' || !d->opt->cwd)
+		return log_open(LOG_SINK_FILE, log, err);
+	r = buf_printf(&path, "%s/%s", d->opt->cwd, log);
+	return r ? err_set(err, -r, "%s: %s", log, strerror(-r))
+		 : log_open(LOG_SINK_FILE, (const char *)path.data, err);
 }
 
 /* Ten thousand open values need as many descriptors. */
@@ -520,7 +528,7 @@ void fs_free(struct fs *fs)
 	pending_table_free(fs->pending);
 	jobs_free(fs->jobs);	   /* no request comes any more */
 	waiters_free(fs->waiters); /* the end of a value is told to it */
-	limits_free(fs->limits); /* nothing is held any more */
+	limits_free(fs->limits);   /* nothing is held any more */
 	slow_free(fs->slow);
 	topic_begin(NULL);
 	vnode_table_free(fs->vnodes);
@@ -539,18 +547,33 @@ static void take_down(struct daemon *d)
 	keep_close(d->fs.keep);
 }
 
-/* While there is no other thread. */
+/*
+ * While there is no other thread. Whether the mount point can be reached is asked of what
+ * it is in: to look at itself, a successor would wait for its own answer.
+ */
 static void drop_privileges(const struct daemon *d)
 {
-	const char *log = d->config->mount.log;
+	const char *log = d->config->mount.log, *point = d->opt->mountpoint;
+	CLEANUP_BUF struct buf above = BUF_INIT;
 	struct privileges_paths paths = {
 	    .store = d->opt->kind == STORE_MEMORY ? NULL : d->opt->store_path,
-	    .mountpoint = d->opt->mountpoint,
+	    .mountpoint = "/",
 	    .config = d->opt->config_path,
 	    .log = log && strchr(log, '/') ? log : NULL,
 	};
 
+	/* A path of it has to go through its last slash. */
+	if (buf_printf(&above, "%.*s/.", (int)(strrchr(point, '/') - point), point) == 0)
+		paths.mountpoint = (const char *)above.data;
 	privileges_drop(&paths);
+}
+
+static void begin_stacks(const struct held *held)
+{
+	if (!held)
+		return;
+	stacks_log(held->stacks_fd);
+	stacks_begin(held->stacks_fd);
 }
 
 static int bring_up(struct daemon *d, struct errmsg *err)
@@ -560,6 +583,7 @@ static int bring_up(struct daemon *d, struct errmsg *err)
 	if (r)
 		return EXIT_USAGE;
 	log_limit_set(LOG_LINES, LOG_WHILE_NS);
+	begin_stacks(d->opt->held);
 	raise_file_limit();
 	drop_privileges(d);
 	fill_fs(d);
@@ -601,8 +625,13 @@ static void upgraded(void *arg, uint64_t run, bool done, const char *text)
 
 static void hear_holder(struct daemon *d)
 {
+	int64_t watchdog_ns = d->config->mount.watchdog_ns;
 	const struct held_events events = {leave, upgraded, d};
-	int r = held_listen(d->opt->held, &events);
+	struct held *held = d->opt->held;
+	int r = held_listen(held, &events);
+
+	if (held)
+		held->watchdog_ns = watchdog_ns == DURATION_NONE ? 0 : watchdog_ns;
 
 	if (r)
 		log_warning("the holder cannot be heard: %s", strerror(-r));

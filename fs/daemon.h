@@ -12,6 +12,7 @@ struct held;
 struct daemon_options {
 	const char *store_path;	 /* absolute; for a memory store any name */
 	const char *mountpoint;	 /* absolute */
+	const char *cwd;	 /* relative paths are from there; NULL: from here */
 	const char *config_path; /* absolute, or NULL: read again on SIGHUP */
 	enum store_kind kind;
 	bool nonempty;

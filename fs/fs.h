@@ -57,6 +57,7 @@ struct fs {
 	/* What outlives this process; NULL: nothing does. See fs/resume.h. */
 	struct keep *keep;
 	struct once_table *once; /* what a daemon before this one had begun; see fs/once.h */
+	_Atomic size_t request_bytes; /* of the longest; 0: not agreed yet */
 	bool resuming; /* the kernel has sent requests to a daemon before this one */
 
 	/* For the control files; set once before the first request. */

@@ -283,11 +283,6 @@ void handle_list_keep(struct handle_list *list, struct keep *k)
 	list->keep = k;
 }
 
-struct keep *handle_list_keep_of(const struct handle_list *list)
-{
-	return list->keep;
-}
-
 static void say_full(struct handle_list *list, int r)
 {
 	if (!atomic_exchange(&list->said_full, true))

@@ -87,8 +87,6 @@ void handle_free(struct handle_list *list, struct handle *h);
 
 /* What is opened from now on is kept there; NULL: nowhere. */
 void handle_list_keep(struct handle_list *list, struct keep *k);
-/* NULL: nothing is kept. */
-struct keep *handle_list_keep_of(const struct handle_list *list);
 /*
  * Before it is answered; and again when `extra` has changed, which is kept with it: a
  * HANDLE_TEXT's text, what op_dir.c has. Without room it is not kept, with a line in the

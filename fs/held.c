@@ -2,6 +2,7 @@
 #include "fs/held.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -96,7 +97,7 @@ int held_mounted(struct held *h, int fuse_fd, const void *init, size_t len,
 	if (len > sizeof(m.init))
 		return -EMSGSIZE;
 	memcpy(m.init, init, len);
-	holder_set_text(&m, mountpoint);
+	snprintf(m.mountpoint, sizeof(m.mountpoint), "%s", mountpoint);
 	return holder_send(h->socket, &m, &fuse_fd, 1);
 }
 

@@ -46,36 +46,47 @@ static const char usage[] =
 struct arguments {
 	struct daemon_options opt;
 	struct config command_line;
+	const char *given_mountpoint;
 	const char *check, *backup; /* a store: not to be mounted */
 	int held_fd;		    /* to the holder; 0: there is none */
 	struct care_options care;
 	char store_path[PATH_MAX], mountpoint[PATH_MAX], config_path[PATH_MAX];
 };
 
-static int absolute(const char *path, char ret_path[PATH_MAX], struct errmsg *err)
+/* Relative paths are from where the first daemon was started; `cwd` is NULL for that. */
+static int absolute(const char *cwd, const char *path, char ret_path[PATH_MAX],
+		    struct errmsg *err)
 {
-	char cwd[PATH_MAX];
+	char here[PATH_MAX];
 	int n;
 
 	if (*path == '/') {
 		n = snprintf(ret_path, PATH_MAX, "%s", path);
 	} else {
-		if (!getcwd(cwd, sizeof(cwd)))
+		if (!cwd && !getcwd(here, sizeof(here)))
 			return err_set(err, errno, "current directory: %s",
 				       strerror(errno));
-		n = snprintf(ret_path, PATH_MAX, "%s/%s", cwd, path);
+		n = snprintf(ret_path, PATH_MAX, "%s/%s", cwd ? cwd : here, path);
 	}
 	if (n < 0 || n >= PATH_MAX)
 		return err_set(err, ENAMETOOLONG, "%s: %s", path, strerror(ENAMETOOLONG));
 	return 0;
 }
 
-/* As mountinfo will show it, if it is there; else as given, for the message. */
-static int resolve(const char *path, char ret_path[PATH_MAX], struct errmsg *err)
+/*
+ * As mountinfo will show it, if it is there; else as given, for the message. A successor
+ * has it from the holder, because to look there is to ask itself.
+ */
+static int find_mountpoint(struct arguments *a, struct errmsg *err)
 {
-	if (realpath(path, ret_path))
+	const struct held *held = a->opt.held;
+
+	a->opt.mountpoint = a->mountpoint;
+	if (held && held->resumes)
+		return absolute(NULL, held->begin.mountpoint, a->mountpoint, err);
+	if (realpath(a->given_mountpoint, a->mountpoint))
 		return 0;
-	return absolute(path, ret_path, err);
+	return absolute(a->opt.cwd, a->given_mountpoint, a->mountpoint, err);
 }
 
 static int set_option(struct arguments *a, const char *key, const char *value,
@@ -132,10 +143,10 @@ static int take_paths(struct arguments *a, int argc, char **argv, struct errmsg 
 		return err_set(err, EINVAL,
 			       argc < 2 ? "STORE and MOUNTPOINT are missing; see --help"
 					: "more than STORE and MOUNTPOINT; see --help");
-	if (absolute(argv[0], a->store_path, err) || resolve(argv[1], a->mountpoint, err))
+	if (absolute(a->opt.cwd, argv[0], a->store_path, err))
 		return -EINVAL;
 	a->opt.store_path = a->store_path;
-	a->opt.mountpoint = a->mountpoint;
+	a->given_mountpoint = argv[1];
 	return 0;
 }
 
@@ -168,15 +179,6 @@ static int take_held(struct arguments *a, const char *text, struct errmsg *err)
 			       "mount --help",
 			       text);
 	a->held_fd = fd;
-	return 0;
-}
-
-/* Where relative paths are from: a successor is started somewhere else. */
-static int take_cwd(const char *path)
-{
-	if (chdir(path))
-		log_warning("%s: %s; relative paths are from here", path,
-			    strerror(errno));
 	return 0;
 }
 
@@ -213,7 +215,7 @@ static int parse(struct arguments *a, int argc, char **argv, struct errmsg *err)
 			r = set_options(a, optarg, err);
 			break;
 		case OPT_CONFIG:
-			r = absolute(optarg, a->config_path, err);
+			r = absolute(a->opt.cwd, optarg, a->config_path, err);
 			a->opt.config_path = a->config_path;
 			break;
 		case OPT_LOG:
@@ -238,7 +240,7 @@ static int parse(struct arguments *a, int argc, char **argv, struct errmsg *err)
 			r = take_held(a, optarg, err);
 			break;
 		case OPT_CWD:
-			r = take_cwd(optarg);
+			a->opt.cwd = optarg;
 			break;
 		case 'h':
 			fputs(usage, stdout);
@@ -306,6 +308,8 @@ static int run(struct arguments *a, int argc, char **argv)
 		return care_offline_backup(a->backup);
 	config_init(&config);
 	launch.foreground = a->opt.foreground;
+	if (!r)
+		r = find_mountpoint(a, &err);
 	if (!r)
 		r = load_config(a, &config, &err);
 	if (!r)

@@ -401,19 +401,33 @@ void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 	reply_value(req, r, &names, size);
 }
 
-/* Setting what is set already changes nothing, and so it is with reservations; but with
- * XATTR_CREATE it fails, and so does removing what is not there. */
+/* Will it fail, as things are? With XATTR_CREATE what is there does, and removing what
+ * is not. */
+static bool would_fail(struct subject *s, const char *name, bool sets, int flags)
+{
+	CLEANUP_BUF struct buf value = BUF_INIT;
+
+	if (!s->fs->keep || (sets && !(flags & XATTR_CREATE)))
+		return false;
+	return (xattr_get(s, name, &value) == 0) == sets;
+}
+
+/* Setting what is set already changes nothing, and so it is with reservations. Where it
+ * fails, it is kept whether it would have the first time. `value`: NULL: it is removed.
+ */
 static int change_once(struct subject *s, struct once *once, const char *name,
 		       const struct slice *value, int flags)
 {
+	bool failed_before = once->ino;
 	int r;
 
 	if (once_known(once))
 		return once->result;
-	once_begin(once, 0);
+	once_begin(once, would_fail(s, name, value, flags));
 	r = value ? xattr_set(s, name, value->data, value->len, flags)
 		  : xattr_remove(s, name);
-	r = once_again(once, r, value ? -EEXIST : -ENODATA);
+	if (!failed_before)
+		r = once_again(once, r, value ? -EEXIST : -ENODATA);
 	once_done(once, r);
 	return r;
 }

@@ -15,6 +15,9 @@
  * back: see the gate in fs/pending.h. */
 enum { BACKGROUND_MAX = 65535 };
 
+/* Beside the bytes of a write: libfuse has a page for that. */
+enum { REQUEST_HEAD_BYTES = 64 * 1024 };
+
 static void want(struct fuse_conn_info *conn, unsigned int cap, bool on)
 {
 	if (on && (conn->capable & cap))
@@ -46,6 +49,7 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 	conn->max_background = BACKGROUND_MAX;
 	conn->congestion_threshold = BACKGROUND_MAX;
 	conn->time_gran = 1;
+	atomic_store(&fs->request_bytes, conn->max_write + REQUEST_HEAD_BYTES);
 	log_debug("fuse: protocol %u.%u, max_write %u", conn->proto_major,
 		  conn->proto_minor, conn->max_write);
 	if (fs->ready)

@@ -38,6 +38,7 @@
 #include "fs/retry.h"
 #include "fs/topic.h"
 #include "fs/waiters.h"
+#include "store/util/keep.h"
 #include "store/util/log.h"
 
 struct session {
@@ -46,6 +47,8 @@ struct session {
 	unsigned int threads;
 	pthread_t *workers;
 	unsigned int started;
+	atomic_uint numbers;	  /* of workers, as they begin */
+	struct keep_pulse *pulse; /* for the holder; NULL: nobody looks */
 
 	pthread_mutex_t lock;
 	pthread_cond_t token_free;
@@ -93,8 +96,11 @@ struct worker {
 	struct session *session;
 	bool token;
 	bool early; /* the request's buffer is its own, and no larger */
+	void *own;  /* the buffer for all others; NULL: libfuse has made it */
 	pid_t asker;
-	uint64_t unique; /* of the request, with RESENT_BIT */
+	struct keep_pulse *pulse; /* NULL: nobody looks */
+	unsigned int number;	  /* of this worker there */
+	uint64_t unique;	  /* of the request, with RESENT_BIT */
 };
 static __thread struct worker *self;
 
@@ -193,8 +199,35 @@ static void look_at(struct session *s, const struct fuse_in_header *in)
 	if (in->opcode == FUSE_INIT && s->on_mounted)
 		s->on_mounted(s->arg, fuse_session_fd(fs->se), in, in->len);
 	atomic_fetch_add_explicit(&fs->requests, 1, memory_order_relaxed);
+	if (s->pulse)
+		atomic_fetch_add_explicit(&s->pulse->begun, 1, memory_order_relaxed);
 	if (in->opcode == FUSE_RELEASE)
 		release_noted(fs, ((const struct fuse_release_in *)(in + 1))->fh);
+}
+
+/*
+ * A buffer for requests. The kernel answers EIO for us, and sends nothing again, when we
+ * are killed while it copies a request to a page that is not there yet; so all of them
+ * are. NULL: it is not known yet how long requests are, or there is no memory; then
+ * libfuse makes one.
+ */
+static void *new_buffer(struct fs *fs)
+{
+	size_t bytes = atomic_load(&fs->request_bytes);
+	void *mem = bytes ? malloc(bytes) : NULL;
+
+	if (mem)
+		memset(mem, 1, bytes); /* of zeros calloc() would make nothing */
+	return mem;
+}
+
+static void own_buffer(struct worker *w, struct fuse_buf *buf)
+{
+	w->own = new_buffer(w->session->fs);
+	if (!w->own)
+		return;
+	free(buf->mem);
+	buf->mem = w->own;
 }
 
 /* ---- what is sent again ---- */
@@ -272,7 +305,7 @@ static bool is_readable(struct session *s)
  */
 static int collect(struct session *s, uint64_t *ret_count)
 {
-	struct fuse_buf buf = {0};
+	struct fuse_buf buf = {.mem = new_buffer(s->fs)};
 	bool more = true;
 	int r = 0;
 
@@ -334,7 +367,8 @@ static int next_request(struct worker *w, struct fuse_buf *buf)
 	int n;
 
 	if (s->early) {
-		free(buf->mem);
+		if (buf->mem != w->own)
+			free(buf->mem);
 		buf->mem = take_early(s, &buf->size);
 		w->early = true;
 		return (int)buf->size;
@@ -356,7 +390,7 @@ static int receive(struct worker *w, struct fuse_buf *buf)
 
 	if (w->early) {
 		free(buf->mem);
-		buf->mem = NULL;
+		buf->mem = w->own;
 		w->early = false;
 	}
 	if (!w->token)
@@ -394,16 +428,36 @@ static enum metrics_op timed_as(const struct fuse_in_header *in)
 	}
 }
 
-/* From when it was received to when it was answered, or put aside to wait. */
-static void process(struct session *s, const struct fuse_buf *buf)
+/* For the holder, which looks whether anything is answered (fs/holder/watch.h). */
+static void pulse_begin(struct worker *w, int64_t now_ns)
 {
+	if (w->pulse)
+		atomic_store_explicit(&w->pulse->worker_since_ns[w->number],
+				      (uint64_t)now_ns, memory_order_relaxed);
+}
+
+static void pulse_end(struct worker *w)
+{
+	if (!w->pulse)
+		return;
+	atomic_store_explicit(&w->pulse->worker_since_ns[w->number], 0,
+			      memory_order_relaxed);
+	atomic_fetch_add_explicit(&w->pulse->answered, 1, memory_order_relaxed);
+}
+
+/* From when it was received to when it was answered, or put aside to wait. */
+static void process(struct worker *w, const struct fuse_buf *buf)
+{
+	struct session *s = w->session;
 	const struct fuse_in_header *in = buf->mem;
 	enum metrics_op op = timed_as(in);
-	int64_t begun_ns = op == METRICS_OPS ? 0 : time_monotonic_ns();
+	int64_t begun_ns = op == METRICS_OPS && !w->pulse ? 0 : time_monotonic_ns();
 
+	pulse_begin(w, begun_ns);
 	topic_enter(TOPIC_NODE, in->nodeid);
 	fuse_session_process_buf(s->fs->se, buf);
 	topic_enter(TOPIC_NONE, 0);
+	pulse_end(w);
 	if (op != METRICS_OPS)
 		metrics_took(s->fs->metrics, op, time_monotonic_ns() - begun_ns);
 }
@@ -411,18 +465,23 @@ static void process(struct session *s, const struct fuse_buf *buf)
 static void *work(void *arg)
 {
 	struct session *s = arg;
-	struct worker w = {.session = s};
+	struct worker w = {.session = s, .pulse = s->pulse};
 	struct fuse_buf buf = {0};
 
+	w.number = atomic_fetch_add(&s->numbers, 1);
 	self = &w;
 	for (;;) {
-		int n = receive(&w, &buf);
+		int n;
+
+		if (!w.own)
+			own_buffer(&w, &buf);
+		n = receive(&w, &buf);
 
 		if (n == -EINTR || n == -EAGAIN)
 			continue;
 		if (n <= 0) /* unmounted, or told to end */
 			break;
-		process(s, &buf);
+		process(&w, &buf);
 	}
 	fuse_session_exit(s->fs->se);
 	if (w.token)
@@ -445,7 +504,7 @@ int session_serve_one(struct session *s, struct fuse_buf *buf)
 	self = &w;
 	n = receive(&w, buf);
 	if (n > 0)
-		process(s, buf);
+		process(&w, buf);
 	session_pass_token();
 	self = NULL;
 	return n;
@@ -574,6 +633,7 @@ int session_new(struct fs *fs, const struct session_options *opt, struct session
 	s->mountpoint = opt->mountpoint;
 	s->threads = opt->threads;
 	s->early_releases = s->early_last = &s->early;
+	s->pulse = keep_pulse(fs->keep);
 	s->on_mounted = opt->mounted;
 	s->arg = opt->arg;
 	pthread_mutex_init(&s->lock, NULL);

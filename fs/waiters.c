@@ -273,8 +273,7 @@ static int open_published(struct waiters *ws, struct parked *p, const struct vno
 		return send_round(p->req, v, ws->branch, &note);
 	}
 	fi->keep_cache = 1; /* a generation never changes */
-	r = open_limited(ws->fs, fuse_req_ctx(p->req)->uid, attr.ino, gen,
-			 ret_h, fi);
+	r = open_limited(ws->fs, fuse_req_ctx(p->req)->uid, attr.ino, gen, ret_h, fi);
 	if (!r) {
 		(*ret_h)->nodeid = p->nodeid;
 		(*ret_h)->unique = p->unique;

@@ -168,7 +168,8 @@ int store_dir_seek(struct store_dir *dir, uint64_t off)
 	}
 	if (off < dir->pos && !marks_count(dir)) {
 		rewind_to_start(dir); /* store_dir_seek_name() */
-	} else if (off < dir->pos || (mark < marks_count(dir) && mark > dir->pos / MARK_ROWS)) {
+	} else if (off < dir->pos ||
+		   (mark < marks_count(dir) && mark > dir->pos / MARK_ROWS)) {
 		if (mark >= marks_count(dir))
 			mark = marks_count(dir) - 1;
 		backend_iter_seek(dir->it, key_slice(mark_at(dir, mark)));

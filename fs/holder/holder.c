@@ -24,12 +24,15 @@
 #include "fs/holder/saved.h"
 #include "fs/holder/start.h"
 #include "fs/holder/upgrade.h"
+#include "fs/holder/watch.h"
 #include "store/util/duration.h"
 #include "store/util/log.h"
 
 #define SEC NSEC_PER_SEC
 /* A database that was not closed may have much to read; one that hangs is ended. */
 #define READY_MAX_NS (300 * SEC)
+/* From the end of its descriptors to the end of a daemon, if nothing holds it up. */
+#define LEFT_MAX_NS (SEC / 20)
 #define REASON_MAX 1024
 
 struct holder {
@@ -48,6 +51,7 @@ struct holder {
 	int socket;
 	int program_fd;		      /* what it is, whatever is at the path by now */
 	int64_t started_ns, ready_ns; /* 0: not yet */
+	int64_t left_ns; /* when its descriptors were gone; 0: they are not */
 	bool said_ended;
 	int failed_code; /* 0: it has not said so */
 	char failed[REASON_MAX];
@@ -57,6 +61,7 @@ struct holder {
 	bool told;	     /* who waits for the mount */
 	bool stopping;	     /* somebody wants it unmounted */
 	struct upgrade upgrade;
+	struct watch watch;
 	bool done;
 	int code;
 };
@@ -122,7 +127,7 @@ static void start(struct holder *h)
 		return;
 	}
 	h->started_ns = time_monotonic_ns();
-	h->ready_ns = 0;
+	h->ready_ns = h->left_ns = 0;
 	h->said_ended = false;
 	h->failed_code = 0;
 	/* One that ends at once is seen as that. */
@@ -142,7 +147,7 @@ static void spawn_unmount(const char *mountpoint)
 /* So that nobody finds a dead mount. */
 static void unmount(struct holder *h)
 {
-	const char *mountpoint = h->saved.mounted.text;
+	const char *mountpoint = h->saved.mounted.mountpoint;
 
 	if (h->saved.fuse_fd < 0 || saved_is_gone(&h->saved) || *mountpoint != '/')
 		return;
@@ -154,7 +159,7 @@ static void unmount(struct holder *h)
 static void give_up(struct holder *h)
 {
 	log_error("%s: unmounted without a daemon; what was open there is lost",
-		  h->saved.mounted.text);
+		  h->saved.mounted.mountpoint);
 	unmount(h);
 	finish(h, EXIT_MOUNT);
 }
@@ -198,7 +203,7 @@ static void restart_later(struct holder *h)
 	int64_t pause_ns = deaths_note(&h->deaths, up_ns);
 
 	log_error("%s: the daemon (pid %d) %s; the next is started in %.2f s",
-		  h->saved.mounted.text, (int)h->pid, h->reason,
+		  h->saved.mounted.mountpoint, (int)h->pid, h->reason,
 		  (double)pause_ns / (double)SEC);
 	h->start_at_ns = later(pause_ns);
 	if (deaths_many(&h->deaths) && !h->answerer &&
@@ -217,7 +222,7 @@ static void after_death(struct holder *h, int status)
 		finish(h, EXIT_MOUNT);
 	} else if (saved_is_gone(&h->saved)) {
 		log_error("%s: unmounted, and the daemon %s while it ended",
-			  h->saved.mounted.text, h->reason);
+			  h->saved.mounted.mountpoint, h->reason);
 		finish(h, EXIT_MOUNT);
 	} else if (upgrade_daemon_ended(&h->upgrade, h->reason)) {
 		if (h->upgrade.phase == UPGRADE_TRYING)
@@ -235,6 +240,7 @@ static void daemon_ended(struct holder *h, int status)
 	describe(h, status);
 	close(h->socket);
 	h->socket = -1;
+	watch_end(&h->watch);
 	after_death(h, status);
 	h->pid = 0;
 }
@@ -268,6 +274,11 @@ static void take_ready(struct holder *h, const struct holder_message *m)
 
 	h->ready_ns = time_monotonic_ns();
 	h->was_ready = true;
+	if (h->saved.fuse_fd >= 0) {
+		h->watch.fuse_fd = h->saved.fuse_fd;
+		h->watch.stacks_fd = h->stacks_fd;
+		watch_begin(&h->watch, h->pid, h->saved.keep_fd, m->watchdog_ns);
+	}
 	if (!h->told)
 		tell_ready(h);
 	if (upgrade_daemon_ready(&h->upgrade, m->version, &done, text, sizeof(text)))
@@ -327,9 +338,13 @@ static void hear(struct holder *h)
 		if (h->socket < 0 || poll(&pfd, 1, 0) != 1)
 			return;
 		if (holder_receive(h->socket, &m, fds)) {
-			/* It is gone, or about to go: SIGCHLD follows. */
+			/* It is gone, or about to go: SIGCHLD follows, but see leave().
+			 */
 			close(h->socket);
 			h->socket = -1;
+			/* One that ends in order may take its time for that. */
+			if (!h->said_ended && !h->failed_code)
+				h->left_ns = time_monotonic_ns();
 			return;
 		}
 		take_message(h, &m, fds);
@@ -402,6 +417,16 @@ static void end_daemon(struct holder *h, const char *because)
 	kill(h->pid, SIGKILL);
 }
 
+/*
+ * A thread that the kernel does not let go (see be_alone() in fs/kcache.c) waits for what
+ * only the next daemon answers, and there is no SIGCHLD before.
+ */
+static void leave(struct holder *h)
+{
+	kill(h->pid, SIGKILL);
+	daemon_ended(h, SIGKILL);
+}
+
 static int64_t earlier(int64_t a, int64_t b)
 {
 	return a < b ? a : b;
@@ -416,8 +441,11 @@ static int64_t next_ns(const struct holder *h)
 		at = h->start_at_ns;
 	else if (!h->ready_ns)
 		at = h->started_ns + READY_MAX_NS;
+	if (h->pid && h->left_ns)
+		at = earlier(at, h->left_ns + LEFT_MAX_NS);
 	if (h->upgrade.deadline_ns)
 		at = earlier(at, h->upgrade.deadline_ns);
+	at = earlier(at, watch_next_ns(&h->watch));
 	if (h->notify.watchdog_ns)
 		at = earlier(at, later(h->notify.watchdog_ns / 2));
 	return at;
@@ -434,9 +462,15 @@ static void look_at_times(struct holder *h)
 		start(h);
 		return;
 	}
+	if (h->pid && h->left_ns && now >= h->left_ns + LEFT_MAX_NS) {
+		leave(h);
+		return;
+	}
 	late = upgrade_late(&h->upgrade, now);
 	if (h->pid && !late && !h->ready_ns && now >= h->started_ns + READY_MAX_NS)
 		late = "was not ready after 300 s, and was killed";
+	if (h->pid && watch_look(&h->watch, now))
+		late = "answered nothing, and was killed";
 	if (h->pid && late)
 		end_daemon(h, late);
 }
@@ -457,7 +491,7 @@ static void look_at_mount(struct holder *h)
 		(void)answerer_run(h->answerer);
 	if (!saved_is_gone(&h->saved))
 		return;
-	log_warning("%s: was unmounted while no daemon ran", h->saved.mounted.text);
+	log_warning("%s: was unmounted while no daemon ran", h->saved.mounted.mountpoint);
 	finish(h, EXIT_MOUNT);
 }
 

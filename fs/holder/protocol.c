@@ -9,6 +9,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+/* The first version of it had this, at least. */
+#define MESSAGE_MIN offsetof(struct holder_message, text)
+
 union control {
 	struct cmsghdr align;
 	char bytes[CMSG_SPACE(HOLDER_FDS_MAX * sizeof(int))];
@@ -49,12 +52,12 @@ static void take_fds(struct msghdr *msg, int ret_fds[HOLDER_FDS_MAX])
 }
 
 /* Nothing in it is trusted to be ended or in bounds: the binary may be any. */
-static bool is_sound(const struct holder_message *m, size_t len)
+bool holder_is_sound(const struct holder_message *m)
 {
-	return len >= offsetof(struct holder_message, text) &&
-	       m->init_len <= HOLDER_INIT_MAX &&
+	return m->init_len <= HOLDER_INIT_MAX &&
 	       memchr(m->version, '\0', sizeof(m->version)) &&
-	       memchr(m->text, '\0', sizeof(m->text));
+	       memchr(m->text, '\0', sizeof(m->text)) &&
+	       memchr(m->mountpoint, '\0', sizeof(m->mountpoint));
 }
 
 int holder_receive(int socket, struct holder_message *ret_m, int ret_fds[HOLDER_FDS_MAX])
@@ -78,7 +81,7 @@ int holder_receive(int socket, struct holder_message *ret_m, int ret_fds[HOLDER_
 	if (n == 0)
 		return -EPIPE;
 	take_fds(&msg, ret_fds);
-	if (is_sound(ret_m, (size_t)n))
+	if ((size_t)n >= MESSAGE_MIN && holder_is_sound(ret_m))
 		return 0;
 	holder_close_fds(ret_fds);
 	return -EPROTO;

@@ -24,6 +24,8 @@
 #define MEMOFS_FS_HOLDER_PROTOCOL_H
 
 #include <limits.h>
+#include <signal.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 enum {
@@ -31,6 +33,10 @@ enum {
 	HOLDER_INIT_MAX = 512, /* bytes of an INIT request: it has 104 today */
 	HOLDER_VERSION_MAX = 64,
 };
+
+/* To each thread of a daemon that is ready: write your stack. Realtime signals have no
+ * other meaning to anybody. */
+#define HOLDER_STACKS_SIGNAL (SIGRTMIN + 4)
 
 enum holder_word {
 	/*
@@ -42,7 +48,7 @@ enum holder_word {
 	HOLDER_LEAVE,
 	HOLDER_UPGRADED, /* `run`, `code` (0: it was), `text` for people */
 
-	DAEMON_MOUNTED = 64, /* descriptor: /dev/fuse; `init`; `text`: the mount point */
+	DAEMON_MOUNTED = 64, /* descriptor: /dev/fuse; `init`, `mountpoint` */
 	DAEMON_READY,	     /* `version`, `watchdog_ns` (0: none) */
 	DAEMON_FAILED,	     /* `code` to exit with, `text`: why */
 	DAEMON_ENDED,
@@ -59,6 +65,7 @@ struct holder_message {
 	uint8_t init[HOLDER_INIT_MAX];
 	char version[HOLDER_VERSION_MAX];
 	char text[PATH_MAX];
+	char mountpoint[PATH_MAX]; /* BEGIN of a successor, MOUNTED */
 };
 
 /* The descriptors stay the caller's. -EPIPE: nobody is there; else -errno. */
@@ -71,6 +78,8 @@ int holder_send(int socket, const struct holder_message *m, const int *fds,
 int holder_receive(int socket, struct holder_message *ret_m, int ret_fds[HOLDER_FDS_MAX]);
 void holder_close_fds(int fds[HOLDER_FDS_MAX]);
 
+/* Is nothing in it out of bounds? */
+bool holder_is_sound(const struct holder_message *m);
 /* Copies a text that may be too long, which is cut. */
 void holder_set_text(struct holder_message *m, const char *text);
 

@@ -23,8 +23,7 @@ static int read_mounted(int fd, struct holder_message *ret_m)
 {
 	struct holder_message m;
 
-	if (pread(fd, &m, sizeof(m), 0) != (ssize_t)sizeof(m) ||
-	    m.init_len > HOLDER_INIT_MAX || !memchr(m.text, '\0', sizeof(m.text)))
+	if (pread(fd, &m, sizeof(m), 0) != (ssize_t)sizeof(m) || !holder_is_sound(&m))
 		return -1;
 	*ret_m = m;
 	return 0;

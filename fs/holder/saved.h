@@ -11,7 +11,7 @@
 struct saved {
 	int fuse_fd; /* -1: no daemon has mounted yet */
 	int keep_fd;
-	/* INIT, and in its text the mount point, as a daemon told them. */
+	/* INIT and the mount point, as a daemon told them. */
 	struct holder_message mounted;
 };
 

@@ -169,6 +169,22 @@ test_crash_loop() {
 
 no_child() { [ -z "$(pgrep -P "$1")" ]; }
 
+# One that answers nothing is replaced, and what its threads were at is logged. (They
+# cannot say so themselves while they are stopped.)
+test_watchdog() {
+	local pid
+	own_mount watched -o watchdog=1s
+	pid=$(daemon_pid "$M")
+	echo value >"$M/key"
+	kill -s RTMIN+4 "$pid"
+	kill -STOP "$pid"
+	timeout 50 cat "$M/key" >/dev/null
+	[ "$(daemon_pid "$M")" -ne "$pid" ] || fail 'it is the same process'
+	grep -q 'which answered nothing, and was killed' "$LOG" || fail 'the log does not say why'
+	grep -q 'thread [0-9]*, comm: memofsd' "$LOG" || fail 'no threads in the log'
+	umount_at "$M"
+}
+
 test_clean_end() {
 	local pid
 	own_mount clean

@@ -225,7 +225,7 @@ static const struct {
     {"mount:\n  alow-other: true\n",
      "F:2:3: unknown key \"alow-other\" in mount; did you mean \"allow-other\"?"},
     {"mount:\n  xyzzy: 1\n", "F:2:3: unknown key \"xyzzy\" in mount; its keys are "
-			     "allow-other, read-only, threads, log, log-level, "
+			     "allow-other, read-only, threads, log, log-level, watchdog, "
 			     "user-handles, user-values, user-bytes, "
 			     "user-reservations, user-waiters"},
     {"mount: {user-handles: 0}", "F:1:23: user-handles: \"0\" is not a number from 1 to "
@@ -259,7 +259,7 @@ static const struct {
      "F:1:1: unknown key \"mo\\nunt\" in the file; did you mean \"mount\"?"},
     {"mount: {<<: {threads: 1}}",
      "F:1:9: unknown key \"<<\" in mount; its keys are allow-other, read-only, threads, "
-     "log, log-level, user-handles, user-values, user-bytes, user-reservations, "
+     "log, log-level, watchdog, user-handles, user-values, user-bytes, user-reservations, "
      "user-waiters"},
     {"\"mount\\0x\": {}", "F:1:1: the key \"mount\\x00x\" has a NUL character"},
 
@@ -306,6 +306,9 @@ static const struct {
 			      "with a slash; did you mean \"syslog\"?"},
     {"mount: {log: memofs.log}",
      "F:1:14: log: \"memofs.log\" is not stderr, syslog or a path with a slash"},
+    {"mount: {watchdog: 10ms}",
+     "F:1:19: watchdog: \"10ms\" is no time to wait for an answer; use 1s or more, or "
+     "none"},
     {"mount: {log-level: loud}",
      "F:1:20: log-level: \"loud\" is not error, warning, info or debug"},
     {"store: {cache: 5}", "F:1:16: cache: \"5\" is not between 1MiB and 1TiB"},
