@@ -18,7 +18,7 @@
 
 # Mounts of its own: whatever happens, they are gone with the script. And a boot of its
 # own: the store looks at what was not synced only if the machine was booted since.
-if [ -z "${MEMOFS_POWER_INSIDE:-}" ] && [ "$(id -u)" -eq 0 ]; then
+if [ -z "${MEMOFS_POWER_INSIDE:-}" ] && unshare --mount true 2>/dev/null; then
 	MEMOFS_POWER_INSIDE=1 exec unshare --mount -- "$BASH" "$0" "$@"
 fi
 
@@ -33,6 +33,7 @@ source "$(dirname "$0")/../mount/functions.sh"
 for program in mkfs.ext4 losetup unshare; do
 	command -v "$program" >/dev/null || skip_all "power loss: $program is not installed"
 done
+[ -n "${MEMOFS_POWER_INSIDE:-}" ] || skip_all 'power loss: mounts cannot be kept apart here'
 losetup -f >/dev/null 2>&1 || skip_all 'power loss: no loop devices here'
 setup_folder
 mkdir "$WORK"
