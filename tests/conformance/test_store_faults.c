@@ -40,9 +40,11 @@ struct world {
 	struct fixture *fx;
 	struct store *st;
 	uint64_t round;
-	int error;   /* what is injected */
+	int error; /* what is injected */
 	/* What cannot be synced, or read, is dropped: the disk may not have it. */
 	bool losing;
+	/* So are indexes of trees, and what they named is not found by them any more. */
+	bool unread;
 	struct state slots[SLOTS];
 	uint64_t crowd,
 	    stage;	     /* directories: what may be evicted; where trees are built */
@@ -395,6 +397,22 @@ static void assert_sound(struct store *st)
 	assert_int_equal(result.found, 0);
 }
 
+static void take_nowhere(void *arg, const char *line)
+{
+	if (!strstr(line, "a content of a tree is nowhere"))
+		fail_msg("%s", line);
+}
+
+static void drop_unread(struct store *st)
+{
+	const struct store_check_options opt = {.repair = true, .found = take_nowhere};
+	struct store_check_result result;
+
+	assert_ok(store_check(st, &opt, &result));
+	assert_int_equal(result.repaired, result.found);
+	assert_ok(store_settle(st));
+}
+
 static void assert_slot(struct world *w, enum slot slot)
 {
 	struct state *s = &w->slots[slot];
@@ -437,6 +455,8 @@ static void assert_all(struct world *w)
 	assert_ok(store_settle(w->st));
 	for (enum slot i = 0; i < SLOTS; i++)
 		assert_slot(w, i);
+	if (w->unread)
+		drop_unread(w->st);
 	store_bounds(w->st, &bounds);
 	assert_int_equal(bounds.staged_bytes, 0);
 	assert_sound(w->st);
@@ -510,7 +530,8 @@ static void try_call(struct world *w, enum fault_call call, unsigned int calls,
 {
 	unsigned int fired = 0;
 
-	w->losing = call == FAULT_FSYNC || call == FAULT_READ;
+	w->unread = call == FAULT_READ;
+	w->losing = call == FAULT_FSYNC || w->unread;
 	for (unsigned int n = 1; n <= calls; n += stride(w, calls)) {
 		w->error = errors[w->round % 3];
 		if (getenv("MEMOFS_SHOW"))
@@ -523,7 +544,7 @@ static void try_call(struct world *w, enum fault_call call, unsigned int calls,
 	/* The threads make a few calls more or less. */
 	if (calls)
 		assert_true(fired > 0);
-	w->losing = false;
+	w->losing = w->unread = false;
 }
 
 static void try_all(struct world *w, unsigned int times)

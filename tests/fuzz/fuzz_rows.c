@@ -10,9 +10,12 @@
 #include <sys/stat.h>
 
 #include "store/history_rows.h"
+#include "store/quota.h"
 #include "store/rows.h"
 #include "store/settings.h"
 #include "store/share_rows.h"
+#include "store/sums.h"
+#include "store/util/size.h"
 #include "store/xattrs.h"
 
 static void check_same(struct slice raw, const struct buf *again)
@@ -238,12 +241,56 @@ static void fuzz_total(struct slice raw)
 	check_same(raw, &again);
 }
 
+static void fuzz_area(struct slice raw)
+{
+	uint64_t dir_ino;
+
+	if (area_key_decode(raw, &dir_ino) == 0)
+		check_same_key(raw, area_key(dir_ino));
+}
+
+/* The first two bytes say of how many blocks. Each of them can be asked for. */
+static void fuzz_sums(struct slice raw)
+{
+	const uint8_t *at = raw.data;
+	size_t blocks = raw.len < 2 ? 0 : (at[0] << 8 | at[1]) % (SUMS_PER_CHUNK + 1);
+	struct slice row;
+	uint64_t all = 0;
+
+	if (!blocks)
+		return;
+	row = slice(at + 2, raw.len - 2);
+	if (!sums_row_valid(row, blocks))
+		return;
+	for (size_t i = 0; i < blocks; i++)
+		all |= sums_row_get(row, i);
+	FUZZ_CHECK(row.len == 8 || row.len == 8 * blocks);
+	for (size_t i = 0; i < row.len; i++)
+		FUZZ_CHECK(!((const uint8_t *)row.data)[i] || all);
+}
+
+/* Text, not a row: the bounds that are written into some. */
+static void fuzz_size(struct slice raw)
+{
+	char text[SIZE_TEXT_MAX];
+	uint64_t bytes = 7;
+
+	if (size_parse((const char *)raw.data, raw.len, &bytes)) {
+		FUZZ_CHECK(bytes == 7);
+		return;
+	}
+	FUZZ_CHECK(bytes <= INT64_MAX);
+	size_format(bytes, text);
+	FUZZ_CHECK(strlen(text) < sizeof(text));
+	FUZZ_CHECK(size_parse(text, strlen(text), &bytes) == 0);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
 	static void (*const targets[])(struct slice raw) = {
-	    fuzz_keys,	   fuzz_dirent, fuzz_inode,   fuzz_owner, fuzz_gcq,
-	    fuzz_unsynced, fuzz_heat,	fuzz_u64,     fuzz_lease, fuzz_share,
-	    fuzz_same,	   fuzz_todo,	fuzz_history, fuzz_total};
+	    fuzz_keys,	  fuzz_dirent, fuzz_inode, fuzz_owner, fuzz_gcq,  fuzz_unsynced,
+	    fuzz_heat,	  fuzz_u64,    fuzz_lease, fuzz_share, fuzz_same, fuzz_todo,
+	    fuzz_history, fuzz_total,  fuzz_area,  fuzz_sums,  fuzz_size};
 
 	if (len == 0 || data[0] >= sizeof(targets) / sizeof(*targets))
 		return 0;

@@ -441,7 +441,7 @@ test_nothing_is_begun_on_the_way() {
 	mallory python3 -I - "$T/links" <<-'END'
 		import os, sys, time
 		links, here = sys.argv[1], os.getcwd()
-		end = time.time() + 2
+		end = time.time() + 0.7
 		child = os.fork()
 		if child == 0:
 		    while time.time() < end:
@@ -805,6 +805,8 @@ test_the_daemon_drops_privileges() {
 	for set in CapInh CapAmb; do is "$(capabilities $set)" '' $set; done
 	is "$(capabilities NoNewPrivs)" 1 NoNewPrivs
 	local task
+	# The thread sanitizer has a thread of its own from before main().
+	! grep -qa __tsan_init "$MEMOFS_BUILD/memofsd" || return 0
 	for task in /proc/"$(daemon_pid)"/task/*/status; do
 		is "$(sed -n 's/^CapEff:\t0*//p' "$task")" 280000 "CapEff of $task"
 	done

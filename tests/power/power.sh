@@ -18,7 +18,7 @@
 
 # Mounts of its own: whatever happens, they are gone with the script. And a boot of its
 # own: the store looks at what was not synced only if the machine was booted since.
-if [ -z "${MEMOFS_POWER_INSIDE:-}" ] && [ "$(id -u)" -eq 0 ]; then
+if [ -z "${MEMOFS_POWER_INSIDE:-}" ] && unshare --mount true 2>/dev/null; then
 	MEMOFS_POWER_INSIDE=1 exec unshare --mount -- "$BASH" "$0" "$@"
 fi
 
@@ -33,6 +33,7 @@ source "$(dirname "$0")/../mount/functions.sh"
 for program in mkfs.ext4 losetup unshare; do
 	command -v "$program" >/dev/null || skip_all "power loss: $program is not installed"
 done
+[ -n "${MEMOFS_POWER_INSIDE:-}" ] || skip_all 'power loss: mounts cannot be kept apart here'
 losetup -f >/dev/null 2>&1 || skip_all 'power loss: no loop devices here'
 setup_folder
 mkdir "$WORK"
@@ -316,11 +317,18 @@ test_btrfs() {
 
 # A disk that answers flushes and does nothing is found out: so the rest can fail.
 test_lying_disk() {
-	record lying ext4 commit=1 cache=8MiB --drop-flushes
-	replay lying ext4 commit=1 cache=8MiB 4 2>"$T/lying.err"
+	local how=(lying ext4 'commit=1' cache=8MiB) round found=0
+	record "${how[@]}" --drop-flushes
+	# At some points nothing was lost by chance.
+	for round in {1..10}; do
+		AFTER=ready replay "${how[@]}" 3 2>"$T/lying.err"
+		tail -n 1 "$T/lying.err" >&2
+		found=$(grep -c '^verify:   durable is' "$T/lying.err") && break
+		SEED=$((SEED + 1000 * round))
+	done
 	rm -rf "$T/lying"
-	tail -n 1 "$T/lying.err" >&2
-	[ "$BAD" -gt 0 ] || fail 'no loss was seen'
+	[ "$found" -gt 0 ] || fail 'no loss was seen'
+	say "cells that have lost what was durable: $found"
 }
 
 run_tests "$@"
