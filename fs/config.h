@@ -59,7 +59,7 @@ struct config_mount {
 	/* "stderr", "syslog" or a path; NULL: stderr in the foreground, else syslog. */
 	char *log;
 	enum log_level log_level;
-	int64_t watchdog_ns; /* DURATION_NONE: nobody looks */
+	int64_t watchdog_ns;	 /* DURATION_NONE: nobody looks */
 	struct config_user user; /* may be changed while it runs */
 };
 

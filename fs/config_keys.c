@@ -305,9 +305,10 @@ static int parse_watchdog(const struct config_key *key, void *field, const char 
 	int r = duration_of(text, &ns, err);
 
 	if (r == 0 && ns < NSEC_PER_SEC)
-		r = err_set(err, EINVAL,
-			    "%s is no time to wait for an answer; use 1s or more, or none",
-			    QUOTE(text));
+		r = err_set(
+		    err, EINVAL,
+		    "%s is no time to wait for an answer; use 1s or more, or none",
+		    QUOTE(text));
 	if (r == 0)
 		*ret = ns;
 	return r;

@@ -56,7 +56,8 @@ struct fs {
 	bool read_only;
 	/* What outlives this process; NULL: nothing does. See fs/resume.h. */
 	struct keep *keep;
-	struct once_table *once; /* what a daemon before this one had begun; see fs/once.h */
+	struct once_table
+	    *once; /* what a daemon before this one had begun; see fs/once.h */
 	_Atomic size_t request_bytes; /* of the longest; 0: not agreed yet */
 	bool resuming; /* the kernel has sent requests to a daemon before this one */
 
@@ -67,7 +68,7 @@ struct fs {
 	int64_t started_ns;
 	unsigned int threads;
 	struct held *held; /* the holder; NULL: there is none */
-	void *config; /* of main.c, for /.memofs/config */
+	void *config;	   /* of main.c, for /.memofs/config */
 	int (*config_text)(void *config, struct buf *ret_text);
 
 	/* Called once, when the kernel has agreed on the protocol. */

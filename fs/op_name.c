@@ -556,7 +556,8 @@ static bool sealed_before(const struct once *once, const struct place *from,
 	struct store_attr attr;
 
 	return once->state == ONCE_DOUBT &&
-	       store_lookup(once->fs->store, from->branch, from->name, &attr) == -ENOENT &&
+	       store_lookup(once->fs->store, from->branch, from->name, &attr) ==
+		   -ENOENT &&
 	       store_lookup(once->fs->store, to->branch, to->name, &attr) == 0 &&
 	       sealed_is_tree(&attr) && attr.created_ns >= once->begun_ns;
 }

@@ -59,9 +59,9 @@ struct pending {
 	struct store_staged *sg;
 	uint64_t ino;
 	pid_t tid, tgid;
-	uid_t uid;	  /* who asked for it */
-	int64_t since_ns; /* wall clock */
-	bool sealed;	  /* fixed */
+	uid_t uid;	   /* who asked for it */
+	int64_t since_ns;  /* wall clock */
+	bool sealed;	   /* fixed */
 	uint64_t base_ino; /* fixed, as is the next */
 	bool truncate;
 	bool resumed;  /* fixed: begun by a process that died; what follows is of these */

@@ -33,7 +33,7 @@ struct producer {
 	struct producer_table *table;
 	pid_t pid;
 	int pidfd;
-	uint64_t id; /* never used again; the data of its events */
+	uint64_t id;	   /* never used again; the data of its events */
 	uint64_t identity; /* fixed */
 
 	int memory_fd; /* see process_open_memory() */

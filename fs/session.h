@@ -69,7 +69,8 @@ void session_free(struct session *s);
  * another may read from the kernel.
  */
 pid_t session_asker(void);
-/* The number of the request (0: not known), the same when it is sent again; and was it? */
+/* The number of the request (0: not known), the same when it is sent again; and was it?
+ */
 uint64_t session_unique(void);
 bool session_resent(void);
 void session_pass_token(void);

@@ -65,7 +65,8 @@ void vnode_table_free(struct vnode_table *t);	     /* NULL is fine */
  * record is bad.
  */
 int vnode_resume(struct vnode_table *t, struct keep *k);
-/* The ids of all nodes but files and those of who waits, as uint64_t. -ENOMEM: not all. */
+/* The ids of all nodes but files and those of who waits, as uint64_t. -ENOMEM: not all.
+ */
 int vnode_places(struct vnode_table *t, struct buf *ret_ids);
 
 /*

@@ -105,8 +105,8 @@ int fact_get_cost(const struct store_facts *f, struct buf *out)
 int fact_get_writer(const struct store_facts *f, struct buf *out)
 {
 	const struct store_writer *w = &f->writer;
-	int r = buf_printf(out, "uid=%u gid=%u pid=%d comm=", w->uid, w->gid,
-			   (int)w->pid);
+	int r =
+	    buf_printf(out, "uid=%u gid=%u pid=%d comm=", w->uid, w->gid, (int)w->pid);
 
 	for (const char *c = w->comm; !r && *c; c++)
 		r = buf_append(out, (uint8_t)*c >= ' ' && *c != 0x7f ? c : "_", 1);

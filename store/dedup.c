@@ -258,7 +258,8 @@ static int dedup_each(struct store *st, const struct buf *inos, bool left,
 		int r;
 
 		memcpy(&ino, inos->data + at, sizeof(ino));
-		/* One that was resumed is read as a value still: gc_tree() comes later. */
+		/* One that was resumed is read as a value still: gc_tree() comes later.
+		 */
 		r = left && resume_has(st, ino) ? 0 : dedup_one(st, ino, stop);
 		failed = failed ? failed : r;
 	}

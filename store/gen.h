@@ -32,8 +32,8 @@ struct store_gen {
 	/* Under the shard's lock. */
 	struct hlink link;
 	unsigned int refs;
-	bool reap;  /* it has lost its name, and gc waits for the last close */
-	bool share; /* it is to read from others, and gc waits in the same way */
+	bool reap;	   /* it has lost its name, and gc waits for the last close */
+	bool share;	   /* it is to read from others, and gc waits in the same way */
 	struct kept *kept; /* KEEP_GEN, of one that has lost its name; or NULL */
 
 	pthread_mutex_t lock; /* of `core`, and to become ready */

@@ -20,12 +20,12 @@ struct lease {
 	size_t heap_at;		    /* where it is in the heap, or LEASE_NO_END */
 	enum store_lease_kind kind; /* fixed, as are the next three */
 	uint64_t branch, token;
-	int64_t since_ns;	  /* wall clock */
-	int64_t duration_ns;	  /* as last given; 0: held */
-	int64_t ends_ns;	  /* CLOCK_BOOTTIME; DURATION_NONE: held */
-	unsigned int publishing;  /* begun and not ended: it cannot be lost */
-	bool released;		  /* goes with the last that publishes */
-	bool has_user;		  /* fixed: `uid` has taken it, and it counts there */
+	int64_t since_ns;	 /* wall clock */
+	int64_t duration_ns;	 /* as last given; 0: held */
+	int64_t ends_ns;	 /* CLOCK_BOOTTIME; DURATION_NONE: held */
+	unsigned int publishing; /* begun and not ended: it cannot be lost */
+	bool released;		 /* goes with the last that publishes */
+	bool has_user;		 /* fixed: `uid` has taken it, and it counts there */
 	uint32_t uid;
 	const char *name, *owner; /* fixed; in `text` */
 	char text[];
@@ -35,7 +35,7 @@ struct lease {
 
 struct lease_table {
 	struct htab names, branches;
-	struct htab users; /* who ever had one: as many as there are uids in use */
+	struct htab users;   /* who ever had one: as many as there are uids in use */
 	struct lease **heap; /* named and not being published; the first to end first */
 	size_t heap_count, heap_cap;
 };

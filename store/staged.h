@@ -53,7 +53,7 @@ struct store_staged {
 	/* store_staged_check(), of a sealed tree: it is whole, as of `checked_writes` */
 	bool checked;
 	uint64_t checked_writes;
-	mode_t root_mode; /* permissions of the root of the pack */
+	mode_t root_mode;  /* permissions of the root of the pack */
 	struct kept *kept; /* KEEP_STAGED; NULL: it is not kept */
 };
 

@@ -249,7 +249,8 @@ int store_dir_seek(struct store_dir *dir, uint64_t off);
  * position of the first name that is not before `name`, or of the one after it. In a
  * sealed tree it is the position that it always is.
  */
-int store_dir_seek_name(struct store_dir *dir, const char *name, bool after, uint64_t off);
+int store_dir_seek_name(struct store_dir *dir, const char *name, bool after,
+			uint64_t off);
 /* -ENOENT at the end. */
 int store_dir_next(struct store_dir *dir, struct store_dirent *ret_ent);
 void store_dir_close(struct store_dir *dir); /* NULL is fine */

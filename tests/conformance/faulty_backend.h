@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Calls that fail when they are told to: those of a backend, and those to libc about
- * the files of extents. They can also take long, or transfer a part only. Linked with faulty_link_args (meson.build), which put what
- * is here between the store and either backend, and between the store and libc.
+ * the files of extents. They can also take long, or transfer a part only. Linked with
+ * faulty_link_args (meson.build), which put what is here between the store and either
+ * backend, and between the store and libc.
  *
  * One plan for the whole program, since libc knows of no store; it holds for all
  * threads. Without a plan everything passes.

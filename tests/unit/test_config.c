@@ -259,7 +259,8 @@ static const struct {
      "F:1:1: unknown key \"mo\\nunt\" in the file; did you mean \"mount\"?"},
     {"mount: {<<: {threads: 1}}",
      "F:1:9: unknown key \"<<\" in mount; its keys are allow-other, read-only, threads, "
-     "log, log-level, watchdog, user-handles, user-values, user-bytes, user-reservations, "
+     "log, log-level, watchdog, user-handles, user-values, user-bytes, "
+     "user-reservations, "
      "user-waiters"},
     {"\"mount\\0x\": {}", "F:1:1: the key \"mount\\x00x\" has a NUL character"},
 
