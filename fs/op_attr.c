@@ -150,9 +150,15 @@ void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 
 /* ---- set ---- */
 
+/* What is before or after all times that can be kept is the first or the last. */
 static int64_t from_timespec(const struct timespec *ts)
 {
-	return ts->tv_sec * NSEC_PER_SEC + ts->tv_nsec;
+	int64_t ns;
+
+	if (__builtin_mul_overflow(ts->tv_sec, NSEC_PER_SEC, &ns) ||
+	    __builtin_add_overflow(ns, ts->tv_nsec, &ns))
+		return ts->tv_sec < 0 ? INT64_MIN + 1 : INT64_MAX - 1;
+	return ns;
 }
 
 /* What the store is to set, out of what the kernel asks. The size apart. */
