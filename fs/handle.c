@@ -448,6 +448,20 @@ int handle_resume_end(struct handle_list *list)
 	return list->resume_error;
 }
 
+/* A counter of its object. */
+enum { COUNTER_RELEASING };
+
+void handle_releasing(struct handle *h)
+{
+	if (h->kept)
+		atomic_store(keep_counter(h->kept, COUNTER_RELEASING), 1);
+}
+
+bool handle_was_releasing(const struct handle *h)
+{
+	return h->kept && atomic_load(keep_counter(h->kept, COUNTER_RELEASING));
+}
+
 struct handle *handle_by_unique(struct handle_list *list, uint64_t unique)
 {
 	struct opened key = {.unique = unique}, *found = NULL;

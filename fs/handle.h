@@ -105,6 +105,9 @@ int handle_resume_end(struct handle_list *list);
 /* What such an object has open: its kind, and `ino`. -EUCLEAN. */
 int handle_kept_ino(struct kept *o, enum handle_kind *ret_kind, uint64_t *ret_ino,
 		    uint64_t *ret_nodeid);
+/* Its RELEASE was received. Who goes on can tell, until handle_free(). */
+void handle_releasing(struct handle *h);
+bool handle_was_releasing(const struct handle *h);
 /* The one that this request made for a daemon before this one, or NULL. */
 struct handle *handle_by_unique(struct handle_list *list, uint64_t unique);
 /* All of them; `each` may free the one it is given. For one thread that is alone. */

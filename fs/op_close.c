@@ -52,11 +52,12 @@ void release_noted(struct fs *fs, uint64_t fh)
 {
 	struct handle *h = handle_get(fs->handles, fh);
 
+	handle_releasing(h);
 	if (h->writer)
 		pending_note_release(h->pending);
 }
 
-static void close_handle(struct fs *fs, struct handle *h)
+void close_handle(struct fs *fs, struct handle *h)
 {
 	struct store_attr attr;
 

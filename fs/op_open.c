@@ -43,7 +43,7 @@ static void give_up(struct pending *p)
 }
 
 /* The caller was interrupted: the kernel does not know the handle. */
-static void abandon(struct fs *fs, struct handle *h)
+void open_abandon(struct fs *fs, struct handle *h)
 {
 	if (h->writer)
 		give_up(h->pending);
@@ -85,7 +85,7 @@ static void send_open(fuse_req_t req, struct handle *h, struct fuse_file_info *f
 	struct fs *fs = fs_of(req);
 
 	if (fuse_reply_open(req, fi) == -ENOENT)
-		abandon(fs, h);
+		open_abandon(fs, h);
 }
 
 void reply_open(fuse_req_t req, struct handle *h, struct fuse_file_info *fi)
@@ -121,7 +121,7 @@ static int open_pending(struct fs *fs, struct pending *p, bool writer, bool trun
 	if (truncate)
 		r = store_staged_truncate(pending_staged(p), 0);
 	if (r) {
-		abandon(fs, h);
+		open_abandon(fs, h);
 		return r;
 	}
 	/* Its pages are never cached: what is published starts clean. */
@@ -148,7 +148,7 @@ static void reply_create(fuse_req_t req, struct handle *h, struct fuse_file_info
 
 	pending_entry(h->pending, &e);
 	if (fuse_reply_create(req, &e, fi) == -ENOENT)
-		abandon(fs_of(req), h);
+		open_abandon(fs_of(req), h);
 }
 
 void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,

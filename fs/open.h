@@ -20,6 +20,8 @@ void open_tell(struct handle *h, struct fuse_file_info *fi);
  * NULL. Fills `fi` as it was.
  */
 struct handle *open_again(fuse_req_t req, struct fuse_file_info *fi);
+/* One that nobody got. */
+void open_abandon(struct fs *fs, struct handle *h);
 /* Takes over the handle, whose node and request are set. */
 void reply_open(fuse_req_t req, struct handle *h, struct fuse_file_info *fi);
 

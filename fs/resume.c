@@ -8,6 +8,7 @@
 #include "fs/handle.h"
 #include "fs/kcache.h"
 #include "fs/once.h"
+#include "fs/open.h"
 #include "fs/pending.h"
 #include "fs/retry.h"
 #include "fs/vnode.h"
@@ -191,6 +192,29 @@ void resume_session_begin(struct fs *fs)
 		memcpy(&id, ids.data + at, sizeof(id));
 		kcache_node_changed(fs->kcache, id);
 	}
+}
+
+void resume_failed(struct fs *fs, uint64_t unique)
+{
+	struct handle *h = handle_by_unique(fs->handles, unique);
+
+	if (h)
+		open_abandon(fs, h);
+}
+
+static void release_late(void *arg, struct handle *h)
+{
+	struct fs *fs = arg;
+
+	if (!handle_was_releasing(h))
+		return;
+	release_noted(fs, h->fh);
+	close_handle(fs, h);
+}
+
+void resume_releases(struct fs *fs)
+{
+	handle_each(fs->handles, release_late, fs);
 }
 
 void resume_session_end(struct fs *fs)

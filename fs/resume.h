@@ -11,17 +11,17 @@
  *			  brought back, when there are any
  *	session_new()	  on the holder's descriptor, INIT is fed; sets fs->resuming
  *	session_start()	  while fs->resuming: calls resume_session_begin(), tells the
- *kernel to send again what was under way, reads all of that before anything is answered,
- *notes each RELEASE in it, calls resume_session_end(), and has RELEASEs handled before
- *the rest
+ *			  kernel to send again what was under way, reads all of that
+ *			  before anything is answered, notes each RELEASE in it, calls
+ *			  resume_session_end(), has RELEASEs handled before the rest
  *
  * Without a keep all of it does nothing, and it may be called.
  *
  * Values and descriptors. resume_tables() calls pending_resume(), and then for each
  * descriptor of a value pending_resumed() and, if it may write, pending_resume_writer().
  * resume_session_end() calls pending_resume_end() and store_resume_end(): what that
- *publishes is told to the kernel, which needs the session, and it comes after the resent
- *RELEASEs were noted.
+ * publishes is told to the kernel, for which the session has to be there, and it comes
+ * after the resent RELEASEs were noted.
  *
  * What is kept of a descriptor goes after pending_release() has returned. So a value
  * whose last RELEASE was under way has its writer again, and that RELEASE comes again; a
@@ -51,5 +51,13 @@ int resume_tables(struct fs *fs, struct errmsg *err);
 /* For session_start(). What the kernel may have cached is asked for anew. */
 void resume_session_begin(struct fs *fs);
 void resume_session_end(struct fs *fs);
+
+/*
+ * Where the kernel cannot send again (before 6.9): this request was under way, and has
+ * got EIO now. A descriptor that it had opened is nobody's. Before resume_session_end();
+ * and after it, descriptors whose RELEASE was under way are released.
+ */
+void resume_failed(struct fs *fs, uint64_t unique);
+void resume_releases(struct fs *fs);
 
 #endif

@@ -191,6 +191,13 @@ static bool has_backlog(struct session *s)
 	return s->streak == BACKLOG_STREAK;
 }
 
+/* With the token. */
+static void note_unique(struct keep_pulse *pulse, uint64_t unique)
+{
+	if (unique > atomic_load_explicit(&pulse->last_unique, memory_order_relaxed))
+		atomic_store_explicit(&pulse->last_unique, unique, memory_order_relaxed);
+}
+
 /* With the token: what must be known before the next request is received. */
 static void look_at(struct session *s, const struct fuse_in_header *in)
 {
@@ -199,8 +206,10 @@ static void look_at(struct session *s, const struct fuse_in_header *in)
 	if (in->opcode == FUSE_INIT && s->on_mounted)
 		s->on_mounted(s->arg, fuse_session_fd(fs->se), in, in->len);
 	atomic_fetch_add_explicit(&fs->requests, 1, memory_order_relaxed);
-	if (s->pulse)
+	if (s->pulse) {
 		atomic_fetch_add_explicit(&s->pulse->begun, 1, memory_order_relaxed);
+		note_unique(s->pulse, in->unique & ~RESENT_BIT);
+	}
 	if (in->opcode == FUSE_RELEASE)
 		release_noted(fs, ((const struct fuse_release_in *)(in + 1))->fh);
 }
@@ -341,22 +350,54 @@ static int ask_again(struct session *s)
 	return n == (ssize_t)sizeof(out) ? 0 : -errno;
 }
 
+/* A kernel that cannot numbers its requests so. Of those before LOST_MAX only opens that
+ * wait can be under way, and these are kept. */
+enum { UNIQUE_STEP = 2, LOST_MAX = 1 << 16 };
+
+/* The kernel knows whether it was answered. */
+static void fail_one(void *arg, uint64_t unique)
+{
+	struct session *s = arg;
+	struct fuse_out_header out = {
+	    .len = sizeof(out), .error = -EIO, .unique = unique};
+
+	if (write(fuse_session_fd(s->fs->se), &out, sizeof(out)) == (ssize_t)sizeof(out))
+		resume_failed(s->fs, unique);
+}
+
+/* Nobody is to wait for an answer that never comes. */
+static void fail_all(struct session *s)
+{
+	uint64_t last = s->pulse ? atomic_load(&s->pulse->last_unique) : 0;
+
+	last -= last % UNIQUE_STEP; /* it may have been an INTERRUPT */
+	for (uint64_t n = 0; n < LOST_MAX && last > n * UNIQUE_STEP; n++)
+		fail_one(s, last - n * UNIQUE_STEP);
+	waiters_each_kept(s->fs->waiters, fail_one, s);
+}
+
 /* Before there are workers: see fs/resume.h. */
 static int go_on(struct session *s, struct errmsg *err)
 {
 	uint64_t count = 0;
+	bool lost;
 	int r;
 
 	resume_session_begin(s->fs);
 	r = ask_again(s);
-	if (r)
+	lost = r;
+	if (lost)
 		log_warning("what was under way cannot be asked for again, and fails: %s",
 			    strerror(-r));
+	if (lost)
+		fail_all(s);
 	r = collect(s, &count);
 	if (r)
 		return err_set(err, -r, "what was under way: %s", strerror(-r));
 	waiters_resume_end(s->fs->waiters);
 	resume_session_end(s->fs);
+	if (lost)
+		resume_releases(s->fs);
 	log_info("goes on with %" PRIu64 " requests that were under way", count);
 	return 0;
 }

@@ -424,6 +424,15 @@ void waiters_resent(struct waiters *ws, uint64_t unique)
 		found->resent = true;
 }
 
+void waiters_each_kept(struct waiters *ws, void (*each)(void *arg, uint64_t unique),
+		       void *arg)
+{
+	const struct kept_wait *all = (void *)ws->kept.data;
+
+	for (size_t i = 0; i < ws->kept.len / sizeof(*all); i++)
+		each(arg, all[i].unique);
+}
+
 void waiters_resume_end(struct waiters *ws)
 {
 	struct kept_wait *all = (void *)ws->kept.data;

@@ -30,10 +30,13 @@ int waiters_new(struct fs *fs, struct waiters **ret_waiters);
 /*
  * Of fs->keep: until when those wait whose OPENs are sent again. Before the session
  * starts; -ENOMEM. waiters_resent() for each request that is sent again, before any is
- * handled, then waiters_resume_end(): the others wait no more.
+ * handled, then waiters_resume_end(): the others wait no more. waiters_each_kept() tells
+ * the requests by whose OPENs there is something to resume.
  */
 int waiters_resume(struct waiters *ws);
 void waiters_resent(struct waiters *ws, uint64_t unique);
+void waiters_each_kept(struct waiters *ws, void (*each)(void *arg, uint64_t unique),
+		       void *arg);
 void waiters_resume_end(struct waiters *ws);
 /* Whoever waits, now and later, is answered ENOTCONN. Before the session ends. */
 void waiters_stop(struct waiters *ws); /* NULL is fine */

@@ -17,8 +17,8 @@
  *	upgraded   →                   what came of that
  *	leave      →                   exit, so that a successor can go on
  *
- * A daemon whose holder is gone goes on by itself; one that dies without `ended` has
- *died.
+ * A daemon whose holder is gone goes on by itself. One that ends without `ended` has
+ * died.
  */
 #ifndef MEMOFS_FS_HOLDER_PROTOCOL_H
 #define MEMOFS_FS_HOLDER_PROTOCOL_H

@@ -456,7 +456,7 @@ int keep_open(int fd, uint64_t max_bytes, struct keep **ret_keep, struct errmsg 
 		keep_close(k);
 		return r;
 	}
-	memset(keep_pulse(k), 0, sizeof(struct keep_pulse));
+	memset(keep_pulse(k), 0, offsetof(struct keep_pulse, last_unique));
 	*ret_keep = k;
 	return 0;
 }

@@ -29,7 +29,7 @@
 
 /* Raised with any change of what is in it: of the form here, or of a record of any kind.
  * A process of another layout refuses the file. */
-enum { KEEP_LAYOUT = 1 };
+enum { KEEP_LAYOUT = 2 };
 
 enum {
 	KEEP_COUNTERS = 2,
@@ -97,7 +97,8 @@ int keep_records(struct kept *o, int (*each)(void *arg, struct slice record), vo
 
 /*
  * A page that both processes look at: the daemon writes what it is doing, the holder
- * reads. Zeroed by keep_open(). Times are of CLOCK_MONOTONIC, 0 is none.
+ * reads. Zeroed by keep_open(), but for `last_unique`. Times are of CLOCK_MONOTONIC, 0
+ * is none.
  */
 enum { KEEP_PULSE_WORKERS = 256 };
 
@@ -108,6 +109,8 @@ struct keep_pulse {
 	/* When each worker began what it is at; one that only waits for an event that
 	 * is not the daemon's to bring about says 0. */
 	_Alignas(64) _Atomic uint64_t worker_since_ns[KEEP_PULSE_WORKERS];
+	/* For a successor: the highest number of a request that was read. */
+	_Alignas(64) _Atomic uint64_t last_unique;
 };
 
 /* The daemon's side, good until keep_close(). NULL with a NULL `k`. */

@@ -299,4 +299,45 @@ test_overwriting_meanwhile() {
 }
 
 MEMOFS_QUICK_MS=0 setup
+# --- a kernel that cannot send again ---------------------------------------------------
+
+# What was under way fails, and nothing else. $1 is where.
+without_resend() {
+	local preload=$MEMOFS_BUILD/tests/mount/libnoresend.so
+	[ -e "$preload" ] || skip 'a sanitizer has to be loaded first'
+	mkdir "$1"
+	MEMOFS_QUICK_MS=0 LD_PRELOAD=$preload mount_at "$1.store" "$1"
+	cd "$1"
+}
+
+crash_here() {
+	local pid
+	pid=$(daemon_pid .)
+	kill -KILL "$pid"
+	eventually 20 process_gone "$pid"
+}
+
+test_no_resend() {
+	without_resend "$T/old"
+	echo x >key
+	exec 5>open 6<key
+	echo one >&5
+	set_attr reservation 'me 60s' .memofs/reservations/awaited
+	(cat .memofs/view/wait/awaited >"$T/cat.out" 2>"$T/cat.err" || :) &
+	eventually 20 waits_for_it .
+	crash_here
+	wait $!
+	has "$T/cat.err" $'cat: .memofs/view/wait/awaited: Input/output error\n'
+	has "$T/cat.out" ''
+	echo two >&5
+	exec 5>&-
+	has open $'one\ntwo\n'
+	is "$(cat <&6)" x
+	exec 6<&-
+	set_attr reservation 'me 0' .memofs/reservations/awaited
+	cd /
+	umount_at "$T/old"
+}
+waits_for_it() { [ "$(status_of waiting_opens "$1")" -eq 1 ]; }
+
 run_tests "$@"
