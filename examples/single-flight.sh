@@ -38,7 +38,7 @@ trap 'exit 1' HUP INT TERM
 # the one that is left of a killed process would keep busy.
 cat >"$tmp/compute" <<'END'
 #!/bin/sh
-echo $$ >"$1/$$.pid" && echo "process $$ computes" >&2
+echo "process $$ computes" >&2 && echo $$ >"$1/$$.pid"
 printf 'the answer '
 cd / && sleep 1 >/dev/null
 echo "is 42, says process $$"

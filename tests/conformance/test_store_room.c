@@ -241,6 +241,18 @@ static void test_room_of_what_is_open(void **state)
 	assert_ok(try_put(fx->st, "g", 28 * MIB));
 }
 
+/* A compaction may have what is kept free, for a moment. */
+static int unlink_soon(struct store *st, const char *name)
+{
+	int64_t until_ns = time_monotonic_ns() + 10 * NSEC_PER_SEC;
+	int r;
+
+	do
+		r = store_unlink(st, ROOT, name);
+	while (r == -ENOSPC && time_monotonic_ns() < until_ns && usleep(20000) == 0);
+	return r;
+}
+
 /* The same where everything is in the database, which must be made to shrink. */
 static void test_small_values(void **state)
 {
@@ -260,7 +272,7 @@ static void test_small_values(void **state)
 	for (unsigned int i = 0; i < count; i++) {
 		snprintf(name, sizeof(name), "%u", i);
 		assert_value(fx->st, lookup(fx->st, ROOT, name), SMALL, 1);
-		assert_ok(store_unlink(fx->st, ROOT, name));
+		assert_ok(unlink_soon(fx->st, name));
 	}
 	assert_left(fx->st, 0, 0);
 

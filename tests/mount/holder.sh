@@ -146,7 +146,7 @@ test_without() {
 	pid=$(daemon_pid "$M")
 	kill -KILL "$pid"
 	eventually 20 process_gone "$pid"
-	fails 'not connected' ls "$M"
+	fails 'not connected|connection abort' ls "$M"
 	umount_at "$M"
 }
 

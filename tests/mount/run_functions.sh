@@ -34,6 +34,8 @@ ran() { # TIMES
 runs() { # CODE ARGUMENT...
 	local want=$1 status=0
 	shift
+	# What an earlier command left behind may write there still.
+	rm -f "$T/out" "$T/err"
 	timeout "$COMMAND_TIMEOUT_S" memofs run --status-file "$T/status" "$@" \
 		>"$T/out" 2>"$T/err" || status=$?
 	is "$status" "$want" "exit code of memofs run $* ($(tr -d '\0' <"$T/err"))"
