@@ -29,7 +29,7 @@
 
 /* Raised with any change of what is in it: of the form here, or of a record of any kind.
  * A process of another layout refuses the file. */
-enum { KEEP_LAYOUT = 2 };
+enum { KEEP_LAYOUT = 1 };
 
 enum {
 	KEEP_COUNTERS = 2,

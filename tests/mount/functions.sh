@@ -96,7 +96,7 @@ has() { # PATH TEXT
 }
 
 same() { # PATH PATH
-	cmp -- "$1" "$2" || fail "$1 and $2 differ: $(diff -a -- "$1" "$2" | head -c 500)"
+	cmp -- "$1" "$2" || fail "$1 and $2 differ: $(diff -a -- "$1" "$2" | head -c 500 || :)"
 }
 
 absent() { # PATH...
