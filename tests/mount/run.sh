@@ -624,7 +624,8 @@ test_environment_and_descriptors() {
 		cat /proc/self/stat | cut -d' ' -f5 >pgrp
 		grep -E 'Sig(Blk|Ign)' /proc/self/status
 	END
-	bash -c 'grep -E "Sig(Blk|Ign)" /proc/self/status' >want
+	# As `runs` starts it: timeout(1) has signals of its own.
+	timeout "$COMMAND_TIMEOUT_S" bash -c 'grep -E "Sig(Blk|Ign)" /proc/self/status' >want
 	runs 0 -- ./job
 	same want "$T/out"
 }
