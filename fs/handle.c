@@ -318,35 +318,21 @@ void handle_keep(struct handle_list *list, struct handle *h, struct slice extra)
 	say_full(list, r);
 }
 
-struct first {
-	struct slice record;
-	bool found;
-};
-
-static int take_first(void *arg, struct slice record)
-{
-	struct first *f = arg;
-
-	f->record = record;
-	f->found = true;
-	return 1;
-}
-
 /* -ENODATA: the daemon died before it had a record, and nobody knows of it. */
 static int decode(struct kept *o, struct record *ret_rec, struct slice *ret_extra)
 {
-	struct first f = {0};
+	struct slice record;
+	int r = keep_record(o, &record);
 
-	keep_records(o, take_first, &f);
-	if (!f.found)
-		return -ENODATA;
-	if (f.record.len < sizeof(*ret_rec))
+	if (r)
+		return r;
+	if (record.len < sizeof(*ret_rec))
 		return -EUCLEAN;
-	memcpy(ret_rec, f.record.data, sizeof(*ret_rec));
+	memcpy(ret_rec, record.data, sizeof(*ret_rec));
 	if (ret_rec->kind < HANDLE_GEN || ret_rec->kind > HANDLE_LOST)
 		return -EUCLEAN;
-	*ret_extra = slice((const uint8_t *)f.record.data + sizeof(*ret_rec),
-			   f.record.len - sizeof(*ret_rec));
+	*ret_extra = slice((const uint8_t *)record.data + sizeof(*ret_rec),
+			   record.len - sizeof(*ret_rec));
 	return 0;
 }
 

@@ -2,16 +2,11 @@
 #include "fs/once.h"
 
 #include <errno.h>
-#include <linux/fuse.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "fs/session.h"
 #include "store/util/log.h"
-
-#ifndef FUSE_UNIQUE_RESEND
-#define FUSE_UNIQUE_RESEND (1ULL << 63)
-#endif
 
 /* The record of an object KEEP_REQUEST; its id is the request's number. */
 struct intent {
@@ -36,25 +31,12 @@ struct once_table {
 
 /* ---- what was kept ---- */
 
-static uint64_t number_of(uint64_t unique)
-{
-	return unique & ~(uint64_t)FUSE_UNIQUE_RESEND;
-}
-
 static struct former *former_find(struct once_table *t, uint64_t unique)
 {
 	for (size_t i = 0; t && i < t->count; i++)
-		if (t->formers[i].kept && t->formers[i].unique == number_of(unique))
+		if (t->formers[i].kept && t->formers[i].unique == unique)
 			return &t->formers[i];
 	return NULL;
-}
-
-static int read_intent(void *arg, struct slice record)
-{
-	if (record.len != sizeof(struct intent))
-		return -EUCLEAN;
-	memcpy(arg, record.data, sizeof(struct intent));
-	return 1;
 }
 
 /* One that has none was not begun: nothing is known of it, as of one that did not come.
@@ -63,12 +45,17 @@ static int add_former(void *arg, struct kept *o)
 {
 	struct once_table **t = arg, *larger;
 	struct former f = {.unique = keep_id(o), .kept = o};
-	int r = keep_records(o, read_intent, &f.intent);
+	struct slice record;
 
-	if (r <= 0) {
+	if (keep_record(o, &record)) {
 		keep_free(o);
-		return r;
+		return 0;
 	}
+	if (record.len != sizeof(f.intent)) {
+		keep_free(o);
+		return -EUCLEAN;
+	}
+	memcpy(&f.intent, record.data, sizeof(f.intent));
 	larger = realloc(*t, sizeof(**t) + ((*t)->count + 1) * sizeof(f));
 	if (!larger)
 		return -ENOMEM;
@@ -149,7 +136,7 @@ void once_begin(struct once *o, uint64_t ino)
 	/* Begun before: that is when it may have happened. */
 	if (o->kept || !o->fs->keep)
 		return;
-	if (keep_new(o->fs->keep, KEEP_REQUEST, number_of(session_unique()), &o->kept))
+	if (keep_new(o->fs->keep, KEEP_REQUEST, session_unique(), &o->kept))
 		o->kept = NULL;
 	if (keep_append(o->kept, &record, 1)) {
 		keep_free(o->kept);

@@ -63,7 +63,7 @@ struct once_table;
  * NULL `k`. -ENOMEM; -EUCLEAN: a record is bad.
  */
 int once_resume(struct keep *k, struct once_table **ret_table);
-/* The kernel has sent this one again. */
+/* The kernel has sent this one again; as session_unique() has it. */
 void once_expect(struct once_table *t, uint64_t unique);
 /* It has sent all: what was not among them was answered. */
 void once_sweep(struct once_table *t);

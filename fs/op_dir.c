@@ -254,18 +254,14 @@ int listing_resume(struct fs *fs, struct handle *h, struct slice extra)
 	return r ? r : resume_dir(fs, h->nodeid, d);
 }
 
-static int take_page(void *arg, struct slice record)
-{
-	struct listing *d = arg;
-
-	return buf_set(&d->page, record.data, record.len);
-}
-
 void listing_resume_page(struct handle *h, struct kept *o)
 {
+	struct slice names;
+
 	h->page = o;
 	/* Without memory it goes on as if it had not been kept. */
-	if (h->listing && keep_records(o, take_page, h->listing))
+	if (h->listing && keep_record(o, &names) == 0 &&
+	    buf_set(&h->listing->page, names.data, names.len))
 		buf_clear(&h->listing->page);
 }
 

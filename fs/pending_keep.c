@@ -149,19 +149,21 @@ struct reader {
 	struct record rec;
 	const char *texts;
 	size_t left;
-	bool any, bad;
+	bool bad;
 };
 
-static int take_record(void *arg, struct slice raw)
+/* -ENOENT: it had not begun. */
+static int read_record(struct kept *kept, struct reader *rd)
 {
-	struct reader *rd = arg;
+	struct slice raw;
 
+	if (keep_record(kept, &raw))
+		return -ENOENT;
 	if (raw.len < sizeof(rd->rec))
 		return -EUCLEAN;
 	memcpy(&rd->rec, raw.data, sizeof(rd->rec));
 	rd->texts = (const char *)raw.data + sizeof(rd->rec);
 	rd->left = raw.len - sizeof(rd->rec);
-	rd->any = true;
 	return 0;
 }
 
@@ -282,9 +284,9 @@ static int resume_one(struct pending_table *t, struct kept *kept, struct pending
 		return -ENOMEM;
 	p->kept = kept;
 	p->ino = keep_id(kept);
-	r = keep_records(kept, take_record, &rd);
+	r = read_record(kept, &rd);
 	if (!r)
-		r = rd.any ? store_staged_resume(t->store, p->ino, &p->sg) : -ENOENT;
+		r = store_staged_resume(t->store, p->ino, &p->sg);
 	if (!r)
 		r = resume_record(p, &rd);
 	if (r) {

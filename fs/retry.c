@@ -285,18 +285,17 @@ struct former {
 	bool put_again, taken_again; /* these are sent again */
 };
 
-static int read_note(void *arg, struct slice record)
-{
-	if (record.len != sizeof(struct kept_note))
-		return -EUCLEAN;
-	memcpy(arg, record.data, sizeof(struct kept_note));
-	return 1;
-}
-
 /* 1: it is; 0: the note was not finished. */
 static int get_note(struct kept *o, struct kept_note *ret_k)
 {
-	return keep_records(o, read_note, ret_k);
+	struct slice record;
+
+	if (keep_record(o, &record))
+		return 0;
+	if (record.len != sizeof(*ret_k))
+		return -EUCLEAN;
+	memcpy(ret_k, record.data, sizeof(*ret_k));
+	return 1;
 }
 
 static int add_ino(void *arg, struct kept *o)

@@ -329,9 +329,11 @@ static int collect(struct session *s, uint64_t *ret_count)
 			break;
 		look_at(s, in);
 		if (in->unique & RESENT_BIT) {
-			waiters_resent(s->fs->waiters, in->unique & ~RESENT_BIT);
-			once_expect(s->fs->once, in->unique);
-			retry_expect(s->fs->retries, in->unique & ~RESENT_BIT);
+			uint64_t unique = in->unique & ~RESENT_BIT;
+
+			waiters_resent(s->fs->waiters, unique);
+			once_expect(s->fs->once, unique);
+			retry_expect(s->fs->retries, unique);
 			++*ret_count;
 		}
 		more = may_be_followed(in);

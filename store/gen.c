@@ -473,40 +473,29 @@ void gen_keep_nameless(struct store *st, uint64_t ino)
 			    st->path, (unsigned long long)ino, strerror(-r));
 }
 
-struct nameless_row {
-	struct nameless rec;
-	struct row_core core;
-	bool any;
-};
-
-static int take_nameless(void *arg, struct slice raw)
-{
-	struct nameless_row *row = arg;
-	size_t n = sizeof(row->rec);
-
-	if (raw.len < n)
-		return -EUCLEAN;
-	memcpy(&row->rec, raw.data, n);
-	row->any = true;
-	return dirent_decode(slice((const uint8_t *)raw.data + n, raw.len - n),
-			     &row->core);
-}
-
 static int open_nameless(struct store_gen *gen)
 {
-	struct nameless_row lost = {0};
 	struct inode_row row = {0};
-	int r = keep_records(gen->kept, take_nameless, &lost);
+	struct nameless rec;
+	struct slice raw;
+	int r;
 
-	if (r || !lost.any || lost.core.ino != gen->ino)
+	if (keep_record(gen->kept, &raw))
+		return -ENOENT;
+	if (raw.len < sizeof(rec))
+		return -EUCLEAN;
+	memcpy(&rec, raw.data, sizeof(rec));
+	r = dirent_decode(slice((const uint8_t *)raw.data + sizeof(rec),
+				raw.len - sizeof(rec)),
+			  &row.core);
+	if (r || row.core.ino != gen->ino)
 		return r ? r : -ENOENT;
-	row.core = lost.core;
-	row.parent_branch = lost.rec.branch;
-	row.cost_s = lost.rec.cost_s;
-	row.has_hash = lost.rec.has_hash;
-	memcpy(row.hash, lost.rec.hash, sizeof(row.hash));
+	row.parent_branch = rec.branch;
+	row.cost_s = rec.cost_s;
+	row.has_hash = rec.has_hash;
+	memcpy(row.hash, rec.hash, sizeof(row.hash));
 	note_origin(gen, &row, 1);
-	return make_ready(gen, &row, lost.rec.inherited_ttl_ns);
+	return make_ready(gen, &row, rec.inherited_ttl_ns);
 }
 
 int gen_resume(struct store *st, uint64_t ino, struct kept *lost,

@@ -124,38 +124,28 @@ bool staged_kept_published(struct kept *content)
 struct record {
 	struct state state;
 	struct slice intent_name, row;
-	bool any;
 };
-
-static int take_record(void *arg, struct slice raw)
-{
-	struct record *rec = arg;
-	const uint8_t *at = raw.data;
-
-	if (raw.len < sizeof(rec->state))
-		return -EUCLEAN;
-	memcpy(&rec->state, at, sizeof(rec->state));
-	if (rec->state.intent_name_len > raw.len - sizeof(rec->state))
-		return -EUCLEAN;
-	at += sizeof(rec->state);
-	rec->intent_name = slice(at, rec->state.intent_name_len);
-	at += rec->state.intent_name_len;
-	rec->row = slice(at, raw.len - sizeof(rec->state) - rec->state.intent_name_len);
-	rec->any = true;
-	return 0;
-}
 
 /* -ENOENT: it had not begun. */
 static int record_of(struct kept *kept, struct record *ret_rec)
 {
-	struct record rec = {0};
-	int r = keep_records(kept, take_record, &rec);
+	const uint8_t *at;
+	struct slice raw;
 
-	if (!r && !rec.any)
-		r = -ENOENT;
-	if (!r)
-		*ret_rec = rec;
-	return r;
+	if (keep_record(kept, &raw))
+		return -ENOENT;
+	if (raw.len < sizeof(ret_rec->state))
+		return -EUCLEAN;
+	at = raw.data;
+	memcpy(&ret_rec->state, at, sizeof(ret_rec->state));
+	at += sizeof(ret_rec->state);
+	raw.len -= sizeof(ret_rec->state);
+	if (ret_rec->state.intent_name_len > raw.len)
+		return -EUCLEAN;
+	ret_rec->intent_name = slice(at, ret_rec->state.intent_name_len);
+	ret_rec->row = slice(at + ret_rec->intent_name.len,
+			     raw.len - ret_rec->intent_name.len);
+	return 0;
 }
 
 int staged_kept_base(struct kept *staged, bool *ret_held, uint64_t *ret_base_ino)

@@ -363,6 +363,17 @@ int keep_records(struct kept *o, int (*each)(void *arg, struct slice record), vo
 	return r;
 }
 
+static int take_first(void *arg, struct slice record)
+{
+	*(struct slice *)arg = record;
+	return 1;
+}
+
+int keep_record(struct kept *o, struct slice *ret_record)
+{
+	return keep_records(o, take_first, ret_record) ? 0 : -ENODATA;
+}
+
 /* ---- opening ---- */
 
 struct opening {
