@@ -262,7 +262,8 @@ int64_t dir_time_ns(int64_t completed_ns);
  * Give (row->parent_branch, row->name) to a new inode: adds both rows, the
  * counters and the removal of the previous owner to `b`, and commits it. The
  * caller holds `names`, and wakes gc when something was replaced and it has
- * dropped the lock. `completed_ns`: since when it is complete, 0: now.
+ * dropped the lock. `promise`: as usage_check_quota() has it. `completed_ns`: since when
+ * it is complete, 0: now.
  * *ret_replaced_ino is 0 or the inode that lost its name, a sealed tree by its number
  * as a directory.
  * -ENOENT: the directory is gone; -EISDIR: a directory has the name and the new
@@ -281,7 +282,8 @@ enum name_flags {
 int name_may_replace(struct store *st, const struct inode_row *row, uint64_t branch,
 		     struct slice name);
 int name_publish(struct store *st, struct batch *b, const struct inode_row *row,
-		 unsigned int flags, int64_t completed_ns, uint64_t *ret_replaced_ino);
+		 unsigned int flags, const struct usage_promise *promise,
+		 int64_t completed_ns, uint64_t *ret_replaced_ino);
 
 /*
  * Remove the entry `ino`, wherever it is, because its content is bad. A success

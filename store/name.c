@@ -262,7 +262,8 @@ int name_may_replace(struct store *st, const struct inode_row *row, uint64_t bra
 }
 
 int name_publish(struct store *st, struct batch *b, const struct inode_row *row,
-		 unsigned int flags, int64_t completed_ns, uint64_t *ret_replaced_ino)
+		 unsigned int flags, const struct usage_promise *promise,
+		 int64_t completed_ns, uint64_t *ret_replaced_ino)
 {
 	int64_t now_ns = time_now_ns(), more = (int64_t)core_charge(&row->core);
 	uint64_t replaced_ino = 0;
@@ -290,7 +291,8 @@ int name_publish(struct store *st, struct batch *b, const struct inode_row *row,
 	} else {
 		batch_count(b, &row->core, 1);
 	}
-	r = flags & NAME_PROMISED ? 0 : usage_check_quota(st, &policy, NULL, more);
+	r = flags & NAME_PROMISED ? 0
+				  : usage_check_quota(st, &policy, NULL, more, promise);
 	if (r)
 		return r;
 	usage_batch_charge(st, b, &policy, more);
@@ -341,7 +343,7 @@ static int make(struct store *st, uint64_t branch, const char *name,
 		row->core.created_ns = time_now_ns();
 		row->core.atime_ns = row->core.mtime_ns = row->core.ctime_ns =
 		    row->core.created_ns;
-		r = name_publish(st, &b, row, NAME_NOREPLACE, 0, &replaced_ino);
+		r = name_publish(st, &b, row, NAME_NOREPLACE, NULL, 0, &replaced_ino);
 	}
 	pthread_mutex_unlock(&st->names);
 	if (r)

@@ -122,7 +122,7 @@ static int record_intent(struct store_staged *sg, uint64_t branch, struct slice 
 	if (!r)
 		r = seal(sg, &sums);
 	if (!r)
-		r = staged_take_place(sg, branch, name, sums.len, STAGED_PROMISE);
+		r = staged_take_place(sg, branch, name, sums.len);
 	if (r)
 		return r;
 	if (buf_set(&in->name, name.data, name.len))
@@ -187,7 +187,7 @@ int store_staged_flush(struct store_staged *sg, uint64_t branch, const char *nam
 	r = name_may_replace(sg->st, &sg->row, branch, slice_str(name));
 	if (!r)
 		r = staged_take_place(sg, branch, slice_str(name),
-				      sums_bytes(&sg->content), STAGED_ASK);
+				      sums_bytes(&sg->content));
 	if (r) {
 		staged_fail(sg, r);
 		return r;
@@ -261,13 +261,11 @@ static int commit_row(struct store_staged *sg, struct batch *b, bool noreplace,
 	    (noreplace ? NAME_NOREPLACE : 0) | (sg->intent.durable ? NAME_PROMISED : 0);
 	int r = 0;
 
-	if (!sg->intent.durable) /* what was left of an intent that failed */
-		usage_unpromise(sg->st, &sg->promise);
 	if (sg->source)
 		r = seal_drop_source(sg->st, b, sg->source, sg->row.parent_branch);
 	if (!r)
-		r = name_publish(sg->st, b, &sg->row, flags, sg->completed_ns,
-				 ret_replaced_ino);
+		r = name_publish(sg->st, b, &sg->row, flags, &sg->promise,
+				 sg->completed_ns, ret_replaced_ino);
 	if (!r) {
 		staged_keep_published(sg);
 		usage_unpromise(sg->st, &sg->promise); /* it is counted now */
@@ -291,7 +289,7 @@ static int publish_content(struct store_staged *sg, uint64_t branch, struct slic
 		r = seal(sg, &sums);
 	/* What fsync and close have promised is not refused any more. */
 	if (!r && !sg->intent.durable)
-		r = staged_take_place(sg, branch, name, sums.len, STAGED_ASK);
+		r = staged_take_place(sg, branch, name, sums.len);
 	if (r)
 		return r;
 	/* An intent stands for a synced extent with a synced name. */

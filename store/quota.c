@@ -215,20 +215,23 @@ static int64_t promised_below(struct store *st, uint64_t dir_ino, int64_t left,
 	return bytes;
 }
 
-static int64_t promised_below_unlocked(struct store *st, uint64_t dir_ino, int64_t left)
+static int64_t promised_below_unlocked(struct store *st, uint64_t dir_ino, int64_t left,
+				       const struct usage_promise *own)
 {
 	CLEANUP_UNLOCK pthread_mutex_t *held = mutex_hold(&st->usage.lock);
 
-	return promised_below(st, dir_ino, left, NULL);
+	return promised_below(st, dir_ino, left, own);
 }
 
 int usage_check_quota(struct store *st, const struct policy *policy,
-		      const struct policy *from, int64_t bytes)
+		      const struct policy *from, int64_t bytes,
+		      const struct usage_promise *own)
 {
 	bool above_high = false;
 	int r = 0;
 
-	if (bytes <= 0)
+	/* What was promised is not refused any more, even if the quota is less now. */
+	if (bytes <= 0 || (own && bytes <= own->bytes))
 		return 0;
 	for (struct quota q = quota_of(policy); !r && q.dir_ino; quota_up(st, &q)) {
 		const struct area *area = area_find(&st->usage, q.dir_ino);
@@ -240,7 +243,7 @@ int usage_check_quota(struct store *st, const struct policy *policy,
 		usage_marks(q.bytes, &high, &low);
 		above_high |= area->used + bytes > (int64_t)high;
 		left = (int64_t)q.bytes - area->used - bytes;
-		if (left < 0 || promised_below_unlocked(st, q.dir_ino, left) > left)
+		if (left < 0 || promised_below_unlocked(st, q.dir_ino, left, own) > left)
 			r = -EDQUOT;
 	}
 	if (above_high)
@@ -248,9 +251,9 @@ int usage_check_quota(struct store *st, const struct policy *policy,
 	return r;
 }
 
-/* Under the lock. */
+/* Under the lock. `replaced` -1: is it more than the whole? */
 static int ask_area(struct store *st, const struct quota *q, int64_t bytes,
-		    int64_t replaced, const struct usage_promise *own)
+		    int64_t replaced)
 {
 	struct area *area = area_find(&st->usage, q->dir_ino);
 	int64_t left = (int64_t)q->bytes;
@@ -259,7 +262,7 @@ static int ask_area(struct store *st, const struct quota *q, int64_t bytes,
 		return 0;
 	if (replaced >= 0) {
 		left -= area->used - replaced;
-		left -= promised_below(st, q->dir_ino, left - bytes, own);
+		left -= promised_below(st, q->dir_ino, left - bytes, NULL);
 	}
 	/* What is too much already may become less. */
 	if (bytes <= left || bytes <= replaced)
@@ -270,8 +273,7 @@ static int ask_area(struct store *st, const struct quota *q, int64_t bytes,
 }
 
 /* Under the lock. */
-static int ask_areas(struct store *st, uint64_t branch, int64_t bytes, int64_t replaced,
-		     const struct usage_promise *own)
+static int ask_areas(struct store *st, uint64_t branch, int64_t bytes, int64_t replaced)
 {
 	struct policy policy;
 	int r = 0;
@@ -279,17 +281,16 @@ static int ask_areas(struct store *st, uint64_t branch, int64_t bytes, int64_t r
 	if (policy_get(st, branch, &policy))
 		return 0; /* who publishes is told */
 	for (struct quota q = quota_of(&policy); !r && q.dir_ino; quota_up(st, &q))
-		r = ask_area(st, &q, bytes, replaced, own);
+		r = ask_area(st, &q, bytes, replaced);
 	return r;
 }
 
-int usage_ask_quota(struct store *st, uint64_t branch, int64_t bytes, int64_t replaced,
-		    const struct usage_promise *own)
+int usage_ask_quota(struct store *st, uint64_t branch, int64_t bytes)
 {
 	int r;
 
 	pthread_mutex_lock(&st->usage.lock);
-	r = ask_areas(st, branch, bytes, replaced, own);
+	r = ask_areas(st, branch, bytes, -1);
 	pthread_mutex_unlock(&st->usage.lock);
 	if (r)
 		usage_wake(st);
@@ -325,8 +326,13 @@ int usage_promise(struct store *st, uint64_t branch, int64_t bytes, int64_t repl
 	int r;
 
 	pthread_mutex_lock(&u->lock);
+	if (promise->link && promise->branch == branch &&
+	    bytes - replaced <= promise->bytes) {
+		pthread_mutex_unlock(&u->lock);
+		return 0;
+	}
 	forget_promise(u, promise);
-	r = ask_areas(st, branch, bytes, replaced, NULL);
+	r = ask_areas(st, branch, bytes, replaced);
 	if (!r && bytes > replaced) {
 		promise->branch = branch;
 		promise->bytes = bytes - replaced;

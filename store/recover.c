@@ -78,7 +78,7 @@ static int publish_intent(struct store *st, const struct inode_row *row)
 	batch_del(&b, TABLE_INTENT, key_slice(&key));
 	if (row->core.sealed && row->core.layout == LAYOUT_EXTENT)
 		dedup_batch_publish(&b, row->core.ino);
-	return name_publish(st, &b, row, NAME_PROMISED, 0, NULL);
+	return name_publish(st, &b, row, NAME_PROMISED, NULL, 0, NULL);
 }
 
 static int recover_intent(struct store *st, uint64_t ino)

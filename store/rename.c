@@ -294,9 +294,9 @@ static int move_charges(struct store *st, struct batch *b, const struct end *fro
 			usage_batch_charge(st, b, &to->policy, -there);
 		return 0;
 	}
-	r = usage_check_quota(st, &to->policy, &from->policy, here - there);
+	r = usage_check_quota(st, &to->policy, &from->policy, here - there, NULL);
 	if (!r && exchange)
-		r = usage_check_quota(st, &from->policy, &to->policy, there - here);
+		r = usage_check_quota(st, &from->policy, &to->policy, there - here, NULL);
 	if (r)
 		return r;
 	usage_batch_charge(st, b, &to->policy, here - there);

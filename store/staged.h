@@ -43,7 +43,7 @@ struct store_staged {
 	uint64_t attr_changes;
 	struct intent intent;
 	struct room_hold hold;	      /* for the publish */
-	struct usage_promise promise; /* with the intent: of quotas */
+	struct usage_promise promise; /* the same, of quotas */
 	/* Fixed: "store/staged_limits.h"; the directory it is set on, 0: the option */
 	uint64_t max_entry_bytes, max_entry_dir;
 	bool max_entry_given; /* fixed: by somebody */

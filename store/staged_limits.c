@@ -76,8 +76,7 @@ int staged_may_grow(struct store_staged *sg, uint64_t size_bytes, uint64_t more_
 		tell_too_large(sg);
 		return -EFBIG;
 	}
-	return usage_ask_quota(sg->st, sg->branch, (int64_t)(taken + USAGE_ROWS_BYTES),
-			       -1, NULL);
+	return usage_ask_quota(sg->st, sg->branch, (int64_t)(taken + USAGE_ROWS_BYTES));
 }
 
 /* Of what has the name now. */
@@ -92,22 +91,18 @@ struct quota_need {
 	uint64_t branch;
 	int64_t charge, replaced;
 	struct usage_promise *promise;
-	enum staged_place kind;
 };
 
-static int ask_quota(struct store *st, void *arg)
+static int promise(struct store *st, void *arg)
 {
 	const struct quota_need *need = arg;
 
-	if (need->kind == STAGED_PROMISE)
-		return usage_promise(st, need->branch, need->charge, need->replaced,
-				     need->promise);
-	return usage_ask_quota(st, need->branch, need->charge, need->replaced,
-			       need->promise);
+	return usage_promise(st, need->branch, need->charge, need->replaced,
+			     need->promise);
 }
 
 int staged_take_place(struct store_staged *sg, uint64_t branch, struct slice name,
-		      uint64_t sums_bytes, enum staged_place kind)
+		      uint64_t sums_bytes)
 {
 	const struct content *c = &sg->content;
 	uint64_t rows = c->mem.len + sums_bytes + ROOM_ROWS_BYTES;
@@ -117,7 +112,6 @@ int staged_take_place(struct store_staged *sg, uint64_t branch, struct slice nam
 		      USAGE_ROWS_BYTES,
 	    .replaced = replaced_charge(sg->st, branch, name),
 	    .promise = &sg->promise,
-	    .kind = kind,
 	};
 	int r;
 
@@ -125,5 +119,5 @@ int staged_take_place(struct store_staged *sg, uint64_t branch, struct slice nam
 		r = room_take(sg->st, rows - sg->hold.bytes, ROOM_WAIT, &sg->hold);
 	else
 		r = room_on_disk(sg->st, rows);
-	return r ? r : room_wait_until(sg->st, ask_quota, &need);
+	return r ? r : room_wait_until(sg->st, promise, &need);
 }

@@ -19,13 +19,12 @@ void staged_limits_init(struct store_staged *sg);
 int staged_may_grow(struct store_staged *sg, uint64_t size_bytes, uint64_t more_bytes);
 
 /*
- * Room for it at (branch, name), where it is to be published: in the store, which is
- * kept until it is, and below its quotas. Waits a few seconds for evictions. `sums_bytes`
- * are those of its checksums. Below the quotas it is only kept where it is promised that
- * it will be published. -ENOSPC, -EDQUOT.
+ * Room for it at (branch, name), where it is to be published: in the store and below its
+ * quotas, kept until it is. A close that was answered well has it: the publish may come
+ * later, and values closed after it count it. Waits a few seconds for evictions.
+ * `sums_bytes` are those of its checksums. -ENOSPC, -EDQUOT.
  */
-enum staged_place { STAGED_ASK, STAGED_PROMISE };
 int staged_take_place(struct store_staged *sg, uint64_t branch, struct slice name,
-		      uint64_t sums_bytes, enum staged_place kind);
+		      uint64_t sums_bytes);
 
 #endif

@@ -129,20 +129,20 @@ void usage_batch_charge(struct store *st, struct batch *b, const struct policy *
 			int64_t bytes);
 /*
  * May they grow by so much? What comes from below `from` was counted there already
- * (NULL: it is new). -EDQUOT.
+ * (NULL: it is new), and so was what `own` promises (NULL: nothing). -EDQUOT.
  */
 int usage_check_quota(struct store *st, const struct policy *policy,
-		      const struct policy *from, int64_t bytes);
+		      const struct policy *from, int64_t bytes,
+		      const struct usage_promise *own);
 /*
- * Without `names`, about the same for a value in a branch that takes so much and replaces
- * what takes `replaced`. -1: is it more than the whole quota? `own`: what was promised of
- * it is its own; NULL.
+ * Without `names`: is it more than the whole of a quota? -EDQUOT.
  */
-int usage_ask_quota(struct store *st, uint64_t branch, int64_t bytes, int64_t replaced,
-		    const struct usage_promise *own);
+int usage_ask_quota(struct store *st, uint64_t branch, int64_t bytes);
 /*
- * The same, and then it is kept for the value, in place of what was kept by that promise
- * before. A zeroed one keeps nothing.
+ * About the same as usage_check_quota() for a value in a branch that takes so much and
+ * replaces what takes `replaced`; then it is kept for the value, in place of what was
+ * kept by that promise before; what that covers is not asked again. A zeroed one keeps
+ * nothing. -EDQUOT: it keeps nothing now.
  */
 int usage_promise(struct store *st, uint64_t branch, int64_t bytes, int64_t replaced,
 		  struct usage_promise *promise);

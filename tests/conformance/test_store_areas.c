@@ -77,8 +77,9 @@ static void test_counted_while_directories_go(void **state)
 
 enum { OPEN = 8 };
 
-/* fsync and close of one descriptor, while others are open. */
-static int promise(struct store *st, uint64_t dir, const char *name,
+/* fsync and close of one descriptor, while others are open; or only close: the last one
+ * is published later, too. */
+static int promise(struct store *st, uint64_t dir, const char *name, bool synced,
 		   struct store_staged **ret_sg)
 {
 	static const char data[60000] = "some bytes";
@@ -86,27 +87,20 @@ static int promise(struct store *st, uint64_t dir, const char *name,
 
 	assert_ok(store_stage(st, &args, ret_sg));
 	assert_ok(store_staged_write(*ret_sg, data, sizeof(data), 0));
-	assert_ok(store_staged_sync(*ret_sg));
+	if (synced)
+		assert_ok(store_staged_sync(*ret_sg));
 	return store_staged_flush(*ret_sg, dir, name);
 }
 
-static void test_no_more_is_promised_than_there_is(void **state)
+static void promise_all(struct store *st, uint64_t outer, uint64_t dir, bool synced)
 {
-	struct fixture *fx = *state;
-	struct store *st = fx->st;
-	uint64_t outer = make_dir(st, ROOT, "q"), dir = make_dir(st, outer, "in");
 	struct store_staged *sg[OPEN];
 	struct store_quota quota;
 	char name[16];
 	int promised = 0;
 
-	st->room.wait_ns = 0;
-	assert_ok(store_setting_set(st, ROOT, STORE_SETTING_PIN, "yes"));
-	assert_ok(store_setting_set(st, outer, STORE_SETTING_QUOTA, "200K"));
-	assert_ok(store_setting_set(st, dir, STORE_SETTING_QUOTA, "1M"));
-	assert_ok(store_settle(st));
 	for (int i = 0; i < OPEN; i++) {
-		int r = promise(st, dir, name_of(name, i), &sg[i]);
+		int r = promise(st, dir, name_of(name, i), synced, &sg[i]);
 
 		assert_int_equal(r, i < 3 ? 0 : -EDQUOT);
 		promised += !r;
@@ -124,7 +118,7 @@ static void test_no_more_is_promised_than_there_is(void **state)
 
 	/* Who closes another descriptor is not asked again. */
 	assert_ok(store_unlink(st, dir, "d0"));
-	assert_ok(promise(st, dir, "d0", &sg[0]));
+	assert_ok(promise(st, dir, "d0", synced, &sg[0]));
 	assert_ok(store_setting_set(st, outer, STORE_SETTING_QUOTA, "100K"));
 	assert_ok(store_staged_flush(sg[0], dir, "d0"));
 	assert_ok(store_publish(sg[0], dir, "d0", false, NULL, NULL));
@@ -133,13 +127,30 @@ static void test_no_more_is_promised_than_there_is(void **state)
 
 	/* What is given up is there for others. */
 	assert_ok(store_unlink(st, dir, "d0"));
-	assert_ok(promise(st, dir, "d0", &sg[0]));
-	assert_int_equal(promise(st, dir, "d1x", &sg[1]), -EDQUOT);
+	assert_ok(promise(st, dir, "d0", synced, &sg[0]));
+	assert_int_equal(promise(st, dir, "d1x", synced, &sg[1]), -EDQUOT);
 	store_staged_free(sg[0]);
 	store_staged_free(sg[1]);
-	assert_ok(promise(st, dir, "d0", &sg[0]));
+	assert_ok(promise(st, dir, "d0", synced, &sg[0]));
 	assert_ok(store_publish(sg[0], dir, "d0", false, NULL, NULL));
 	store_staged_free(sg[0]);
+	for (int i = 0; i < promised; i++)
+		assert_ok(store_unlink(st, dir, name_of(name, i)));
+}
+
+static void test_no_more_is_promised_than_there_is(void **state)
+{
+	struct fixture *fx = *state;
+	struct store *st = fx->st;
+	uint64_t outer = make_dir(st, ROOT, "q"), dir = make_dir(st, outer, "in");
+
+	st->room.wait_ns = 0;
+	assert_ok(store_setting_set(st, ROOT, STORE_SETTING_PIN, "yes"));
+	assert_ok(store_setting_set(st, outer, STORE_SETTING_QUOTA, "200K"));
+	assert_ok(store_setting_set(st, dir, STORE_SETTING_QUOTA, "1M"));
+	assert_ok(store_settle(st));
+	promise_all(st, outer, dir, false);
+	promise_all(st, outer, dir, true);
 }
 
 /* ---- what goes is forgotten ---- */

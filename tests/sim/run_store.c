@@ -37,7 +37,7 @@ static int publish(struct store *st, const struct inode_row *row)
 	CLEANUP_UNLOCK pthread_mutex_t *held = mutex_hold(&st->names);
 	CLEANUP_BATCH struct batch b = BATCH_INIT;
 
-	return name_publish(st, &b, row, 0, 0, NULL);
+	return name_publish(st, &b, row, 0, NULL, 0, NULL);
 }
 
 static void store_it(struct world *w, uint32_t object)
