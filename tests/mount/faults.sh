@@ -132,6 +132,9 @@ thaw() { find "$STORE"/{stage,extents} -type d -exec chattr -i {} + 2>/dev/null 
 
 failed_more() { grep -q '"more"' "$LOG" || grep -q '/more' "$LOG"; }
 
+# A value is published a moment after its close has returned.
+settled() { [ -z "$(find "$STORE/stage" -type f)" ]; }
+
 # Folders of contents in which nothing can be made: what needs none goes on.
 test_folders_that_fail() {
 	local folder
@@ -143,6 +146,7 @@ test_folders_that_fail() {
 	put small 100
 	put large 3000000
 	for folder in stage extents; do
+		eventually 10 settled
 		: >"$LOG"
 		freeze $folder
 		# Where contents are kept is seen when close has returned; the log has it.
