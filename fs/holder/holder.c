@@ -80,6 +80,9 @@ static int begin(struct holder *h)
 	int fds[] = {h->saved.keep_fd, h->stacks_fd, h->saved.fuse_fd};
 
 	m.word = HOLDER_BEGIN;
+	m.speaks = HOLDER_SPEAKS;
+	m.needs = HOLDER_NEEDS;
+	snprintf(m.version, sizeof(m.version), "%s", MEMOFS_VERSION);
 	m.restarts = h->deaths.total;
 	m.run = h->upgrade.phase != UPGRADE_NONE ? h->upgrade.run : 0;
 	holder_set_text(&m, h->reason);

@@ -138,6 +138,28 @@ test_upgrade_rolls_back() {
 	umount_at "$M"
 }
 
+# What is of another version, and cannot go on here, says so, and the one before does.
+test_upgrade_to_another_version() {
+	local status what pid
+	own_mount versions
+	exec 5>"$M/value"
+	for what in form layout; do
+		pid=$(daemon_pid "$M") status=0
+		echo "$what" >&5
+		timeout 60 "$MEMOFS" upgrade -b "$MEMOFS_BUILD/tests/mount/memofsd_$what" "$M" \
+			2>"$T/said.$what" || status=$?
+		is "$status" 1 "exit code of an upgrade to another $what"
+		[ "$(daemon_pid "$M")" -ne "$pid" ] || fail 'it was not tried'
+	done
+	grep -q 'memofsd_form exited with .*: memofsd .* cannot talk to the memofs-holder .* form 1 .*; .* goes on' \
+		"$T/said.form" || fail "it said: $(cat "$T/said.form")"
+	grep -q 'memofsd_layout exited with .*: .*layout.*; .* goes on' "$T/said.layout" ||
+		fail "it said: $(cat "$T/said.layout")"
+	exec 5>&-
+	has "$M/value" $'form\nlayout\n'
+	umount_at "$M"
+}
+
 test_without() {
 	local pid
 	own_mount alone -o holder=no
