@@ -9,6 +9,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "fs/capabilities.h"
+#include "fs/holder/rights.h"
 #include "fs/launch.h"
 #include "store/util/log.h"
 
@@ -133,6 +135,8 @@ void held_ready(struct held *h)
 	if (!h)
 		return;
 	m.watchdog_ns = h->watchdog_ns;
+	if (capabilities_permitted(&m.privileges) == 0)
+		m.privileges |= RIGHTS_TOLD;
 	say(h, &m);
 }
 

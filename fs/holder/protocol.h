@@ -62,7 +62,7 @@ enum holder_word {
 	HOLDER_UPGRADED, /* `run`, `code` (0: it was), `text` for people */
 
 	DAEMON_MOUNTED = 64, /* descriptor: /dev/fuse; `init`, `mountpoint` */
-	DAEMON_READY,	     /* `version`, `watchdog_ns` (0: none) */
+	DAEMON_READY,	     /* `version`, `watchdog_ns` (0: none), `privileges` */
 	DAEMON_FAILED,	     /* `code` to exit with, `text`: why */
 	DAEMON_ENDED,
 	DAEMON_UPGRADE, /* `run`, `text`: the path, "": the same as before */
@@ -81,6 +81,7 @@ struct holder_message {
 	char mountpoint[PATH_MAX]; /* BEGIN of a successor, MOUNTED */
 	/* The first form ended here. */
 	uint32_t speaks, needs; /* BEGIN; `version` is the holder's there */
+	uint64_t privileges;	/* READY: "fs/holder/rights.h" */
 };
 
 /* Bytes of the first form, but for its texts: no message is shorter. */
