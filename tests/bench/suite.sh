@@ -4,10 +4,11 @@
 # passthrough example, mergerfs, bindfs, a Redis server over its unix socket, and ccache,
 # in one run, in rounds that take turns; the targets, and whether they are met.
 #
-#   suite.sh [--quick|--tiny] [--only ROW,…] [--rounds N] [--csv FILE] [--plot FILE.svg]
+#   suite.sh [--quick|--tiny] [--only ROW,…] [--beside NAME,…] [--rounds N] [--csv FILE] [--plot FILE.svg]
 #   suite.sh --rows            what rows there are, and stop
 #
 #   --only    rows by name, or all below one: `hit`, `read/cold`, `create` (/1, /4, /16)
+#   --beside  these alone, of disk, tmpfs, passthrough, mergerfs, bindfs, redis, ccache
 #   --quick   smaller, three rounds: some three minutes
 #   --tiny    shows that it works, in seconds; nothing is dropped from any cache
 #   --rounds  of which the median is printed; 5 by default. One more comes before them,
@@ -15,8 +16,8 @@
 #
 # What is not installed is left out, and said. Cold rows and tmpfs need root: what is cold
 # was dropped from the kernel's caches, and the daemon of memofs is a new one. A value is
-# always closed; it is fsynced where the row says so. Exits with 1 when something that was
-# to be measured failed, never for a missed target.
+# always closed; it is fsynced where the row says so. Interrupted, it prints what it has.
+# Exits with 1 when something that was to be measured failed, never for a missed target.
 #
 # Environment: MEMOFS_BUILD (default: build), TMPDIR: the disk to measure.
 # shellcheck source=common.sh
@@ -50,15 +51,16 @@ clients=(1 4 16 64)
 
 parse() {
 	local size=full asked=''
-	only=() csv='' plot='' list_rows=''
+	only=() beside=() csv='' plot='' list_rows=''
 	while [ $# -gt 0 ]; do
 		case $1 in
 		--quick | --tiny) size=${1#--} ;;
 		--rows) list_rows=1 ;;
-		--only | --rounds | --csv | --plot)
+		--only | --beside | --rounds | --csv | --plot)
 			[ $# -gt 1 ] || usage
 			case $1 in
 			--only) IFS=, read -ra only <<<"$2" ;;
+			--beside) IFS=, read -ra beside <<<"$2" ;;
 			--rounds) asked=$2 ;;
 			--csv) csv=$(realpath -m "$2") ;;
 			--plot) plot=$(realpath -m "$2") ;;
@@ -102,6 +104,18 @@ check_only() {
 	done
 }
 
+names_beside=(disk tmpfs passthrough mergerfs bindfs redis ccache)
+
+check_beside() {
+	local name
+	for name in "${beside[@]}"; do
+		[[ " ${names_beside[*]} " == *" $name "* ]] || {
+			say "--beside: there is no $name; there are ${names_beside[*]}"
+			exit 2
+		}
+	done
+}
+
 # --- who is there ---------------------------------------------------------------------
 
 # By target: its directory or socket, and the process that serves it.
@@ -109,7 +123,12 @@ declare -A base server
 
 left_out() { say "left out: $1"; }
 
+asked_for() { # TARGET
+	[ ${#beside[@]} -eq 0 ] || [[ " ${beside[*]} " == *" $1 "* ]]
+}
+
 has() { # TARGET PROGRAM PACKAGE
+	asked_for "$1" || return 1
 	command -v "$2" >/dev/null && return
 	left_out "$1: $2 is not installed (apt install $3)"
 	return 1
@@ -123,6 +142,7 @@ start_fuse() { # TARGET COMMAND...: mounts the disk's own directory
 
 start_passthrough() {
 	local example
+	asked_for passthrough || return 0
 	if example=$(passthrough_example); then
 		start_fuse passthrough "$example" -f -o "source=$work/disk"
 		start_fuse cached "$example" -f -o "source=$work/disk,cache=always"
@@ -142,20 +162,23 @@ start_others() {
 	# The example has each file open that the kernel knows.
 	ulimit -n "$(cat /proc/sys/fs/nr_open)" 2>/dev/null || :
 	mkdir "$work/disk"
-	base[disk]=$work/disk
+	! asked_for disk || base[disk]=$work/disk
 	disk=$(findmnt -n -o FSTYPE -T "$work/disk")
-	if [ "$root" ]; then
+	if [ -z "$root" ]; then
+		left_out 'tmpfs, and all that is cold: needs root'
+	elif asked_for tmpfs; then
 		mkdir "$work/tmpfs"
 		mount -t tmpfs tmpfs "$work/tmpfs"
 		base[tmpfs]=$work/tmpfs
-	else
-		left_out 'tmpfs, and all that is cold: needs root'
 	fi
 	start_passthrough
-	! has mergerfs mergerfs mergerfs || start_fuse mergerfs mergerfs -f "$work/disk"
+	# By itself it would run before all others.
+	! has mergerfs mergerfs mergerfs ||
+		start_fuse mergerfs mergerfs -f -o scheduling-priority=0 "$work/disk"
 	! has bindfs bindfs bindfs || start_fuse bindfs bindfs -f "$work/disk"
 	start_redis
-	has ccache ccache ccache || :
+	ccache=''
+	! has ccache ccache ccache || ccache=1
 }
 
 # --- memofs: a store for each number of entries, and one for all else --------------------
@@ -206,13 +229,13 @@ names_of() { # TARGET N
 fill_others() {
 	local target n
 	for target in disk tmpfs; do
-		[ "${base[$target]:-}" ] || continue
+		[ -d "$work/$target" ] || continue
 		for n in "${points[@]}"; do
 			wants_names "$n" || continue
-			mkdir "${base[$target]}/names-$n"
-			"$measure" prepare --count 1 --of "$n" --bytes 200 "${base[$target]}/names-$n"
+			mkdir "$work/$target/names-$n"
+			"$measure" prepare --count 1 --of "$n" --bytes 200 "$work/$target/names-$n"
 		done
-		prepare_in "${base[$target]}"
+		prepare_in "$work/$target"
 	done
 	[ -z "${base[redis]:-}" ] || "$measure" prepare --of "$small" "${base[redis]}"
 }
@@ -464,7 +487,7 @@ group_run() {
 		--- hit memofs run --quiet -- cat lines
 		--- miss memofs run --quiet --overwrite -- cat lines
 		--- compile memofs run --quiet --input answer.c --output answer.o -- cc -O2 -c -o answer.o answer.c)
-	if command -v ccache >/dev/null; then
+	if [ "$ccache" ]; then
 		commands+=(--- ccache ccache cc -O2 -c -o answer.o answer.c)
 	fi
 	"$build/tests/bench/spawn" --csv --rounds "$runs" "${commands[@]}" >"$work/out"
@@ -487,7 +510,7 @@ prepare_run() {
 	echo 'int main(void) { return 42; }' >"$work/run/answer.c"
 	export XDG_CACHE_HOME=$work/xdg CCACHE_DIR=$work/ccache PATH=$build:$PATH \
 		MEMOFS_CACHE=$work/memofs-main/run
-	if command -v ccache >/dev/null; then
+	if [ "$ccache" ]; then
 		(cd "$work/run" && ccache cc -O2 -c -o answer.o answer.c)
 	fi
 }
@@ -516,13 +539,26 @@ describe_machine() {
 	echo "$(date -u +%F), load $(cut -d' ' -f1-3 /proc/loadavg) before, "
 }
 
+tell() {
+	{
+		head -c -1 "$work/machine"
+		echo "$(cut -d' ' -f1-3 /proc/loadavg) after"
+	} >"$work/machine.whole"
+	report --raw "$work/raw" --machine "$work/machine.whole" \
+		${only[0]+--only "$(IFS=, && echo "${only[*]}")"} \
+		${csv:+--csv "$csv"} ${plot:+--plot "$plot"}
+}
+
 parse "$@"
 if [ "$list_rows" ]; then
 	report --rows
 	exit
 fi
 check_only
+check_beside
 begin suite
+# Who interrupts it wants to see what there is; `finish` comes after that.
+trap 'say interrupted; [ ! -s "$work/raw" ] || tell; exit 130' INT
 measure=$build/tests/bench/measure
 root=''
 [ "$(id -u)" -ne 0 ] || root=1
@@ -534,10 +570,5 @@ fill_stores
 fill_others
 prepare_memofs
 run_all
-{
-	head -c -1 "$work/machine"
-	echo "$(cut -d' ' -f1-3 /proc/loadavg) after"
-} >"$work/machine.whole"
-report --raw "$work/raw" --machine "$work/machine.whole" ${only[0]+--only "$(IFS=, && echo "${only[*]}")"} \
-	${csv:+--csv "$csv"} ${plot:+--plot "$plot"}
+tell
 [ "$failures" -eq 0 ]

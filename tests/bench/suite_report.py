@@ -209,7 +209,7 @@ def write_csv(path, samples, rows, disk):
 
 # --- the plot: a panel for each row, a bar for each target, the range as a line on it ---
 
-PANEL, LABEL, BAR, COLUMNS = 470, 150, 15, 3
+PANEL, LABEL, BAR, COLUMNS = 490, 170, 15, 3
 COLOURS = {"memofs": "#c0392b", "fast": "#e67e22"}
 
 

@@ -38,13 +38,15 @@ test_all_rows() {
 
 test_one_row() {
 	needs python3
-	suite --tiny --only absent,create/4 >table 2>said || fail "suite.sh failed: $(cat said)"
+	suite --tiny --only absent,create/4 --beside disk >table 2>said || fail "suite.sh failed: $(cat said)"
 	is "$(grep -E -o '^[a-z]+(/[0-9a-z]+)?: ' table | tr -d '\n')" 'create/4: absent: '
+	! grep passthrough table || fail 'who was not asked for is there'
 }
 
 test_wrong_calls() {
 	needs python3
 	fails 'there is no row nonsense' suite --tiny --only hit,nonsense
+	fails 'there is no other' suite --tiny --beside other,disk
 	fails '^usage: ' suite --rounds 0
 	fails '^usage: ' suite --loud
 }
@@ -54,7 +56,7 @@ test_ended() {
 	needs python3
 	local pid
 	mkdir tmp
-	TMPDIR=$PWD/tmp bash "$MEMOFS_SOURCE/tests/bench/suite.sh" --quick --only create 2>said >table &
+	TMPDIR=$PWD/tmp bash "$MEMOFS_SOURCE/tests/bench/suite.sh" --quick --only create --beside disk 2>said >table &
 	pid=$!
 	eventually 30 test -n "$(mounts_soon)"
 	kill -TERM "$pid"
