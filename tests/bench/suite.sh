@@ -272,20 +272,13 @@ status_of() { # MOUNTPOINT KEY
 servers() { # TARGET STORE
 	local pid
 	case $1 in
-	memofs) set -- "$work/memofs-$2" ;;
-	fast)
-		# Its own status may not be there to be opened: a mount without opens.
-		pgrep -f "^memofs(d|-holder) .*$work/fast-$2( |\$)" || :
-		return
+	memofs | fast)
+		status_of "$work/$1-$2" pid
+		pid=$(status_of "$work/$1-$2" holder)
+		[ "${pid:-0}" = 0 ] || echo "$pid"
 		;;
-	*)
-		echo "${server[$1]:-}"
-		return
-		;;
+	*) echo "${server[$1]:-}" ;;
 	esac
-	status_of "$1" pid
-	pid=$(status_of "$1" holder)
-	[ "${pid:-0}" = 0 ] || echo "$pid"
 }
 
 # What was measured goes to $work/raw, a line each: row, target, round, seconds,
@@ -464,7 +457,7 @@ note_memory() { # ROW TARGET ROUND STORE
 # Of a mount that nobody has used, and of one that was listed, read and written.
 group_memory() {
 	local n=${points[2]} names
-	if wanted memory/idle; then
+	if [ "$1" = memofs ] && wanted memory/idle; then
 		mount_one memofs idle
 		note_memory memory/idle "$1" "$2" idle
 		unmount "$work/memofs-idle"
