@@ -174,6 +174,16 @@ static int add_known(struct shard *s, uint64_t ino, uint64_t *ret_count)
 	return r;
 }
 
+/* Of the tree no more than this file was counted: it may be known of old. */
+static void sub_known(struct shard *s, uint64_t ino, uint64_t n)
+{
+	uint64_t counted = known_get(&s->known, ino);
+
+	known_sub(&s->known, ino, n);
+	if (store_ino_in_tree(ino))
+		known_sub(&s->known, entry_ino(ino), n < counted ? n : counted);
+}
+
 int fast_learn(struct fast *f, uint64_t ino)
 {
 	struct shard *s = shard_of(f, ino);
@@ -222,10 +232,9 @@ void fast_forget(struct fast *f, uint64_t ino, uint64_t nlookup)
 	struct hold *h = NULL;
 
 	pthread_mutex_lock(&s->lock);
-	if (!known_sub(&s->known, ino, nlookup))
+	sub_known(s, ino, nlookup);
+	if (!known_get(&s->known, ino))
 		gen = take_open(s, ino);
-	if (store_ino_in_tree(ino))
-		known_sub(&s->known, entry_ino(ino), nlookup);
 	if (!known_get(&s->known, entry_ino(ino)))
 		h = take_hold(s, entry_ino(ino));
 	pthread_mutex_unlock(&s->lock);
