@@ -139,8 +139,9 @@ def figure(value):
 
 
 def times(samples, row, target, other):
-    """How many times as fast as `other` is `target`?"""
-    ratios = samples.ratios((row, other), (row, target)) if target != other else []
+    """How many times as fast as `other` is `target`? Nothing for what is no time."""
+    timed = target != other and not row.startswith("memory/")
+    ratios = samples.ratios((row, other), (row, target)) if timed else []
     return f"{statistics.median(ratios):.2f}x" if ratios else ""
 
 
