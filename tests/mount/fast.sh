@@ -29,6 +29,7 @@ hit_200_times() { # FILE
 
 # Written on a mount for writing; then it is mounted read-only.
 begin() { # [option of the second mount]...
+	needs_persistence
 	! is_mounted "$MNT" || umount_memofs
 	rm -rf "$STORE"
 	mount_memofs
@@ -135,7 +136,6 @@ test_control_files_are_read() {
 }
 
 test_reads_on_after_expiry() {
-	needs_persistence
 	populate() {
 		seq 100000 >"$MNT/ns/large"
 		seq 10 >"$MNT/ns/small"
@@ -165,7 +165,6 @@ test_reads_on_after_expiry() {
 }
 
 test_what_is_only_known_can_be_evicted() {
-	needs_persistence
 	populate() {
 		local i
 		for i in {1..60}; do head -c 1M /dev/urandom >"$MNT/ns/$i"; done
@@ -216,7 +215,6 @@ test_versions_and_ages() {
 }
 
 test_trees() {
-	needs_persistence
 	populate() {
 		mkdir -p "$T/from/sub"
 		cp "$MEMOFS_SOURCE"/fs/*.c "$T/from/sub"
