@@ -23,7 +23,7 @@ struct store_dir {
 	struct store *st;
 	uint64_t branch;
 	struct backend_iter *it; /* NULL: branch 0, which has no names, or a tree's */
-	uint64_t mark; /* commits_mark() from before `it` was made */
+	uint64_t mark;		 /* commits_mark() from before `it` was made */
 	struct tree_list tree;
 	uint64_t pos;	  /* the row the iterator is on; in a tree, the next child */
 	bool taken;	  /* it was given out */

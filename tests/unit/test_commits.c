@@ -13,8 +13,8 @@
 #include <string.h>
 
 #include "store/commits.h"
-#include "store/keys.h"
 #include "store/internal.h"
+#include "store/keys.h"
 
 enum { INO = 7, BRANCH = 3 };
 
