@@ -50,9 +50,8 @@ printf '# made at %s\n1\n2\n' "$(date)" >frame.csv
 total() {
 	memofs run --name total --input frame=frame.csv \
 		--input-hash 'frame=grep -v "^#" frame.csv | sha256sum' -- \
-		sh -c 'echo computed >>calls; grep -v "^#" frame.csv | paste -sd+ | bc'
+		sh -c 'echo computed >>calls; echo $(($(grep -v "^#" frame.csv | paste -sd+)))'
 }
-command -v bc >/dev/null || bc() { echo $(($(cat))); }
 total
 printf '# made at another time\n1\n2\n' >frame.csv
 total

@@ -102,4 +102,4 @@ else
 	echo 'python3 has no venv here: the Python example is left out'
 fi
 step 'what is stored'
-show memofs ls "$(memofs cache)/deps"
+if [ -d "$(memofs cache)/deps" ]; then show memofs ls "$(memofs cache)/deps"; fi

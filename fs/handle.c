@@ -11,6 +11,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
 #include "store/util/log.h"
 
@@ -37,6 +38,7 @@ struct handle_list {
 	struct keep *keep;
 	atomic_bool said_full;
 	struct buf opened; /* struct opened, sorted; fixed by handle_resume_end() */
+	uint32_t first_use;
 	int resume_error;
 	struct handle lost; /* what stands for all that are not there */
 };
@@ -55,6 +57,11 @@ int handle_list_new(struct handle_list **ret_list)
 		list->shards[i].next_chunk = i;
 	}
 	list->lost.kind = HANDLE_LOST;
+	/* The kernel may have numbers of a daemon before this one that could not be
+	 * kept; they are not to become another's. */
+	if (getrandom(&list->first_use, sizeof(list->first_use), GRND_NONBLOCK) < 0 ||
+	    !list->first_use)
+		list->first_use = 1;
 	*ret_list = list;
 	return 0;
 }
@@ -86,7 +93,7 @@ static struct chunk *make_chunk(struct handle_list *list, uint32_t i)
 	struct chunk *c = calloc(1, sizeof(*c));
 
 	for (uint32_t j = 0; c && j < CHUNK_PLACES; j++)
-		c->uses[j] = 1;
+		c->uses[j] = list->first_use;
 	if (c)
 		atomic_store_explicit(&list->chunks[i], c, memory_order_release);
 	return c;

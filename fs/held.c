@@ -9,7 +9,31 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "fs/capabilities.h"
+#include "fs/holder/rights.h"
+#include "fs/launch.h"
 #include "store/util/log.h"
+
+static uint32_t form_of(uint32_t said)
+{
+	return said ? said : 1; /* it was not said at first */
+}
+
+/* Do the two go together? -EPROTO with a message. */
+static int compare_forms(const struct held *h, struct errmsg *err)
+{
+	uint32_t speaks = form_of(h->begin.speaks), needs = form_of(h->begin.needs);
+
+	if (speaks >= HOLDER_NEEDS && needs <= HOLDER_SPEAKS)
+		return 0;
+	return err_set(
+	    err, EPROTO,
+	    "memofsd " MEMOFS_VERSION " cannot talk to the memofs-holder that "
+	    "has the mount (%s; it speaks form %u and needs %u, this one %u and "
+	    "%u): unmount it, and mount it with this version",
+	    *h->begin.version ? h->begin.version : "an older one", speaks, needs,
+	    (unsigned int)HOLDER_SPEAKS, (unsigned int)HOLDER_NEEDS);
+}
 
 static int take_begin(struct held *h, struct errmsg *err)
 {
@@ -31,7 +55,10 @@ static int take_begin(struct held *h, struct errmsg *err)
 	h->resumes = h->fuse_fd >= 0;
 	h->restarts = h->begin.restarts;
 	h->upgrade_run = h->begin.run;
-	return 0;
+	r = compare_forms(h, err);
+	if (r)
+		held_failed(h, EXIT_MOUNT, err);
+	return r;
 }
 
 int held_begin(int socket, struct held **ret_h, struct errmsg *err)
@@ -108,6 +135,8 @@ void held_ready(struct held *h)
 	if (!h)
 		return;
 	m.watchdog_ns = h->watchdog_ns;
+	if (capabilities_permitted(&m.privileges) == 0)
+		m.privileges |= RIGHTS_TOLD;
 	say(h, &m);
 }
 

@@ -42,7 +42,10 @@ struct held {
 	bool listening;
 };
 
-/* Waits for the holder's first word. -EPIPE, -EPROTO, …; the socket is taken. */
+/*
+ * Waits for the holder's first word. -EPIPE, -EPROTO, …; the socket is taken. A holder
+ * that this version cannot talk to is told so, as far as it understands.
+ */
 int held_begin(int socket, struct held **ret_h, struct errmsg *err);
 /* Ends the thread; the holder sees it go. */
 void held_free(struct held *h);

@@ -354,7 +354,7 @@ static int ask_again(struct session *s)
 
 /* A kernel that cannot numbers its requests so. Of those before LOST_MAX only opens that
  * wait can be under way, and these are kept. */
-enum { UNIQUE_STEP = 2, LOST_MAX = 1 << 16 };
+enum { UNIQUE_STEP = 2, LOST_MAX = 1 << 16, LOST_AHEAD = 1 << 12 };
 
 /* The kernel knows whether it was answered. */
 static void fail_one(void *arg, uint64_t unique)
@@ -373,6 +373,10 @@ static void fail_all(struct session *s)
 	uint64_t last = s->pulse ? atomic_load(&s->pulse->last_unique) : 0;
 
 	last -= last % UNIQUE_STEP; /* it may have been an INTERRUPT */
+	/* One may have been received and not been noted any more. Those that are only
+	 * queued the kernel does not take an answer for. */
+	for (uint64_t n = 1; last && n <= LOST_AHEAD; n++)
+		fail_one(s, last + n * UNIQUE_STEP);
 	for (uint64_t n = 0; n < LOST_MAX && last > n * UNIQUE_STEP; n++)
 		fail_one(s, last - n * UNIQUE_STEP);
 	waiters_each_kept(s->fs->waiters, fail_one, s);

@@ -14,6 +14,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "store/util/htab.h"
 #include "store/util/keep.h"
@@ -424,6 +425,23 @@ static int resume_object(void *arg, struct kept *o)
 	return r;
 }
 
+/*
+ * Ids that the kernel may have from a daemon whose kept memory is lost are not to become
+ * another's: none before was given out later than now, were it one a nanosecond.
+ */
+static int begin_ids(struct vnode_table *t, struct keep *k)
+{
+	struct timespec now;
+	int r;
+
+	clock_gettime(CLOCK_BOOTTIME, &now);
+	t->next += (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+	r = keep_new(k, KEEP_VNODE, 0, &t->ids);
+	if (!r)
+		atomic_store(keep_counter(t->ids, 0), t->next);
+	return r;
+}
+
 int vnode_resume(struct vnode_table *t, struct keep *k)
 {
 	int r;
@@ -432,7 +450,7 @@ int vnode_resume(struct vnode_table *t, struct keep *k)
 	t->keep = k;
 	r = keep_each(k, KEEP_VNODE, resume_object, t);
 	if (!r && k && !t->ids)
-		r = keep_new(k, KEEP_VNODE, 0, &t->ids);
+		r = begin_ids(t, k);
 	pthread_mutex_unlock(&t->lock);
 	return r;
 }

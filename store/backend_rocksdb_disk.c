@@ -235,6 +235,16 @@ static bool compact_table(struct rocks *r, enum table t)
 	return true;
 }
 
+/* It had an argument for what may not be done any more: to enable them all at once. */
+static void enable_file_deletions(rocksdb_t *db, char **ret_text)
+{
+#ifdef ROCKSDB_ENABLE_BY_FORCE
+	rocksdb_enable_file_deletions(db, 0, ret_text);
+#else
+	rocksdb_enable_file_deletions(db, ret_text);
+#endif
+}
+
 /*
  * Files that are not needed any more are deleted by a thread of the database, later;
  * it does so at once for who allows it again to delete any.
@@ -245,7 +255,7 @@ static int delete_files(struct rocks *r)
 
 	rocksdb_disable_file_deletions(r->db, &text);
 	if (!text)
-		rocksdb_enable_file_deletions(r->db, 0, &text);
+		enable_file_deletions(r->db, &text);
 	return rocks_error(text, "deleting files");
 }
 

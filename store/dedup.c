@@ -332,7 +332,7 @@ int dedup_release(struct store *st, uint64_t ino, struct batch *b, bool *ret_use
 		r = same_in_use(st, ino, &used);
 	if (!r && !used)
 		r = same_withdraw(st, ino, row.ns);
-	if (r && r != -EUCLEAN) /* else it is not found by its own index any more */
+	if (r)
 		return r;
 	if (!used) {
 		batch_del(b, TABLE_SHARE, key_slice(&key));

@@ -553,13 +553,13 @@ static int put_same(struct search *s, struct batch *b, const struct pack_entry *
 }
 
 /* Commit what there is, when it is much. */
-static int commit_some(struct search *s, struct batch *b)
+static int commit_some(struct store *st, struct batch *b)
 {
 	int r;
 
 	if (b->count < BATCH_ROWS)
 		return 0;
-	r = backend_commit(s->st->be, b);
+	r = backend_commit(st->be, b);
 	batch_clear(b);
 	return r;
 }
@@ -589,7 +589,7 @@ int same_offer(struct store *st, uint64_t ino, const struct share_row *row,
 		if (!r && b.count >= BATCH_ROWS && !has_room(&s, &b))
 			return 0;
 		if (!r)
-			r = commit_some(&s, &b);
+			r = commit_some(st, &b);
 		if (!r && is_stopped(&s))
 			r = -ECANCELED;
 	}
@@ -598,7 +598,38 @@ int same_offer(struct store *st, uint64_t ino, const struct share_row *row,
 	return backend_commit(st->be, &b);
 }
 
-int same_withdraw(struct store *st, uint64_t ino, uint64_t ns)
+static void withdraw_row(struct batch *b, const struct backend_iter *it, uint64_t ino)
+{
+	struct same_row row;
+
+	if (!same_decode(backend_iter_value(it), &row) && row.holder == ino)
+		batch_del(b, TABLE_SAME, backend_iter_key(it));
+}
+
+/* Its index cannot be read any more, as after a power loss: what it has offered is looked
+ * for among all that there is. */
+static int withdraw_unread(struct store *st, uint64_t ino, uint64_t ns)
+{
+	static const uint8_t least[PACK_HASH_BYTES];
+	CLEANUP_BATCH struct batch b = BATCH_INIT;
+	struct key key = key_same(ns, least), end = key_same(ns + 1, least);
+	struct backend_iter *it;
+	int r = backend_iter_new_until(st->be, TABLE_SAME, key_slice(&end), &it);
+
+	if (r)
+		return r;
+	backend_iter_seek(it, key_slice(&key));
+	for (; !r && backend_iter_valid(it); backend_iter_next(it)) {
+		withdraw_row(&b, it, ino);
+		r = commit_some(st, &b);
+	}
+	if (!r)
+		r = backend_iter_status(it);
+	backend_iter_free(it);
+	return r ? r : backend_commit(st->be, &b);
+}
+
+static int withdraw_read(struct store *st, uint64_t ino, uint64_t ns)
 {
 	CLEANUP_SEARCH struct search s = SEARCH_INIT;
 	CLEANUP_BATCH struct batch b = BATCH_INIT;
@@ -618,7 +649,14 @@ int same_withdraw(struct store *st, uint64_t ino, uint64_t ns)
 		if (r == -ENOENT)
 			r = 0;
 		if (!r)
-			r = commit_some(&s, &b);
+			r = commit_some(st, &b);
 	}
 	return r ? r : backend_commit(st->be, &b);
+}
+
+int same_withdraw(struct store *st, uint64_t ino, uint64_t ns)
+{
+	int r = withdraw_read(st, ino, ns);
+
+	return r == -EUCLEAN ? withdraw_unread(st, ino, ns) : r;
 }

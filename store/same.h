@@ -26,7 +26,8 @@ int same_find(struct store *st, uint64_t ino, uint64_t ns, const atomic_bool *st
 int same_offer(struct store *st, uint64_t ino, const struct share_row *row,
 	       const atomic_bool *stop);
 
-/* Its extent is about to go: nobody shall find it any more. -EUCLEAN as above. */
+/* Its extent is about to go: nobody shall find it any more. All of `ns` is looked through
+ * when the tree cannot be read. */
 int same_withdraw(struct store *st, uint64_t ino, uint64_t ns);
 
 #endif

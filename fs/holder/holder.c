@@ -21,6 +21,7 @@
 
 #include "fs/holder/answer.h"
 #include "fs/holder/deaths.h"
+#include "fs/holder/rights.h"
 #include "fs/holder/saved.h"
 #include "fs/holder/start.h"
 #include "fs/holder/upgrade.h"
@@ -80,6 +81,9 @@ static int begin(struct holder *h)
 	int fds[] = {h->saved.keep_fd, h->stacks_fd, h->saved.fuse_fd};
 
 	m.word = HOLDER_BEGIN;
+	m.speaks = HOLDER_SPEAKS;
+	m.needs = HOLDER_NEEDS;
+	snprintf(m.version, sizeof(m.version), "%s", MEMOFS_VERSION);
 	m.restarts = h->deaths.total;
 	m.run = h->upgrade.phase != UPGRADE_NONE ? h->upgrade.run : 0;
 	holder_set_text(&m, h->reason);
@@ -95,8 +99,11 @@ static void choose(struct holder *h, struct start *s)
 	if (s->fd >= 0)
 		return;
 	s->fd = h->program_fd;
-	if (s->fd < 0 || deaths_many(&h->deaths))
-		s->fd = start_open(s->path);
+	if (s->fd < 0 || deaths_many(&h->deaths)) {
+		int fd = start_open(s->path);
+
+		s->fd = fd < 0 ? s->fd : fd;
+	}
 }
 
 static void forget_program(struct holder *h, int next_fd)
@@ -279,6 +286,7 @@ static void take_ready(struct holder *h, const struct holder_message *m)
 		h->watch.stacks_fd = h->stacks_fd;
 		watch_begin(&h->watch, h->pid, h->saved.keep_fd, m->watchdog_ns);
 	}
+	rights_narrow(m->privileges);
 	if (!h->told)
 		tell_ready(h);
 	if (upgrade_daemon_ready(&h->upgrade, m->version, &done, text, sizeof(text)))
@@ -540,6 +548,7 @@ static int prepare(struct holder *h, struct errmsg *err)
 	if (h->was_ready)
 		snprintf(h->reason, sizeof(h->reason), "ended with its holder");
 	notify_begin(&h->notify);
+	rights_begin();
 	h->deaths.quick_ns = quick_of_environment();
 	return 0;
 }

@@ -3,14 +3,10 @@
 
 #include <errno.h>
 #include <stdbool.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
-
-/* The first version of it had this, at least. */
-#define MESSAGE_MIN offsetof(struct holder_message, text)
 
 union control {
 	struct cmsghdr align;
@@ -81,7 +77,7 @@ int holder_receive(int socket, struct holder_message *ret_m, int ret_fds[HOLDER_
 	if (n == 0)
 		return -EPIPE;
 	take_fds(&msg, ret_fds);
-	if ((size_t)n >= MESSAGE_MIN && holder_is_sound(ret_m))
+	if (n >= HOLDER_MESSAGE_MIN && holder_is_sound(ret_m))
 		return 0;
 	holder_close_fds(ret_fds);
 	return -EPROTO;

@@ -5,6 +5,9 @@
  * A socketpair of packets; one packet is one struct holder_message, with descriptors
  * where it says so. It only grows at its end, since the two may be of different
  * versions: what a shorter one lacks is 0, what a longer one has more is not read.
+ * Where that is not enough, each says which form of the talk it speaks, and which it
+ * needs. The daemon compares, and answers `failed` where they do not go together: so an
+ * upgrade to it is taken back.
  *
  *	holder           daemon
  *	begin      →                   the first word
@@ -26,13 +29,22 @@
 #include <limits.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 enum {
 	HOLDER_FDS_MAX = 4,
 	HOLDER_INIT_MAX = 512, /* bytes of an INIT request: it has 104 today */
 	HOLDER_VERSION_MAX = 64,
 };
+
+/*
+ * The form is raised with what the other side has to know; with what it cannot do
+ * without, what is needed is raised as well. Who says 0 speaks the first, and needs no
+ * other.
+ */
+enum { HOLDER_SPEAKS = 1, HOLDER_NEEDS = 1 };
 
 /* To each thread of a daemon that is ready: write your stack. Realtime signals have no
  * other meaning to anybody. */
@@ -43,13 +55,14 @@ enum holder_word {
 	 * Descriptors: the keep, a file for stacks, and /dev/fuse if there was a daemon
 	 * before this one; then `init` is its INIT, `restarts` how many there were, and
 	 * `text` says how the last one ended. `run`: of the upgrade that is under way.
+	 * `version`, `speaks`, `needs`: of the holder.
 	 */
 	HOLDER_BEGIN = 1,
 	HOLDER_LEAVE,
 	HOLDER_UPGRADED, /* `run`, `code` (0: it was), `text` for people */
 
 	DAEMON_MOUNTED = 64, /* descriptor: /dev/fuse; `init`, `mountpoint` */
-	DAEMON_READY,	     /* `version`, `watchdog_ns` (0: none) */
+	DAEMON_READY,	     /* `version`, `watchdog_ns` (0: none), `privileges` */
 	DAEMON_FAILED,	     /* `code` to exit with, `text`: why */
 	DAEMON_ENDED,
 	DAEMON_UPGRADE, /* `run`, `text`: the path, "": the same as before */
@@ -66,7 +79,13 @@ struct holder_message {
 	char version[HOLDER_VERSION_MAX];
 	char text[PATH_MAX];
 	char mountpoint[PATH_MAX]; /* BEGIN of a successor, MOUNTED */
+	/* The first form ended here. */
+	uint32_t speaks, needs; /* BEGIN; `version` is the holder's there */
+	uint64_t privileges;	/* READY: "fs/holder/rights.h" */
 };
+
+/* Bytes of the first form, but for its texts: no message is shorter. */
+#define HOLDER_MESSAGE_MIN ((ssize_t)offsetof(struct holder_message, text))
 
 /* The descriptors stay the caller's. -EPIPE: nobody is there; else -errno. */
 int holder_send(int socket, const struct holder_message *m, const int *fds,

@@ -18,12 +18,13 @@ int saved_init(struct saved *s)
 	return s->keep_fd < 0 ? -errno : 0;
 }
 
-/* -1: some of it is missing. */
+/* -1: some of it is missing. Another version's may be shorter or longer. */
 static int read_mounted(int fd, struct holder_message *ret_m)
 {
-	struct holder_message m;
+	struct holder_message m = {0};
 
-	if (pread(fd, &m, sizeof(m), 0) != (ssize_t)sizeof(m) || !holder_is_sound(&m))
+	if (pread(fd, &m, sizeof(m), 0) < HOLDER_MESSAGE_MIN || !holder_is_sound(&m) ||
+	    *m.mountpoint != '/')
 		return -1;
 	*ret_m = m;
 	return 0;

@@ -7,25 +7,12 @@
 # Arguments: [--csv] [SECONDS [MIB]], by default 120 seconds and a bound of 1024 MiB;
 # the run without a bound takes up to three times as much of the disk.
 # Environment: MEMOFS_BUILD (default: build), TMPDIR: the disk to measure.
-set -euo pipefail
-
-source_dir=$(cd "$(dirname "$0")/../.." && pwd)
-build=$(realpath "${MEMOFS_BUILD:-$source_dir/build}")
-work=$(mktemp -d "${TMPDIR:-/tmp}/memofs-day.XXXXXX")
+# shellcheck source=common.sh
+. "$(dirname "$0")/common.sh"
+begin day
 csv=
 [ "${1:-}" != --csv ] || { csv=--csv && shift; }
 seconds=${1:-120} mib=${2:-1024}
-
-finish() {
-	local status=$?
-	trap - EXIT
-	cd /
-	! mountpoint -q "$work/mnt" || "$build/memofs" umount "$work/mnt" || umount -l "$work/mnt"
-	rm -rf --one-file-system -- "$work"
-	exit "$status"
-}
-trap finish EXIT
-trap 'exit 130' INT TERM
 
 header() {
 	local columns=("$@")
@@ -39,14 +26,13 @@ header() {
 day() { # ROW SIZE [OPTION...]
 	local row=$1 size=$2
 	shift 2
-	"$build/memofs" mount -o "size=$size" --log "$work/log" "$work/store" "$work/mnt"
+	mount_memofs "$work/store" "$work/mnt" -o "size=$size"
 	"$build/tests/mount/day" --row "$row" --seconds "$seconds" --size $((mib << 20)) \
 		--store "$work/store" ${csv:+"$csv"} "$@" "$work/mnt"
-	"$build/memofs" umount "$work/mnt"
+	unmount "$work/mnt"
 	rm -rf "$work/store"
 }
 
-mkdir "$work/mnt"
 header bound 'total_mib' 'du_mib' hits misses writes refused failed 'r50_ms' 'r99_ms' \
 	'w50_ms' 'w99_ms'
 day "${mib}MiB" "${mib}MiB"

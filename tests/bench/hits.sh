@@ -5,26 +5,13 @@
 # (--csv, --rounds N). ccache is left out where it is not installed.
 #
 # Environment: MEMOFS_BUILD (default: build), TMPDIR: the disk to measure.
-set -euo pipefail
+# shellcheck source=common.sh
+. "$(dirname "$0")/common.sh"
+begin hits
 
-source_dir=$(cd "$(dirname "$0")/../.." && pwd)
-build=$(realpath "${MEMOFS_BUILD:-$source_dir/build}")
-work=$(mktemp -d "${TMPDIR:-/tmp}/memofs-hits.XXXXXX")
-
-finish() {
-	local status=$?
-	trap - EXIT
-	cd /
-	! mountpoint -q "$work/mnt" || "$build/memofs" umount "$work/mnt" || umount -l "$work/mnt"
-	rm -rf --one-file-system -- "$work"
-	exit "$status"
-}
-trap finish EXIT
-trap 'exit 130' INT TERM
-
-mkdir "$work/mnt" "$work/xdg"
+mkdir "$work/xdg"
 export XDG_CACHE_HOME=$work/xdg CCACHE_DIR=$work/ccache PATH=$build:$PATH
-"$build/memofs" mount "$work/store" "$work/mnt"
+mount_memofs "$work/store" "$work/mnt"
 mkdir "$work/mnt/cache"
 export MEMOFS_CACHE=$work/mnt/cache
 cd "$work"

@@ -10,7 +10,6 @@
  * DIR, by default /tmp, is where the store is made, and removed again.
  */
 #include <err.h>
-#include <errno.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,13 +18,13 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "filling.h"
 #include "store/census.h"
 #include "store/internal.h"
 #include "tests/conformance/scratch.h"
 
 /* Promised with default settings. */
 enum { MEMORY_MIB_MAX = 256, OPEN_MS_MAX = 1000, LOOKUP_MS_MAX = 10 };
-enum { VALUE_BYTES = 200 };
 
 static struct {
 	unsigned int entries;
@@ -89,31 +88,9 @@ static void tell_memory(void)
 
 /* ---- what is measured ---- */
 
-static const char *name_of(unsigned int i)
-{
-	static char name[64];
-
-	snprintf(name, sizeof(name), "result-%08u", i);
-	return name;
-}
-
 static void open_store(void)
 {
-	struct store_options opt = {.kind = STORE_ROCKSDB,
-				    .path = bench.path,
-				    .root_mode = 0755,
-				    .size_bytes = STORE_SIZE_NONE};
-	struct errmsg msg = {""};
-	struct store_attr attr;
-	int r;
-
-	if (store_open(&opt, &bench.st, &msg))
-		errx(2, "%s", msg.text);
-	r = store_mkdir(bench.st, STORE_ROOT_INO, "dir", 0755, 0, 0, &attr);
-	if (r == -EEXIST)
-		r = store_lookup(bench.st, STORE_ROOT_INO, "dir", &attr);
-	must(r, "dir");
-	bench.branch = attr.ino;
+	bench.st = filling_open(bench.path, "dir", &bench.branch);
 }
 
 static void time_lookup(const char *what, unsigned int i, double max)
@@ -121,7 +98,7 @@ static void time_lookup(const char *what, unsigned int i, double max)
 	double begin = now_ms();
 	struct store_attr attr;
 
-	must(store_lookup(bench.st, bench.branch, name_of(i), &attr), "lookup");
+	must(store_lookup(bench.st, bench.branch, filling_name(i), &attr), "lookup");
 	tell(what, now_ms() - begin, "ms", max);
 }
 
@@ -177,18 +154,6 @@ static void time_all(unsigned int left)
 
 /* ---- phases ---- */
 
-static void publish(unsigned int i)
-{
-	struct store_stage_args args = {.branch = bench.branch, .mode = 0644};
-	uint8_t value[VALUE_BYTES] = {(uint8_t)i, (uint8_t)(i >> 8), (uint8_t)(i >> 16)};
-	struct store_staged *sg;
-
-	must(store_stage(bench.st, &args, &sg), "stage");
-	must(store_staged_write(sg, value, sizeof(value), 0), "write");
-	must(store_publish(sg, bench.branch, name_of(i), false, NULL, NULL), "publish");
-	store_staged_free(sg);
-}
-
 static void make(void)
 {
 	double begin;
@@ -196,7 +161,7 @@ static void make(void)
 	open_store();
 	begin = now_ms();
 	for (unsigned int i = 0; i < bench.entries; i++)
-		publish(i);
+		filling_publish(bench.st, bench.branch, i);
 	tell("each", (now_ms() - begin) * 1e3 / bench.entries, "us", 0);
 	tell_memory();
 	store_close(bench.st);
@@ -234,7 +199,7 @@ static void delete_most(void)
 	open_store();
 	begin = now_ms();
 	for (unsigned int i = 0; i < gone; i++)
-		must(store_unlink(bench.st, bench.branch, name_of(i)), "unlink");
+		must(store_unlink(bench.st, bench.branch, filling_name(i)), "unlink");
 	tell("each", (now_ms() - begin) * 1e3 / gone, "us", 0);
 	printf(" at once after it\n");
 	time_all(bench.entries - gone);

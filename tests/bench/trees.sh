@@ -7,30 +7,16 @@
 # Environment: MEMOFS_BUILD (default: build), ROUNDS (default: 3), TMPDIR: the disk
 # to measure. What was written is synced between the measurements, not in them; the
 # page cache is warm, as it is after a build.
-set -euo pipefail
-
-source_dir=$(cd "$(dirname "$0")/../.." && pwd)
-build=$(realpath "${MEMOFS_BUILD:-$source_dir/build}")
-rounds=${ROUNDS:-3}
-memofs=$build/memofs
-work=$(mktemp -d "${TMPDIR:-/tmp}/memofs-trees.XXXXXX")
-export XDG_CACHE_HOME=$work/cache-home LC_ALL=C
+# shellcheck source=common.sh
+. "$(dirname "$0")/common.sh"
 
 [ $# -gt 0 ] || {
 	echo 'usage: trees.sh DIRECTORY...' >&2
 	exit 2
 }
-
-finish() {
-	local status=$?
-	trap - EXIT
-	cd /
-	mountpoint -q "$work/mnt" && { "$memofs" umount "$work/mnt" || umount -l "$work/mnt"; }
-	rm -rf --one-file-system -- "$work"
-	exit "$status"
-}
-trap finish EXIT
-trap 'exit 130' INT TERM
+begin trees
+rounds=${ROUNDS:-3}
+export XDG_CACHE_HOME=$work/cache-home
 
 declare -A best cpu
 
@@ -95,8 +81,7 @@ report() { # TREE
 	done
 }
 
-mkdir "$work/mnt"
-"$memofs" mount "$work/store" "$work/mnt"
+mount_memofs "$work/store" "$work/mnt"
 mkdir "$work/mnt/trees"
 for tree; do
 	tree=$(realpath "$tree")

@@ -657,19 +657,29 @@ static void test_holder_is_missing(void **state)
 static void test_removed_unreadable(void **state)
 {
 	struct store *st = store_of(state);
-	struct file files[FILES];
-	uint64_t a;
+	struct file files[FILES], others[FILES];
+	uint64_t a, other, alone, rows;
 
 	some_files(files, 1);
+	some_files(others, 2);
 	a = put_tree(st, ROOT, "a", files, FILES);
 	assert_ok(store_settle(st));
+	alone = count_rows(st, TABLE_SAME);
+	assert_true(alone > 0);
 	put_value(st, "later", MIB, 1);
+	other = put_tree(st, ROOT, "other", others, FILES);
+	assert_ok(store_settle(st));
+	rows = count_rows(st, TABLE_SAME);
 	make_unreadable(st, a);
 	remove_tree(st, ROOT, "a");
 	assert_ok(store_unlink(st, ROOT, "later"));
 	assert_ok(store_settle(st));
 	unreadable = 0;
-	assert_left(st, 0, 0);
+	/* What it has offered is found without its index, and nothing else. */
+	assert_int_equal(count_rows(st, TABLE_SAME), rows - alone);
+	assert_tree(st, other, others, FILES);
+	remove_tree(st, ROOT, "other");
+	assert_nothing_left(st);
 }
 
 /* A row that names a place where something else is leads to nothing. */

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Kept memory that was damaged. A file with some objects is made; the input says which
- * words of it are changed, to what: three bytes of a place, four of a value. It is
- * refused with a word of what is wrong, or everything in it can be read, changed and
- * freed, and then it is empty.
+ * words of it are changed, to what: two bytes of a place, one of the part of the file
+ * that it is counted from, four of a value. It is refused with a word of what is wrong,
+ * or everything in it can be read, changed and freed, and then it is empty.
  */
 #include "tests/fuzz/fuzz.h"
 
@@ -37,15 +37,22 @@ static void fill(struct keep *k)
 	}
 }
 
+/* Where the parts of the file begin. */
+static const size_t PARTS[] = {
+    0,						 /* the header */
+    ARENA_PULSE_OFF + sizeof(struct keep_pulse), /* the classes of slabs */
+    ARENA_SLAB_BYTES,				 /* heads of objects */
+    2 * ARENA_SLAB_BYTES,			 /* chunks */
+};
+
 /* Each patch changes one word of the file. */
 static void spoil(uint8_t *file, size_t file_bytes, const uint8_t *data, size_t len)
 {
 	for (; len >= PATCH_BYTES; data += PATCH_BYTES, len -= PATCH_BYTES) {
-		size_t at =
-		    (size_t)data[0] | (size_t)data[1] << 8 | (size_t)data[2] << 16;
+		size_t word = (size_t)data[0] | (size_t)data[1] << 8;
+		size_t part = PARTS[data[2] % (sizeof(PARTS) / sizeof(PARTS[0]))];
 
-		at = at % (file_bytes / 4) * 4;
-		memcpy(file + at, data + 3, 4);
+		memcpy(file + (part / 4 + word) % (file_bytes / 4) * 4, data + 3, 4);
 	}
 }
 

@@ -138,6 +138,28 @@ test_upgrade_rolls_back() {
 	umount_at "$M"
 }
 
+# What is of another version, and cannot go on here, says so, and the one before does.
+test_upgrade_to_another_version() {
+	local status what pid
+	own_mount versions
+	exec 5>"$M/value"
+	for what in form layout; do
+		pid=$(daemon_pid "$M") status=0
+		echo "$what" >&5
+		timeout 60 "$MEMOFS" upgrade -b "$MEMOFS_BUILD/tests/mount/memofsd_$what" "$M" \
+			2>"$T/said.$what" || status=$?
+		is "$status" 1 "exit code of an upgrade to another $what"
+		[ "$(daemon_pid "$M")" -ne "$pid" ] || fail 'it was not tried'
+	done
+	grep -q 'memofsd_form exited with .*: memofsd .* cannot talk to the memofs-holder .* form 1 .*; .* goes on' \
+		"$T/said.form" || fail "it said: $(cat "$T/said.form")"
+	grep -q 'memofsd_layout exited with .*: .*layout.*; .* goes on' "$T/said.layout" ||
+		fail "it said: $(cat "$T/said.layout")"
+	exec 5>&-
+	has "$M/value" $'form\nlayout\n'
+	umount_at "$M"
+}
+
 test_without() {
 	local pid
 	own_mount alone -o holder=no
@@ -152,13 +174,9 @@ test_without() {
 
 # Nobody hangs when no daemon stays: from the fifth that died at once on, EIO.
 test_crash_loop() {
-	local i
 	own_mount loop
 	echo value >"$M/key"
-	for i in 1 2 3 4 5; do
-		kill -KILL "$(timeout 20 cat "$M/.memofs/status" | awk '$1 == "pid:" { print $2 }')"
-	done
-	eventually 20 no_child "$H"
+	die_for_good "$M"
 	fails 'Input/output error' timeout 20 cat "$M/key"
 	# The pause is five seconds then.
 	eventually 20 timeout 20 cat "$M/key" >/dev/null 2>&1
@@ -183,6 +201,64 @@ test_watchdog() {
 	grep -q 'which answered nothing, and was killed' "$LOG" || fail 'the log does not say why'
 	grep -q 'thread [0-9]*, comm: memofsd' "$LOG" || fail 'no threads in the log'
 	umount_at "$M"
+}
+
+right() { # FIELD PID
+	sed -n "s/^$1:\t0*\(.*\)/\1/p" "/proc/$2/status"
+}
+
+rights_are() { # PID SET: CAP_SYS_PTRACE is bit 19, CAP_SYS_ADMIN bit 21
+	local set
+	for set in CapPrm CapEff CapBnd; do is "$(right $set "$1")" "$2" "$set of $1"; done
+	for set in CapInh CapAmb; do is "$(right $set "$1")" '' "$set of $1"; done
+	is "$(right NoNewPrivs "$1")" 1 NoNewPrivs
+}
+
+# What it starts can do no more than it, whatever that is. And what it has kept is enough
+# to unmount when no daemon stays.
+test_the_holder_drops_privileges() {
+	needs_root
+	own_mount rights
+	rights_are "$H" 280000
+	crash_of "$M"
+	rights_are "$(daemon_pid "$M")" 280000
+	cp "$MEMOFS_BUILD/memofsd" "$T/memofsd.rights"
+	timeout 60 "$MEMOFS" upgrade -q -b "$T/memofsd.rights" "$M"
+	rights_are "$(daemon_pid "$M")" 280000
+	rm "$T/memofsd.rights"
+	die_for_good "$M"
+	kill -TERM "$H"
+	eventually 20 process_gone "$H"
+	! is_mounted "$M" || fail 'still mounted'
+}
+
+# The store belongs to another user: what passes over modes stays.
+test_the_holder_of_a_store_of_another_user() {
+	needs_root
+	mkdir "$T/others.store"
+	chown 61301:61301 "$T/others.store"
+	own_mount others
+	rights_are "$H" 28000e
+	echo value >"$M/key"
+	crash_of "$M"
+	has "$M/key" $'value\n'
+	umount_at "$M"
+}
+
+crash_of() { # MOUNTPOINT
+	local pid
+	pid=$(daemon_pid "$1")
+	kill -KILL "$pid"
+	eventually 20 process_gone "$pid"
+}
+
+# Until the holder answers in place of daemons.
+die_for_good() { # MOUNTPOINT
+	local pid
+	while pid=$(timeout 20 cat "$1/.memofs/status" 2>/dev/null | awk '$1 == "pid:" { print $2 }'); do
+		kill -KILL "$pid"
+	done
+	no_child "$H" || fail 'a daemon has answered with an error'
 }
 
 test_clean_end() {

@@ -338,6 +338,42 @@ test_no_resend() {
 	cd /
 	umount_at "$T/old"
 }
+
+# Whatever is answered, it is answered; at the end all is as before.
+test_no_resend_under_load() {
+	local i job
+	without_resend "$T/busy"
+	timeout 60 python3 - <<-'END' &
+		import os, threading, time
+		end = time.monotonic() + 8
+		def work(n):
+		    os.makedirs(f"d{n}", exist_ok=True)
+		    while time.monotonic() < end:
+		        for act in (lambda: open(f"d{n}/f", "w").write("x" * 5000),
+		                    lambda: open(f"d{n}/f").read(),
+		                    lambda: os.listdir(f"d{n}"),
+		                    lambda: os.stat(f"d{n}/absent")):
+		            try:
+		                act()
+		            except OSError:
+		                pass
+		threads = [threading.Thread(target=work, args=(n,)) for n in range(8)]
+		for t in threads: t.start()
+		for t in threads: t.join()
+	END
+	job=$!
+	for ((i = 0; i < 8; i++)); do
+		sleep 0.5
+		crash_here
+	done
+	wait "$job" || fail 'somebody waits for ever'
+	eventually 20 cp /dev/null again
+	echo text >again
+	has again $'text\n'
+	cd /
+	umount_at "$T/busy"
+}
+
 waits_for_it() { [ "$(status_of waiting_opens "$1")" -eq 1 ]; }
 
 run_tests "$@"

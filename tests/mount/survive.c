@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * survive DIR KILLS PAUSE_MS [SEED]: the daemon is killed again and again, up to PAUSE_MS
- * after it has answered, while readers, writers, waiters, listers and others are at work
- * in DIR. No system call of theirs may fail, nothing that was acknowledged may be lost,
- * and no reader may see a mix. Printed is what was done, and how long it took from each
- * kill to the first answer.
+ * survive DIR ROUNDS PAUSE_MS [SEED] [-- COMMAND ARG...]: the daemon is killed again and
+ * again, up to PAUSE_MS after it has answered, while readers, writers, waiters, listers
+ * and others are at work in DIR. No system call of theirs may fail, nothing that was
+ * acknowledged may be lost, and no reader may see a mix. Printed is what was done, and
+ * how long it took from each kill to the first answer of the next daemon.
+ *
+ * With a COMMAND the daemon is not killed: the command is run, with the round as its last
+ * argument, and has to bring another daemon about and to succeed. Printed too is how long
+ * nobody was answered meanwhile.
  *
  * DIR/many, if it is there, is what the listers list; nobody changes it.
  *
@@ -25,6 +29,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -37,7 +42,7 @@ enum {
 	CHILDREN = 1 + READERS + WRITERS + NAMERS + 2 * PAIRS + LISTERS,
 	KEYS = 40,
 	SIZE_MAX_BYTES = 400 * 1000,
-	KILLS_MAX = 10000,
+	ROUNDS_MAX = 10000,
 };
 
 enum work { READ, HELD, MAPPED, WROTE, SYNCED, APPENDED, NAMED, WAITED, LISTED, WORKS };
@@ -58,11 +63,12 @@ struct common {
 		_Atomic uint64_t begun, closed; /* versions */
 	} keys[KEYS];
 	struct pair pairs[PAIRS];
-	int64_t took_ns[KILLS_MAX];
+	int64_t took_ns[ROUNDS_MAX], gap_ns[ROUNDS_MAX];
 };
 
 static struct common *common;
-static uint64_t kills, pause_ms, seed, listed_names;
+static char **command; /* with room for the round; NULL: kill */
+static uint64_t rounds, pause_ms, seed, listed_names;
 static uint8_t *buffer; /* of SIZE_MAX_BYTES + 8 */
 
 static uint64_t pick(uint64_t sides)
@@ -508,19 +514,68 @@ static void lister(unsigned int index)
 	}
 }
 
-/* ---- the killer ---- */
+/* ---- what happens to the daemon ---- */
 
-/* From now to the first answer of the next daemon, which is returned. */
-static pid_t next_daemon(pid_t former, int64_t *ret_took_ns)
+/* A round of the command; the process. */
+static pid_t begin_command(uint64_t round)
 {
-	int64_t begun_ns = elapsed_ns();
+	static char text[24];
+	char **last = command;
 	pid_t pid;
 
-	while ((pid = daemon_pid(".")) == former)
-		;
+	while (*last)
+		last++;
+	snprintf(text, sizeof(text), "%" PRIu64, round);
+	pid = fork();
+	if (pid < 0)
+		fail_errno("fork");
+	if (pid > 0)
+		return pid;
+	*last = text;
+	execvp(command[0], command);
+	fail_errno("%s", command[0]);
+}
+
+/* Without waiting: has it ended, and well? */
+static bool has_succeeded(pid_t child, int options)
+{
+	int status;
+	pid_t pid = waitpid(child, &status, options);
+
+	if (pid == 0)
+		return false;
+	if (pid < 0 || status)
+		fail("%s ended with status %#x", command[0], (unsigned int)status);
+	return true;
+}
+
+/*
+ * From now to the first answer of the next daemon, which is returned, and how long the
+ * longest look took. `child`: who brings it about, 0: nobody need.
+ */
+static pid_t next_daemon(pid_t former, pid_t child, uint64_t round)
+{
+	int64_t begun_ns = elapsed_ns(), at_ns = begun_ns, now_ns;
+	bool ended = false;
+	pid_t pid;
+
+	for (;;) {
+		pid = daemon_pid(".");
+		now_ns = elapsed_ns();
+		if (now_ns - at_ns > common->gap_ns[round])
+			common->gap_ns[round] = now_ns - at_ns;
+		at_ns = now_ns;
+		if (pid != former)
+			break;
+		if (ended)
+			fail("%s: the daemon is still %d", command[0], (int)pid);
+		ended = child && has_succeeded(child, WNOHANG);
+	}
 	if (pid <= 0)
 		fail("after %d there is no daemon", (int)former);
-	*ret_took_ns = elapsed_ns() - begun_ns;
+	common->took_ns[round] = now_ns - begun_ns;
+	if (child && !ended)
+		has_succeeded(child, 0);
 	return pid;
 }
 
@@ -531,24 +586,33 @@ static int by_size(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-static void killer(void)
+static void print_times(const char *what, int64_t *ns)
 {
-	pid_t pid = daemon_pid(".");
+	qsort(ns, rounds, sizeof(*ns), by_size);
+	printf("%s: median %.0f ms, worst %.0f ms\n", what, (double)ns[rounds / 2] / 1e6,
+	       (double)ns[rounds - 1] / 1e6);
+}
+
+static void replacer(void)
+{
+	pid_t pid = daemon_pid("."), child = 0;
 
 	if (pid <= 0)
 		fail("no daemon");
-	for (uint64_t i = 0; i < kills; i++) {
+	for (uint64_t i = 0; i < rounds; i++) {
 		doze(pause_ms);
-		if (kill(pid, SIGKILL))
+		if (command)
+			child = begin_command(i + 1);
+		else if (kill(pid, SIGKILL))
 			fail_errno("kill %d", (int)pid);
-		pid = next_daemon(pid, &common->took_ns[i]);
+		pid = next_daemon(pid, child, i);
 	}
 	doze(pause_ms);
 	common->stop = true;
-	qsort(common->took_ns, kills, sizeof(*common->took_ns), by_size);
-	printf("%" PRIu64 " kills; to the first answer: median %.0f ms, worst %.0f ms\n",
-	       kills, (double)common->took_ns[kills / 2] / 1e6,
-	       (double)common->took_ns[kills - 1] / 1e6);
+	printf("%" PRIu64 " rounds\n", rounds);
+	print_times("to the first answer", common->took_ns);
+	if (command)
+		print_times("without an answer", common->gap_ns);
 }
 
 /* ---- all of them ---- */
@@ -566,7 +630,7 @@ static void child(unsigned int index, void *arg)
 	if (!buffer)
 		fail("out of memory");
 	if (index == 0) {
-		killer();
+		replacer();
 		return;
 	}
 	index--;
@@ -579,19 +643,46 @@ static void child(unsigned int index, void *arg)
 	}
 }
 
+/* What is behind "--", which ends the others. */
+static int take_command(int argc, char **argv)
+{
+	for (int i = 1; i < argc; i++) {
+		if (strcmp(argv[i], "--") != 0)
+			continue;
+		command = calloc((size_t)(argc - i) + 1, sizeof(*command));
+		if (!command)
+			fail("out of memory");
+		memcpy(command, argv + i + 1, (size_t)(argc - i - 1) * sizeof(*command));
+		return i;
+	}
+	return argc;
+}
+
+static void print_work(void)
+{
+	for (unsigned int i = 0; i < WORKS; i++)
+		printf("%s%" PRIu64 " %s", i ? ", " : "", common->done[i], work_names[i]);
+	printf("\n");
+	for (unsigned int i = 0; i < WORKS; i++)
+		if (!common->done[i] && (i != LISTED || listed_names))
+			fail("nothing was %s", work_names[i]);
+}
+
 int main(int argc, char **argv)
 {
 	struct stat st;
 
-	if (argc < 4 || argc > 5) {
-		fprintf(stderr, "usage: survive DIR KILLS PAUSE_MS [SEED]\n");
+	argc = take_command(argc, argv);
+	if (argc < 4 || argc > 5 || (command && !command[0])) {
+		fprintf(stderr, "usage: survive DIR ROUNDS PAUSE_MS [SEED] "
+				"[-- COMMAND ARG...]\n");
 		return 2;
 	}
-	kills = arg_u64(argv[2], "KILLS", 1);
+	rounds = arg_u64(argv[2], "ROUNDS", 1);
 	pause_ms = arg_u64(argv[3], "PAUSE_MS", 0);
 	seed = argc > 4 ? arg_u64(argv[4], "SEED", 0) : (uint64_t)wall_ns() % 1000000;
-	if (kills > KILLS_MAX)
-		fail("at most %d kills", KILLS_MAX);
+	if (rounds > ROUNDS_MAX)
+		fail("at most %d rounds", ROUNDS_MAX);
 	printf("seed %" PRIu64 "\n", seed);
 	if (chdir(argv[1]))
 		fail_errno("chdir %s", argv[1]);
@@ -600,11 +691,6 @@ int main(int argc, char **argv)
 	if (stat("many", &st) == 0)
 		listed_names = list(false);
 	run_children(CHILDREN, child, NULL);
-	for (unsigned int i = 0; i < WORKS; i++)
-		printf("%s%" PRIu64 " %s", i ? ", " : "", common->done[i], work_names[i]);
-	printf("\n");
-	for (unsigned int i = 0; i < WORKS; i++)
-		if (!common->done[i] && (i != LISTED || listed_names))
-			fail("nothing was %s", work_names[i]);
+	print_work();
 	return 0;
 }

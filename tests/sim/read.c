@@ -29,7 +29,8 @@ struct reading {
 	int at[COLUMN_COUNT]; /* -1: there is none */
 	size_t line, requests_cap, objects_cap;
 	struct htab keys;
-	double first_s;
+	double first_s, last_s;
+	bool columns_known;
 };
 
 struct known {
@@ -157,6 +158,16 @@ static double number(const struct reading *rd, char *const *fields, int count,
 	return value;
 }
 
+/* A time that begins with a plus is counted from the request before. */
+static double time_of(const struct reading *rd, char *const *fields, int count)
+{
+	double time_s = number(rd, fields, count, TIME, (double)rd->t->request_count);
+
+	if (rd->at[TIME] >= 0 && *fields[rd->at[TIME]] == '+')
+		return rd->last_s + time_s;
+	return time_s;
+}
+
 /* SCSI's codes for reading and writing blocks: both make it wanted. */
 static bool is_read(const char *op)
 {
@@ -173,7 +184,7 @@ static void read_line(struct reading *rd, char *line)
 	if (!count ||
 	    (rd->at[OP] >= 0 && rd->at[OP] < count && !is_read(fields[rd->at[OP]])))
 		return;
-	time_s = number(rd, fields, count, TIME, (double)rd->t->request_count);
+	time_s = time_of(rd, fields, count);
 	size = number(rd, fields, count, SIZE, 0);
 	times = number(rd, fields, count, OP_COUNT, 1);
 	if (rd->at[KEY] >= count)
@@ -182,6 +193,7 @@ static void read_line(struct reading *rd, char *line)
 		return;
 	if (!rd->t->request_count)
 		rd->first_s = time_s;
+	rd->last_s = time_s;
 	for (int i = 0; i < times && i < REPEAT_MAX; i++)
 		add_request(rd, time_s,
 			    object_of(rd, fields[rd->at[KEY]], (uint64_t)size,
@@ -214,9 +226,16 @@ void trace_read(struct trace *t, const char *path, size_t requests_max)
 	if (!file)
 		err(1, "%s", path);
 	while (t->request_count < requests_max && getline(&line, &cap, file) >= 0) {
-		if (++rd.line == 1 && find_columns(&rd, line))
+		bool header = false;
+
+		rd.line++;
+		if (*line == '#')
 			continue;
-		read_line(&rd, line);
+		if (!rd.columns_known)
+			header = find_columns(&rd, line);
+		rd.columns_known = true;
+		if (!header)
+			read_line(&rd, line);
 	}
 	if (ferror(file))
 		err(1, "%s", path);

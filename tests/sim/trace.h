@@ -38,14 +38,16 @@ void trace_make(struct trace *t, const char *workload, size_t requests, size_t o
 
 /*
  * Of a file; exits with a message when it cannot be read. One of
- *	time key size cost	separated by blanks, in seconds and bytes
- *	CSV with a header	columns time, key, size, cost, op and op_count by the
- *names that are used for them; what is no read is left out. Meta's key-value traces
- *(cachelib.org, "Evaluating SSD hardware for Facebook workloads"), the examples of
- *				libCacheSim (github.com/1a1a11a/libCacheSim,
- *data/trace.csv) CSV without a header	seven columns, as Twitter's
- *				(github.com/twitter/cache-trace)
- * Published traces know no costs: then one is made of the key, and of the size.
+ * - time key size cost, separated by blanks, in seconds and bytes; a time of +0.01 is
+ *   so long after the request before. What record.py writes.
+ * - a CSV with a header: columns time, key, size, cost, op and op_count by the names
+ *   that are used for them; what is no read is left out. Meta's key-value traces
+ *   (cachelib.org, "Evaluating SSD hardware for Facebook workloads"), the examples of
+ *   libCacheSim (github.com/1a1a11a/libCacheSim, data/trace.csv)
+ * - a CSV of seven columns without a header, as Twitter's
+ *   (github.com/twitter/cache-trace)
+ * Lines that begin with # are for people. Published traces know no costs: then one is
+ * made of the key, and of the size.
  */
 void trace_read(struct trace *t, const char *path, size_t requests_max);
 

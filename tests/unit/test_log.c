@@ -452,7 +452,8 @@ static void test_recent_lines_are_those_of_the_sink(void **state)
 	/* Behind what the tests before have left. */
 	assert_non_null(recent_lines(f));
 	assert_true(f->content.len > strlen(last));
-	assert_string_equal(f->content.data + f->content.len - 1 - strlen(last), last);
+	assert_string_equal(
+	    (const char *)f->content.data + f->content.len - 1 - strlen(last), last);
 	assert_null(strstr((const char *)f->content.data, "not let through"));
 	free(last);
 }

@@ -278,7 +278,7 @@ static void numbers_are_words(void **state)
 static void line_is(struct line *l, const char *want)
 {
 	assert_int_equal(buf_append(&l->text, "", 1), 0);
-	assert_string_equal(l->text.data, want);
+	assert_string_equal((const char *)l->text.data, want);
 	assert_int_equal(l->width, show_width(want));
 	line_deinit(l);
 }
@@ -307,7 +307,7 @@ static void lines_are_cut(void **state)
 	line_put(&l, GOOD, "abcd");
 	assert_int_equal(l.width, 3);
 	assert_int_equal(buf_append(&l.text, "", 1), 0);
-	assert_string_equal(l.text.data, "\033[1;32mabc\033[0m");
+	assert_string_equal((const char *)l.text.data, "\033[1;32mabc\033[0m");
 	line_deinit(&l);
 }
 

@@ -29,7 +29,7 @@ static void line_is(const struct progress *p, uint64_t files, uint64_t bytes,
 
 	progress_line(p, files, bytes, elapsed_ns, columns, &line);
 	assert_int_equal(buf_append(&line, "", 1), 0);
-	assert_string_equal(line.data, want);
+	assert_string_equal((const char *)line.data, want);
 }
 
 static void counts_have_separators(void **state)

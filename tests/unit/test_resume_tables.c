@@ -260,6 +260,26 @@ static void test_handle_numbers(void **state)
 	handle_list_free(list);
 }
 
+/* What was opened when there was no room to keep it: its number, which the kernel has,
+ * is nobody's afterwards. */
+static void test_handles_that_were_not_kept(void **state)
+{
+	enum { MANY = 2000 };
+	static uint64_t fhs[MANY];
+	struct handle_list *list;
+
+	assert_ok(handle_list_new(&list));
+	for (int i = 0; i < MANY; i++)
+		fhs[i] = handle_new(list, HANDLE_TEXT)->fh;
+	handle_list_free(list);
+	assert_ok(handle_list_new(&list));
+	for (int i = 0; i < MANY; i++)
+		assert_non_null(handle_new(list, HANDLE_TEXT));
+	for (int i = 0; i < MANY; i++)
+		assert_int_equal(handle_get(list, fhs[i])->kind, HANDLE_LOST);
+	handle_list_free(list);
+}
+
 static void test_many_handles(void **state)
 {
 	enum { MANY = 5000 };
@@ -428,14 +448,38 @@ static void test_node_ids_and_bindings(void **state)
 	scene_free(s);
 }
 
+/* Also when all that was kept is lost. */
+static void test_node_ids_without_what_was_kept(void **state)
+{
+	struct vnode want = {.kind = VNODE_WAIT, .parent_id = 5, .dir_ino = 7};
+	uint64_t ids[2];
+
+	strcpy(want.name, "name");
+	for (int i = 0; i < 2; i++) {
+		struct scene *s = scene_new();
+		struct keep *k = keep_of(s);
+		struct vnode_table *t;
+
+		assert_ok(vnode_table_new(&t));
+		assert_ok(vnode_resume(t, k));
+		assert_ok(vnode_intern(t, &want, &ids[i], NULL));
+		vnode_table_free(t);
+		keep_close(k);
+		scene_free(s);
+	}
+	assert_int_not_equal(ids[0], ids[1]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_handle_numbers),
+	    cmocka_unit_test(test_handles_that_were_not_kept),
 	    cmocka_unit_test(test_many_handles),
 	    cmocka_unit_test(test_handles_over_deaths),
 	    cmocka_unit_test(test_nodes_over_deaths),
 	    cmocka_unit_test(test_node_ids_and_bindings),
+	    cmocka_unit_test(test_node_ids_without_what_was_kept),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
