@@ -315,14 +315,21 @@ static int open_store_kept(struct daemon *d, struct errmsg *err)
 	CLEANUP_BUF struct buf inos = BUF_INIT;
 	int r = open_keep(d, err);
 
+	held_blame_keep(d->opt->held, r);
 	if (r)
 		return r;
 	r = resume_inos(d->fs.keep, &inos);
+	held_blame_keep(d->opt->held, r);
 	if (r)
 		return err_set(err, -r, "what was open cannot be taken up: %s",
 			       strerror(-r));
-	return open_store(d, &inos, err);
+	/* If it is the store that is damaged, nothing more is lost by the blame: only a
+	 * new mount gets it repaired. */
+	r = open_store(d, &inos, err);
+	held_blame_keep(d->opt->held, r);
+	return r;
 }
+
 /*
  * Whoever asked by the ordinary path while it was being written was told not to
  * cache; other paths may have.
@@ -572,8 +579,17 @@ static void begin_stacks(const struct held *held)
 {
 	if (!held)
 		return;
-	stacks_log(held->stacks_fd);
+	stacks_log(held->stacks_fd, "the daemon before this one answered nothing; its "
+				    "threads were at:");
 	stacks_begin(held->stacks_fd);
+}
+
+static int resume_kept(struct daemon *d, struct errmsg *err)
+{
+	int r = resume_tables(&d->fs, err);
+
+	held_blame_keep(d->opt->held, r);
+	return r;
 }
 
 static int bring_up(struct daemon *d, struct errmsg *err)
@@ -582,8 +598,8 @@ static int bring_up(struct daemon *d, struct errmsg *err)
 
 	if (r)
 		return EXIT_USAGE;
+	begin_stacks(d->opt->held); /* all of them */
 	log_limit_set(LOG_LINES, LOG_WHILE_NS);
-	begin_stacks(d->opt->held);
 	raise_file_limit();
 	drop_privileges(d);
 	fill_fs(d);
@@ -591,7 +607,7 @@ static int bring_up(struct daemon *d, struct errmsg *err)
 		return EXIT_STORE;
 	if (namespaces_apply(d->fs.store, d->config, err))
 		return EXIT_USAGE;
-	if (fs_make_tables(&d->fs, err) || resume_tables(&d->fs, err))
+	if (fs_make_tables(&d->fs, err) || resume_kept(d, err))
 		return EXIT_MOUNT;
 	limits_configure(d->fs.limits, d->fs.store, &d->config->mount.user);
 	/* Half of them, rounded up, are for those who need not wait. */
@@ -623,10 +639,17 @@ static void upgraded(void *arg, uint64_t run, bool done, const char *text)
 	jobs_upgraded(d->fs.jobs, run, done, text);
 }
 
+static void slow_request(void *arg, const char *text)
+{
+	struct daemon *d = arg;
+
+	stacks_log(d->opt->held->stacks_fd, text);
+}
+
 static void hear_holder(struct daemon *d)
 {
 	int64_t watchdog_ns = d->config->mount.watchdog_ns;
-	const struct held_events events = {leave, upgraded, d};
+	const struct held_events events = {leave, upgraded, slow_request, d};
 	struct held *held = d->opt->held;
 	int r = held_listen(held, &events);
 

@@ -146,8 +146,15 @@ void held_failed(struct held *h, int code, const struct errmsg *err)
 
 	if (!h)
 		return;
+	m.keep_is_bad = h->keep_is_bad;
 	holder_set_text(&m, err->text);
 	say(h, &m);
+}
+
+void held_blame_keep(struct held *h, int r)
+{
+	if (h && (r == -EUCLEAN || r == -EPROTO))
+		h->keep_is_bad = true;
 }
 
 void held_ended(struct held *h)
@@ -185,6 +192,8 @@ static void *listen_main(void *arg)
 			e->leave(e->arg);
 		else if (m.word == HOLDER_UPGRADED)
 			e->upgraded(e->arg, m.run, m.code == 0, m.text);
+		else if (m.word == HOLDER_SLOW)
+			e->slow(e->arg, m.text);
 	}
 	if (!held_holder(h))
 		log_warning("the holder has ended: this daemon goes on, but would not be "

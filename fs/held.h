@@ -21,6 +21,9 @@ struct held_events {
 	void (*leave)(void *arg);
 	/* What came of an upgrade. */
 	void (*upgraded)(void *arg, uint64_t run, bool done, const char *text);
+	/* `text` says of one request that it is under way for long. The stacks of all
+	 * threads are in the file for them. */
+	void (*slow)(void *arg, const char *text);
 	void *arg;
 };
 
@@ -36,6 +39,7 @@ struct held {
 	uint64_t upgrade_run; /* that is under way; 0: none */
 	pid_t holder;
 	struct holder_message begin; /* its first word */
+	bool keep_is_bad;
 
 	struct held_events events;
 	pthread_t thread;
@@ -59,6 +63,9 @@ int held_mounted(struct held *h, int fuse_fd, const void *init, size_t len,
 void held_ready(struct held *h);
 void held_failed(struct held *h, int code, const struct errmsg *err);
 void held_ended(struct held *h);
+/* What is kept could not be used, `r`: held_failed() says so where that is not for want
+ * of memory, for the holder to give it up when it is so each time. */
+void held_blame_keep(struct held *h, int r);
 /* -ENOTSUP: no holder; -EPIPE: it is gone; -ENAMETOOLONG. */
 int held_upgrade(struct held *h, uint64_t run, const char *path);
 

@@ -49,11 +49,11 @@
 /* How long a value lingers while nobody asks for it, */
 #define LINGER_MAX_NS (NSEC_PER_SEC / 4)
 /* and from then on. From its last close to its end a python that raises takes 7 to
- * 10 ms, with many modules 20 to 30; coreutils take less than one. */
+ * 10 ms, with many modules, or from 3.13 on, 20 to 30; coreutils take less than one. */
 #define ASK_MAX_NS (NSEC_PER_SEC / 50)
 /* On a busy machine these pass while it waits for a CPU. Then it is given time until it
  * has run for so long, */
-#define ASK_RAN_NS (ASK_MAX_NS * 3 / 4)
+#define ASK_RAN_NS (ASK_MAX_NS * 2)
 /* but after this, counted from the close, it is decided whatever it does. */
 #define STARVE_MAX_NS (2 * NSEC_PER_SEC)
 /* So long, once its closer has begun another value there: a stream of values is published

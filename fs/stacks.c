@@ -14,7 +14,7 @@
 #include "fs/holder/protocol.h"
 #include "store/util/log.h"
 
-enum { FRAMES_MAX = 64, LINES_MAX = 2000 };
+enum { FRAMES_MAX = 64, THREADS_MAX = 2000 };
 
 /* Of the process, as signals are; set before the first can come. */
 static volatile sig_atomic_t stacks_fd = -1;
@@ -52,20 +52,38 @@ void stacks_begin(int fd)
 	sigaction(HOLDER_STACKS_SIGNAL, &sa, NULL);
 }
 
-static void log_lines(const char *text, size_t len)
+/* A thread's frames on one line, since of lines the log takes so many only. */
+static void log_thread(const char *text, size_t len)
 {
-	for (unsigned int i = 0; len && i < LINES_MAX; i++) {
-		const char *end = memchr(text, '\n', len);
-		size_t line = end ? (size_t)(end - text) : len;
+	char line[4096];
+	size_t at = 0;
 
-		log_error("  %.*s", (int)line, text);
-		line += end ? 1 : 0;
-		text += line;
-		len -= line;
+	while (len && text[len - 1] == '\n')
+		len--;
+	for (size_t i = 0; i < len && at < sizeof(line) - 4; i++) {
+		if (text[i] != '\n')
+			line[at++] = text[i];
+		else
+			at += (size_t)sprintf(line + at, " < ");
+	}
+	log_error("  %.*s", (int)at, line);
+}
+
+static void log_threads(const char *text, size_t len)
+{
+	static const char begin[] = "\nthread ";
+
+	for (unsigned int i = 0; len && i < THREADS_MAX; i++) {
+		const char *end = memmem(text, len, begin, sizeof(begin) - 1);
+		size_t n = end ? (size_t)(end - text) + 1 : len;
+
+		log_thread(text, n);
+		text += n;
+		len -= n;
 	}
 }
 
-void stacks_log(int fd)
+void stacks_log(int fd, const char *head)
 {
 	struct stat st;
 	void *text;
@@ -75,8 +93,8 @@ void stacks_log(int fd)
 	text = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
 	if (text == MAP_FAILED)
 		return;
-	log_error("the daemon before this one answered nothing; its threads were at:");
-	log_lines(text, (size_t)st.st_size);
+	log_error("%s", head);
+	log_threads(text, (size_t)st.st_size);
 	munmap(text, (size_t)st.st_size);
 	if (ftruncate(fd, 0) == 0)
 		lseek(fd, 0, SEEK_SET);

@@ -52,14 +52,31 @@ int rocks_error(char *text, const char *doing)
 	return -errnum;
 }
 
+/* Newer ones of RocksDB's texts have several. */
+static void as_one_line(const char *text, struct errmsg *ret_line)
+{
+	size_t len;
+
+	err_set(ret_line, 0, "%s", text);
+	len = strlen(ret_line->text);
+	while (len && ret_line->text[len - 1] == '\n')
+		ret_line->text[--len] = '\0';
+	for (char *c = ret_line->text; *c; c++)
+		if (*c == '\n')
+			*c = ' ';
+}
+
 int rocks_explain(int rc, const char *path, const char *text, struct errmsg *err)
 {
+	struct errmsg line;
+
+	as_one_line(text, &line);
 	switch (-rc) {
 	case EUCLEAN:
 		return err_set(err, EUCLEAN,
 			       "the database %s/db is damaged (%s); a cache can be made "
 			       "anew: move %s away or remove it, and start again",
-			       path, text, path);
+			       path, line.text, path);
 	case EBUSY:
 		return err_set(err, EBUSY,
 			       "the database %s/db is in use by another process", path);
@@ -78,9 +95,9 @@ int rocks_explain(int rc, const char *path, const char *text, struct errmsg *err
 	case EACCES:
 	case EPERM:
 		return err_set(err, -rc, "no permission to open the database %s/db (%s)",
-			       path, text);
+			       path, line.text);
 	default:
 		return err_set(err, -rc, "cannot open the database %s/db: %s", path,
-			       text);
+			       line.text);
 	}
 }

@@ -55,6 +55,7 @@ struct holder {
 	int64_t left_ns; /* when its descriptors were gone; 0: they are not */
 	bool said_ended;
 	int failed_code; /* 0: it has not said so */
+	bool failed_keep;
 	char failed[REASON_MAX];
 
 	int64_t start_at_ns; /* while none runs */
@@ -137,6 +138,7 @@ static void start(struct holder *h)
 	h->ready_ns = h->left_ns = 0;
 	h->said_ended = false;
 	h->failed_code = 0;
+	h->failed_keep = false;
 	/* One that ends at once is seen as that. */
 	(void)begin(h);
 }
@@ -204,7 +206,43 @@ static void fail_first(struct holder *h)
 	finish(h, launch_failed(h->launch, (enum exit_code)code, &err));
 }
 
-static void restart_later(struct holder *h)
+/* May what is kept be why it ended so? Somebody who kills it has other reasons. */
+static bool may_be_the_keep(const struct holder *h, int status)
+{
+	if (h->failed_code)
+		return h->failed_keep;
+	if (*h->because)
+		return true;
+	return !(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL) &&
+	       !start_was_not_executed(status);
+}
+
+/*
+ * The mount goes on, with nothing that was open in it. What was under way is answered,
+ * because the next one would not know how far it had come.
+ */
+static void give_up_keep(struct holder *h)
+{
+	int64_t bytes = saved_empty(&h->saved);
+	size_t len = strlen(h->reason);
+
+	if (bytes < 0) {
+		log_error("%s: what is kept cannot be given up: %s",
+			  h->saved.mounted.mountpoint, strerror((int)-bytes));
+		return;
+	}
+	if (h->answerer)
+		(void)answerer_run(h->answerer);
+	deaths_forgive_keep(&h->deaths);
+	snprintf(h->reason + len, sizeof(h->reason) - len,
+		 ", as others before it; so what was kept for the next is given up (%lld "
+		 "KiB): what is open reads EIO, and what was being written is lost",
+		 (long long)bytes / 1024);
+	log_error("%s: the daemon %s", h->saved.mounted.mountpoint, h->reason);
+	h->start_at_ns = 0;
+}
+
+static void restart_later(struct holder *h, bool blame_keep)
 {
 	int64_t up_ns = h->ready_ns ? time_monotonic_ns() - h->ready_ns : -1;
 	int64_t pause_ns = deaths_note(&h->deaths, up_ns);
@@ -216,9 +254,13 @@ static void restart_later(struct holder *h)
 	if (deaths_many(&h->deaths) && !h->answerer &&
 	    answerer_new(h->saved.fuse_fd, &h->answerer))
 		log_error("out of memory: nobody is answered meanwhile");
+	if (blame_keep)
+		deaths_blame_keep(&h->deaths, up_ns);
+	if (deaths_hopeless(&h->deaths))
+		give_up_keep(h);
 }
 
-static void after_death(struct holder *h, int status)
+static void after_death(struct holder *h, int status, bool blame_keep)
 {
 	if (h->said_ended) {
 		finish(h, WIFEXITED(status) ? WEXITSTATUS(status) : EXIT_MOUNT);
@@ -238,17 +280,19 @@ static void after_death(struct holder *h, int status)
 	} else if (h->stopping && deaths_many(&h->deaths)) {
 		give_up(h);
 	} else {
-		restart_later(h);
+		restart_later(h, blame_keep);
 	}
 }
 
 static void daemon_ended(struct holder *h, int status)
 {
+	bool blame_keep = may_be_the_keep(h, status);
+
 	describe(h, status);
 	close(h->socket);
 	h->socket = -1;
 	watch_end(&h->watch);
-	after_death(h, status);
+	after_death(h, status, blame_keep);
 	h->pid = 0;
 }
 
@@ -321,6 +365,7 @@ static void take_message(struct holder *h, const struct holder_message *m, int *
 		break;
 	case DAEMON_FAILED:
 		h->failed_code = m->code ? m->code : EXIT_MOUNT;
+		h->failed_keep = m->keep_is_bad;
 		snprintf(h->failed, sizeof(h->failed), "%.*s", REASON_MAX - 1, m->text);
 		break;
 	case DAEMON_ENDED:
@@ -459,10 +504,21 @@ static int64_t next_ns(const struct holder *h)
 	return at;
 }
 
+static void tell_slow(struct holder *h, int64_t now_ns)
+{
+	struct holder_message m = {.word = HOLDER_SLOW};
+	char text[256];
+
+	if (!watch_slow(&h->watch, now_ns, text, sizeof(text)))
+		return;
+	holder_set_text(&m, text);
+	(void)holder_send(h->socket, &m, NULL, 0);
+}
+
 static void look_at_times(struct holder *h)
 {
 	int64_t now = time_monotonic_ns();
-	const char *late;
+	const char *late, *hung;
 
 	if (h->notify.watchdog_ns)
 		notify_say(&h->notify, "WATCHDOG=1");
@@ -477,10 +533,11 @@ static void look_at_times(struct holder *h)
 	late = upgrade_late(&h->upgrade, now);
 	if (h->pid && !late && !h->ready_ns && now >= h->started_ns + READY_MAX_NS)
 		late = "was not ready after 300 s, and was killed";
-	if (h->pid && watch_look(&h->watch, now))
-		late = "answered nothing, and was killed";
-	if (h->pid && late)
-		end_daemon(h, late);
+	hung = watch_look(&h->watch, now);
+	if (h->pid && (late || hung))
+		end_daemon(h, late ? late : hung);
+	else
+		tell_slow(h, now);
 }
 
 static int wait_ms(const struct holder *h)

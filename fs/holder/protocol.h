@@ -19,6 +19,7 @@
  *	           ←     upgrade       somebody asks for another binary
  *	upgraded   →                   what came of that
  *	leave      →                   exit, so that a successor can go on
+ *	slow       →                   log where its threads are
  *
  * A daemon whose holder is gone goes on by itself. One that ends without `ended` has
  * died.
@@ -60,10 +61,11 @@ enum holder_word {
 	HOLDER_BEGIN = 1,
 	HOLDER_LEAVE,
 	HOLDER_UPGRADED, /* `run`, `code` (0: it was), `text` for people */
+	HOLDER_SLOW,	 /* `text`: a request takes long; stacks are in their file */
 
 	DAEMON_MOUNTED = 64, /* descriptor: /dev/fuse; `init`, `mountpoint` */
 	DAEMON_READY,	     /* `version`, `watchdog_ns` (0: none), `privileges` */
-	DAEMON_FAILED,	     /* `code` to exit with, `text`: why */
+	DAEMON_FAILED,	     /* `code` to exit with, `text`: why, `keep_is_bad` */
 	DAEMON_ENDED,
 	DAEMON_UPGRADE, /* `run`, `text`: the path, "": the same as before */
 };
@@ -82,6 +84,7 @@ struct holder_message {
 	/* The first form ended here. */
 	uint32_t speaks, needs; /* BEGIN; `version` is the holder's there */
 	uint64_t privileges;	/* READY: "fs/holder/rights.h" */
+	uint32_t keep_is_bad;	/* FAILED: no successor could use what is kept */
 };
 
 /* Bytes of the first form, but for its texts: no message is shorter. */

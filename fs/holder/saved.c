@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define FUSE_NAME "memofs-fuse"
@@ -72,6 +73,16 @@ void saved_mounted(struct saved *s, int fuse_fd, const struct holder_message *m,
 		notify_store(n, MOUNTED_NAME, fd);
 	}
 	close(fd);
+}
+
+int64_t saved_empty(struct saved *s)
+{
+	struct stat st;
+
+	/* It stays the same file, which systemd has as well. */
+	if (fstat(s->keep_fd, &st) || ftruncate(s->keep_fd, 0))
+		return -errno;
+	return st.st_blocks * 512;
 }
 
 void saved_deinit(struct saved *s)

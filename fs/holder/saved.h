@@ -4,6 +4,7 @@
 #define MEMOFS_FS_HOLDER_SAVED_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "fs/holder/notify.h"
 #include "fs/holder/protocol.h"
@@ -23,6 +24,8 @@ bool saved_take_up(struct saved *s);
 /* A daemon has mounted: it takes the descriptor, and systemd gets all of it. */
 void saved_mounted(struct saved *s, int fuse_fd, const struct holder_message *m,
 		   const struct notify *n);
+/* The memory is empty again. How many bytes it had, or -errno. */
+int64_t saved_empty(struct saved *s);
 void saved_deinit(struct saved *s);
 /* Was it unmounted? */
 bool saved_is_gone(const struct saved *s);

@@ -85,9 +85,16 @@ int start_daemon(const struct start *s, pid_t *ret_pid, int *ret_socket)
 		close(ends[0]);
 		return r;
 	}
+	/* The holder waits for no daemon that does not listen. */
+	fcntl(ends[0], F_SETFL, O_NONBLOCK);
 	*ret_pid = pid;
 	*ret_socket = ends[0];
 	return 0;
+}
+
+bool start_was_not_executed(int status)
+{
+	return WIFEXITED(status) && WEXITSTATUS(status) == NOT_EXECUTED;
 }
 
 void start_describe(int status, char *ret_text, size_t size)
@@ -95,7 +102,7 @@ void start_describe(int status, char *ret_text, size_t size)
 	if (WIFSIGNALED(status))
 		snprintf(ret_text, size, "was killed by signal %d (%s)", WTERMSIG(status),
 			 strsignal(WTERMSIG(status)));
-	else if (WEXITSTATUS(status) == NOT_EXECUTED)
+	else if (start_was_not_executed(status))
 		snprintf(ret_text, size, "could not be executed");
 	else
 		snprintf(ret_text, size, "exited with %d", WEXITSTATUS(status));

@@ -3,6 +3,7 @@
 #ifndef MEMOFS_FS_HOLDER_START_H
 #define MEMOFS_FS_HOLDER_START_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 
@@ -17,10 +18,12 @@ struct start {
  * -EACCES, also for what is no file. */
 int start_open(const char *path);
 /*
- * The process, and the other end of its socket. Only that it could be forked is known
- * then: one that cannot be executed exits with 127.
+ * The process, and the other end of its socket, which never waits. Only that it could be
+ * forked is known then: one that cannot be executed exits with 127.
  */
 int start_daemon(const struct start *s, pid_t *ret_pid, int *ret_socket);
+/* Exited because there was nothing to execute. */
+bool start_was_not_executed(int status);
 /* "was killed by signal 9 (Killed)". */
 void start_describe(int status, char *ret_text, size_t size);
 

@@ -21,6 +21,8 @@
 #define STACKS_MAX_NS (5 * NSEC_PER_SEC)
 /* The holder itself was stopped, too: what seems long was not. */
 #define GAP_NS (10 * NSEC_PER_SEC)
+/* Limits that one request may take while others are answered. */
+#define SLOW_LIMITS 10
 
 void watch_begin(struct watch *w, pid_t pid, int keep_fd, int64_t limit_ns)
 {
@@ -34,7 +36,9 @@ void watch_begin(struct watch *w, pid_t pid, int keep_fd, int64_t limit_ns)
 void watch_end(struct watch *w)
 {
 	keep_pulse_unmap(w->pulse);
-	*w = (struct watch){.fuse_fd = w->fuse_fd, .stacks_fd = w->stacks_fd};
+	*w = (struct watch){.fuse_fd = w->fuse_fd,
+			    .stacks_fd = w->stacks_fd,
+			    .patience = w->patience ? w->patience : 1};
 }
 
 int64_t watch_next_ns(const struct watch *w)
@@ -85,6 +89,19 @@ static void look_at_kernel(struct watch *w, int64_t now_ns)
 	if (begun != w->begun || poll(&pfd, 1, 0) != 1 || !(pfd.revents & POLLIN))
 		w->read_ns = now_ns;
 	w->begun = begun;
+}
+
+/* How long one request has been under way by now. */
+static int64_t slowest_ns(const struct watch *w, int64_t now_ns)
+{
+	int64_t oldest = oldest_ns(w);
+
+	return oldest == INT64_MAX ? 0 : now_ns - oldest;
+}
+
+static bool is_lost(const struct watch *w, int64_t now_ns)
+{
+	return slowest_ns(w, now_ns) / SLOW_LIMITS / w->patience >= w->limit_ns;
 }
 
 static bool hangs(const struct watch *w, int64_t now_ns)
@@ -146,29 +163,73 @@ static void write_kernel_side(const struct watch *w, const char *tid)
 	write_kernel_file(w, tid, "stack");
 }
 
-bool watch_look(struct watch *w, int64_t now_ns)
+static void ask_stacks(const struct watch *w)
+{
+	if (ftruncate(w->stacks_fd, 0) == 0)
+		lseek(w->stacks_fd, 0, SEEK_SET);
+	each_thread(w, ask_stack);
+}
+
+/* Each request once. */
+static void look_at_slow(struct watch *w, int64_t now_ns)
+{
+	if (slowest_ns(w, now_ns) < w->limit_ns || oldest_ns(w) == w->slow_ns)
+		return;
+	w->slow_ns = oldest_ns(w);
+	w->slow_asked_ns = now_ns;
+	log_warning(
+	    "the daemon (pid %d) has been at a request for %lld s; its stacks are "
+	    "asked for",
+	    (int)w->pid, (long long)(slowest_ns(w, now_ns) / NSEC_PER_SEC));
+	ask_stacks(w);
+}
+
+bool watch_slow(struct watch *w, int64_t now_ns, char *ret_text, size_t size)
+{
+	/* Threads that sleep have written theirs by the next look. */
+	if (!w->slow_asked_ns || now_ns - w->slow_asked_ns < LOOK_EACH_NS)
+		return false;
+	w->slow_asked_ns = 0;
+	snprintf(ret_text, size,
+		 "a request has been under way for %lld s; threads are at:",
+		 (long long)((now_ns - w->slow_ns) / NSEC_PER_SEC));
+	return true;
+}
+
+/* What is wrong with it is told, and its stacks are asked for. */
+static void begin_end(struct watch *w, int64_t now_ns)
+{
+	w->asked_ns = now_ns;
+	w->slow_asked_ns = 0;
+	log_error("the daemon (pid %d) answers nothing%s; its stacks are asked for",
+		  (int)w->pid, hangs(w, now_ns) ? "" : " to one request");
+	ask_stacks(w);
+}
+
+static const char *end(struct watch *w, int64_t now_ns)
+{
+	each_thread(w, write_kernel_side);
+	if (hangs(w, now_ns))
+		return "answered nothing, and was killed";
+	w->patience *= 2;
+	return "did not come to the end of a request, and was killed";
+}
+
+const char *watch_look(struct watch *w, int64_t now_ns)
 {
 	if (!w->limit_ns || now_ns < watch_next_ns(w))
-		return false;
+		return NULL;
 	if (!w->looked_ns || now_ns - w->looked_ns > GAP_NS)
 		begin_anew(w, now_ns);
 	w->looked_ns = now_ns;
 	look_at_answers(w, now_ns);
 	look_at_kernel(w, now_ns);
-	if (!hangs(w, now_ns)) {
+	if (!hangs(w, now_ns) && !is_lost(w, now_ns)) {
 		w->asked_ns = 0;
-		return false;
+		look_at_slow(w, now_ns);
+		return NULL;
 	}
-	if (!w->asked_ns) {
-		w->asked_ns = now_ns;
-		log_error("the daemon (pid %d) answers nothing; its stacks are asked for",
-			  (int)w->pid);
-		if (ftruncate(w->stacks_fd, 0) == 0)
-			lseek(w->stacks_fd, 0, SEEK_SET);
-		each_thread(w, ask_stack);
-	}
-	if (now_ns - w->asked_ns < STACKS_MAX_NS)
-		return false;
-	each_thread(w, write_kernel_side);
-	return true;
+	if (!w->asked_ns)
+		begin_end(w, now_ns);
+	return now_ns - w->asked_ns < STACKS_MAX_NS ? NULL : end(w, now_ns);
 }

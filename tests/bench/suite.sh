@@ -225,11 +225,22 @@ names_of() { # TARGET N
 	esac
 }
 
+# Is what lies in this directory anybody's to be measured?
+is_shown() { # disk|tmpfs
+	local target
+	[ -z "${base[$1]:-}" ] || return 0
+	[ "$1" = disk ] || return 1
+	for target in passthrough mergerfs bindfs; do
+		[ -z "${base[$target]:-}" ] || return 0
+	done
+	return 1
+}
+
 # The same names for the others, who all but tmpfs show the disk's directory.
 fill_others() {
 	local target n
 	for target in disk tmpfs; do
-		[ -d "$work/$target" ] || continue
+		is_shown "$target" || continue
 		for n in "${points[@]}"; do
 			wants_names "$n" || continue
 			mkdir "$work/$target/names-$n"

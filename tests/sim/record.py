@@ -2,8 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Record a trace of builds: what a compiler cache is asked for by a project's history.
 
-usage: record.py [--every N] [--asan] [--measured FILE] REPOSITORY TRACE.gz
-
 For each commit of HEAD's history, from the first on, every C file is asked for in the
 order of the paths, as a build server asks that begins with an empty folder:
 
@@ -17,10 +15,12 @@ order of the paths, as a build server asks that begins with an empty folder:
 --asan: after each build a second one by AddressSanitizer and UBSan, as tests/run.sh has
 them: another worker that asks the same cache. --every N: each Nth commit alone. What a
 file was measured at is added to --measured FILE, so that a recording that was cut off
-goes on; one that is interrupted (SIGINT) writes the builds that it has. What does not compile (a half of a series) is not asked for. The flags are the
-same for all commits; headers of libraries are those of the machine.
+goes on; one that is interrupted (SIGINT) writes the builds that it has. What does not
+compile (a half of a series) is not asked for. The flags are the same for all commits;
+headers of libraries are those of the machine.
 
-Runs in a clone of its own. Some hours of CPU for thousands of commits; use nice(1).
+Runs in a clone of its own. Minutes of CPU for each hundred commits at the least; use
+nice(1).
 """
 import argparse
 import gzip
@@ -171,12 +171,14 @@ def head_of(args, commits, done):
 
 
 def main():
-    parser = argparse.ArgumentParser(usage=__doc__.split("\n\n")[1].removeprefix("usage: "))
-    parser.add_argument("--every", type=int, default=1)
+    parser = argparse.ArgumentParser(
+        usage="%(prog)s [--every N] [--asan] [--measured FILE] REPOSITORY TRACE.gz",
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--every", type=int, default=1, metavar="N")
     parser.add_argument("--asan", action="store_true")
-    parser.add_argument("--measured")
-    parser.add_argument("repository")
-    parser.add_argument("trace")
+    parser.add_argument("--measured", metavar="FILE")
+    parser.add_argument("repository", metavar="REPOSITORY")
+    parser.add_argument("trace", metavar="TRACE.gz")
     with tempfile.TemporaryDirectory() as folder:
         record(parser.parse_args(), f"{folder}/sources")
 

@@ -40,11 +40,39 @@ static void test_one_that_lived_is_forgiven(void **state)
 	assert_int_equal(deaths_note(&d, -1), SEC / 20);
 }
 
+/* What is kept is given up later than all else was tried, and not by one that worked. */
+static void test_what_is_kept_is_given_up(void **state)
+{
+	struct deaths d = {.quick_ns = DEATHS_QUICK_NS};
+
+	(void)state;
+	for (unsigned int i = 0; i < 6; i++) {
+		assert_false(deaths_hopeless(&d));
+		deaths_note(&d, -1);
+		deaths_blame_keep(&d, -1);
+	}
+	assert_true(deaths_many(&d));
+	assert_true(deaths_hopeless(&d));
+	deaths_forgive_keep(&d);
+	assert_false(deaths_hopeless(&d));
+	for (unsigned int i = 0; i < 11; i++) {
+		deaths_note(&d, SEC);
+		deaths_blame_keep(&d, SEC);
+		assert_false(deaths_hopeless(&d));
+	}
+	deaths_note(&d, DEATHS_QUICK_NS);
+	deaths_blame_keep(&d, DEATHS_QUICK_NS);
+	deaths_note(&d, SEC);
+	deaths_blame_keep(&d, SEC);
+	assert_false(deaths_hopeless(&d));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_quick_ones_wait_longer),
 	    cmocka_unit_test(test_one_that_lived_is_forgiven),
+	    cmocka_unit_test(test_what_is_kept_is_given_up),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
