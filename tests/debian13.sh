@@ -95,9 +95,10 @@ mount -o remount,bind,ro "$root/memofs"
 mount --rbind /dev "$root/dev"
 mount --rbind /sys "$root/sys"
 mount -t proc proc "$root/proc"
-for dir in dev/shm tmp run; do
-	mount -t tmpfs -o mode=1777,nosuid,nodev tmpfs "$root/$dir"
-done
+# Tests make devices of their own in /tmp.
+mount -t tmpfs -o mode=1777 tmpfs "$root/tmp"
+mount -t tmpfs -o mode=1777,nosuid,nodev tmpfs "$root/dev/shm"
+mount -t tmpfs -o mode=755,nosuid,nodev tmpfs "$root/run"
 cd "$root"
 pivot_root . .
 umount -l .
