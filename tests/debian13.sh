@@ -108,6 +108,8 @@ chroot . sh -c "cd /memofs && exec \"\$@\"" sh "$@"'
 # leave behind; when it ends, all the rest is killed.
 enter() { # COMMAND...
 	cp /etc/resolv.conf "$root/etc/resolv.conf" 2>/dev/null || :
+	# systemd makes it, which is not there; fusermount3 looks into it.
+	ln -sfn ../proc/self/mounts "$root/etc/mtab"
 	env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root \
 		LANG=C.UTF-8 TERM="${TERM:-dumb}" PYTHONDONTWRITEBYTECODE=1 \
 		http_proxy="${http_proxy:-}" https_proxy="${https_proxy:-}" \
