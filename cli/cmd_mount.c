@@ -9,7 +9,7 @@
 #include "cli/message.h"
 
 struct mount_options {
-	bool foreground, debug;
+	bool foreground, debug, read_only;
 	struct cli_list options;
 	const char *config, *log;
 };
@@ -19,6 +19,8 @@ static const struct cli_option options[] = {
      "stay in the foreground, log to stderr", NULL},
     {'d', "debug", CLI_FLAG, offsetof(struct mount_options, debug), NULL,
      "foreground, and log every request", NULL},
+    {0, "read-only", CLI_FLAG, offsetof(struct mount_options, read_only), NULL,
+     "refuse every change, and open files inside the kernel", NULL},
     {'o', "option", CLI_LIST, offsetof(struct mount_options, options), "NAME[=VALUE],…",
      "options of the mount or the store; may be repeated", NULL},
     {0, "config", CLI_STRING, offsetof(struct mount_options, config), "FILE",
@@ -49,7 +51,7 @@ static bool wants_holder(const struct cli_list *list)
 static int run(const void *opt, char **operands, size_t n)
 {
 	const struct mount_options *o = opt;
-	const char *argv[2 * CLI_LIST_MAX + 14];
+	const char *argv[2 * CLI_LIST_MAX + 16];
 	CLEANUP_FREE char *daemon = NULL, *holder = NULL;
 	/* Who is the first process of a container is its end. */
 	bool foreground = o->foreground || getpid() == 1;
@@ -76,6 +78,10 @@ static int run(const void *opt, char **operands, size_t n)
 		argv[argc++] = "-f";
 	if (o->debug)
 		argv[argc++] = "-d";
+	if (o->read_only) {
+		argv[argc++] = "-o";
+		argv[argc++] = "ro";
+	}
 	for (size_t i = 0; i < o->options.len; i++) {
 		argv[argc++] = "-o";
 		argv[argc++] = o->options.item[i];

@@ -12,7 +12,8 @@ void config_init(struct config *c)
 	*c = (struct config){
 	    .mount = {.threads = CONFIG_THREADS_DEFAULT,
 		      .log_level = LOG_LEVEL_INFO,
-		      .watchdog_ns = CONFIG_WATCHDOG_DEFAULT_NS},
+		      .watchdog_ns = CONFIG_WATCHDOG_DEFAULT_NS,
+		      .fast = true},
 	    .store = {.root_mode = 0755},
 	};
 }

@@ -43,6 +43,7 @@ enum config_mount_key {
 	CONFIG_USER_RESERVATIONS = 1 << 8,
 	CONFIG_USER_WAITERS = 1 << 9,
 	CONFIG_WATCHDOG = 1 << 10,
+	CONFIG_FAST = 1 << 11,
 };
 
 /* What one user may have at a time: 0: the default; CONFIG_USER_NONE: no limit. */
@@ -55,6 +56,7 @@ struct config_mount {
 	uint32_t set;
 	bool allow_other; /* when it is not set, the daemon's user decides */
 	bool read_only;
+	bool fast; /* where it is read_only: see fs/fast.h */
 	uint32_t threads;
 	/* "stderr", "syslog" or a path; NULL: stderr in the foreground, else syslog. */
 	char *log;

@@ -87,8 +87,10 @@ static int put_mount(const struct config_mount *m, struct buf *out)
 		r = buf_printf(out, "  allow-other: %s\n",
 			       m->allow_other ? "true" : "false");
 	if (!r)
-		r = buf_printf(out, "  read-only: %s\n  threads: %" PRIu32 "\n",
-			       m->read_only ? "true" : "false", m->threads);
+		r = buf_printf(out,
+			       "  read-only: %s\n  fast: %s\n  threads: %" PRIu32 "\n",
+			       m->read_only ? "true" : "false",
+			       m->fast ? "true" : "false", m->threads);
 	if (!r && m->log)
 		r = put_quoted(out, "  log", m->log);
 	if (!r)

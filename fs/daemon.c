@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "fs/config_text.h"
+#include "fs/fast.h"
 #include "fs/fs.h"
 #include "fs/handle.h"
 #include "fs/held.h"
@@ -77,13 +78,13 @@ static void warn_fixed(const struct config *was, const struct config *is)
 	if (was->mount.threads != is->mount.threads ||
 	    was->mount.allow_other != is->mount.allow_other ||
 	    was->mount.read_only != is->mount.read_only ||
+	    was->mount.fast != is->mount.fast ||
 	    was->mount.watchdog_ns != is->mount.watchdog_ns ||
 	    was->store.cache_bytes != is->store.cache_bytes ||
 	    was->store.small_max_bytes != is->store.small_max_bytes ||
 	    was->store.staged_memory_bytes != is->store.staged_memory_bytes)
-		log_warning(
-		    "allow-other, read-only, threads, watchdog, cache, small-max and "
-		    "staged-memory take effect at the next mount");
+		log_warning("allow-other, read-only, fast, threads, watchdog, cache, "
+			    "small-max and staged-memory take effect at the next mount");
 }
 
 /* A bad file keeps the old settings. */
@@ -376,7 +377,7 @@ static void value_dropped(void *arg, const struct store_dropped *what)
 {
 	struct fs *fs = arg;
 
-	kcache_name_dropped(fs->kcache, what->branch, what->name);
+	kcache_name_dropped(fs->kcache, what->branch, what->name, what->ino);
 	metrics_dropped(fs->metrics, what);
 }
 
@@ -420,6 +421,8 @@ int fs_make_tables(struct fs *fs, struct errmsg *err)
 		r = jobs_new(fs->store, fs->held, &fs->jobs);
 	if (!r)
 		r = limits_new(&fs->limits);
+	if (!r && fs->read_only)
+		r = fast_new(fs, &fs->fast);
 	if (!r)
 		pending_set_limits(fs->pending, fs->limits);
 	return r ? err_set(err, -r, "cannot start: %s", strerror(-r)) : 0;
@@ -428,6 +431,7 @@ int fs_make_tables(struct fs *fs, struct errmsg *err)
 static void fill_fs(struct daemon *d)
 {
 	d->fs.read_only = d->config->mount.read_only;
+	d->fs.no_open = d->fs.read_only && d->config->mount.fast;
 	d->fs.store_path = d->opt->store_path;
 	d->fs.mountpoint = d->opt->mountpoint;
 	d->fs.backend_name = d->opt->kind == STORE_MEMORY ? "memory" : "rocksdb";
@@ -509,6 +513,8 @@ static void tick(void *arg)
 	pending_reap(d->fs.pending);
 	retry_reap(d->fs.retries);
 	kcache_tick(d->fs.kcache);
+	if (d->fs.fast)
+		fast_tick(d->fs.fast);
 	metrics_tick(d->fs.metrics, time_now_ns());
 }
 
@@ -531,6 +537,7 @@ void fs_free(struct fs *fs)
 	handle_list_free(fs->handles); /* what is still open */
 	recent_free(fs->recent);
 	retry_table_free(fs->retries);
+	fast_free(fs->fast);
 	once_table_free(fs->once);
 	pending_table_free(fs->pending);
 	jobs_free(fs->jobs);	   /* no request comes any more */

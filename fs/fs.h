@@ -35,6 +35,7 @@ struct keep;
 struct limits;
 struct handle;
 struct once_table;
+struct fast;
 
 struct fs {
 	struct fuse_session *se;
@@ -55,6 +56,8 @@ struct fs {
 	_Atomic int64_t sealed_said_ns;
 	_Atomic uint64_t sealed_said_ino;
 	bool read_only;
+	struct fast *fast; /* of a read-only mount; else NULL */
+	bool no_open;	   /* which answers no OPEN: see fs/fast.h */
 	/* What outlives this process; NULL: nothing does. See fs/resume.h. */
 	struct keep *keep;
 	struct once_table

@@ -10,6 +10,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "fs/fast.h"
 #include "fs/fs.h"
 #include "fs/reply.h"
 #include "fs/vnode.h"
@@ -35,7 +36,8 @@ struct notice {
 	uint64_t tick;	 /* of kcache.ticks, when `req` came */
 	uint64_t ticket; /* of kcache.tickets */
 	uint64_t nodeid; /* 0: everything */
-	size_t name_len; /* 0: the node's attributes */
+	unsigned int flags; /* of an INVAL_ENTRY */
+	size_t name_len;    /* 0: the node's attributes */
 	char name[];
 };
 
@@ -127,7 +129,8 @@ static uint64_t append(struct kcache *kc, struct notice *n)
 }
 
 /* Returns the ticket, or 0 when it is done already. */
-static uint64_t enqueue(struct kcache *kc, uint64_t nodeid, const char *name)
+static uint64_t enqueue_as(struct kcache *kc, uint64_t nodeid, const char *name,
+			   unsigned int flags)
 {
 	size_t len = name ? strlen(name) : 0;
 	struct notice *n = calloc(1, sizeof(*n) + len + 1);
@@ -137,9 +140,21 @@ static uint64_t enqueue(struct kcache *kc, uint64_t nodeid, const char *name)
 		return 0;
 	}
 	n->nodeid = nodeid;
+	n->flags = flags;
 	n->name_len = len;
 	memcpy(n->name, name ? name : "", len);
 	return append(kc, n);
+}
+
+/*
+ * The kernel asks for the name when it is used next. It is only expired, which
+ * kernels before 6.2 do not know and throw it out: who has the file open would
+ * find it "(deleted)" in /proc/self/fd. A read-only mount wants it thrown out: what
+ * nobody has open is forgotten then, and need not be held.
+ */
+static uint64_t enqueue(struct kcache *kc, uint64_t nodeid, const char *name)
+{
+	return enqueue_as(kc, nodeid, name, kc->fs->fast ? 0 : FUSE_EXPIRE_ONLY);
 }
 
 /* Answer when all that is in the queue has been delivered. -ENOMEM. */
@@ -158,17 +173,12 @@ static int enqueue_reply(struct kcache *kc, fuse_req_t req, int r)
 	return 0;
 }
 
-/*
- * The kernel asks for the name when it is used next. It is only expired, which
- * kernels before 6.2 do not know and throw it out: who has the file open would
- * find it "(deleted)" in /proc/self/fd.
- */
 static void expire_name(struct kcache *kc, const struct notice *n)
 {
 	struct fuse_notify_inval_entry_out what = {
 	    .parent = n->nodeid,
 	    .namelen = (uint32_t)n->name_len,
-	    .flags = FUSE_EXPIRE_ONLY,
+	    .flags = n->flags,
 	};
 	struct fuse_out_header head = {
 	    .len = (uint32_t)(sizeof(head) + sizeof(what) + n->name_len + 1),
@@ -440,7 +450,7 @@ void kcache_name_changing(struct kcache *kc, uint64_t branch, const char *name,
 
 void kcache_name_expires(struct kcache *kc, uint64_t nodeid, const char *name)
 {
-	enqueue(kc, nodeid, name);
+	enqueue_as(kc, nodeid, name, FUSE_EXPIRE_ONLY);
 }
 
 /* ---- attributes ---- */
@@ -526,7 +536,14 @@ static void dir_dropped(struct kcache *kc, uint64_t dir_ino)
 		kcache_dir_changed(kc, dir_ino, 0);
 }
 
-void kcache_name_dropped(struct kcache *kc, uint64_t branch, const char *name)
+/* One that was told of a file has to forget it, or its content stays. */
+static bool must_tell(struct kcache *kc, uint64_t ino)
+{
+	return kc->fs->fast && fast_knows(kc->fs->fast, ino, 1);
+}
+
+void kcache_name_dropped(struct kcache *kc, uint64_t branch, const char *name,
+			 uint64_t ino)
 {
 	CLEANUP_BUF struct buf version = BUF_INIT;
 	uint64_t dir_ino;
@@ -534,7 +551,7 @@ void kcache_name_dropped(struct kcache *kc, uint64_t branch, const char *name)
 	if (store_branch_owner(kc->fs->store, branch, &dir_ino, &version))
 		return; /* the directory is gone, too */
 	dir_dropped(kc, dir_ino);
-	if (tell_all(kc))
+	if (!must_tell(kc, ino) && tell_all(kc))
 		return;
 	/* Where no view is in use, tell() knows of no path. */
 	if (!tell(kc, branch, name, 0) && shows(kc, dir_ino, NULL, branch))

@@ -69,11 +69,12 @@ void kcache_wait(struct kcache *kc, uint64_t ticket);
 void kcache_name_changing(struct kcache *kc, uint64_t branch, const char *name,
 			  struct fuse_req *req, int r);
 /*
- * The store has dropped the name by itself: every path is told a moment later. Any
- * number of them; where they come faster than one by one can be told, all names are
+ * The store has dropped the name of `ino` by itself: every path is told a moment later.
+ * Any number of them; where they come faster than one by one can be told, all names are
  * made stale together. (Without the means for it, they expire within a second.)
  */
-void kcache_name_dropped(struct kcache *kc, uint64_t branch, const char *name);
+void kcache_name_dropped(struct kcache *kc, uint64_t branch, const char *name,
+			 uint64_t ino);
 /*
  * What the kernel knows about this one name may be good for too long, though not
  * yet: it has not expired.

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "fs/fast.h"
 #include "fs/kcache.h"
 #include "fs/pending.h"
 #include "fs/recent.h"
@@ -297,6 +298,32 @@ static int intern_child(struct fs *fs, const struct dirref *dir,
 	return 0;
 }
 
+void node_forget(struct fs *fs, uint64_t nodeid, uint64_t nlookup)
+{
+	struct vnode v;
+
+	if (!vnode_is(nodeid)) {
+		if (fs->fast)
+			fast_forget(fs->fast, nodeid, nlookup);
+		return;
+	}
+	if (fs->fast && vnode_get(fs->vnodes, nodeid, &v) == 0 && v.kind == VNODE_FILE)
+		fast_forget(fs->fast, v.ino, nlookup);
+	vnode_forget(fs->vnodes, nodeid, nlookup);
+	if (fs->fast && vnode_get(fs->vnodes, nodeid, &v))
+		fast_text_drop(fs->fast, nodeid);
+}
+
+/* From now on what it is told of may be read without having been opened. */
+static int learn_child(struct fs *fs, const struct store_attr *attr, uint64_t nodeid)
+{
+	int r = S_ISREG(attr->mode) ? fast_learn(fs->fast, attr->ino) : 0;
+
+	if (r && vnode_is(nodeid))
+		vnode_forget(fs->vnodes, nodeid, 1);
+	return r;
+}
+
 bool dir_busy(struct fs *fs, uint64_t dir_ino)
 {
 	uint64_t branch;
@@ -336,6 +363,8 @@ int entry_fill(struct fs *fs, const struct dirref *dir, const struct store_attr 
 	uint64_t nodeid;
 	int r = intern_child(fs, dir, attr, &nodeid);
 
+	if (!r && fs->fast)
+		r = learn_child(fs, attr, nodeid);
 	if (r)
 		return r;
 	/* What is only shown because it is stale may be replaced at any time. */
@@ -347,6 +376,8 @@ int entry_fill(struct fs *fs, const struct dirref *dir, const struct store_attr 
 	ret_e->ino = nodeid;
 	attr_to_stat(attr, &ret_e->attr);
 	ret_e->entry_timeout = busy ? 0 : kcache_timeout(fs->kcache, until_ns);
+	if (fs->no_open && !is_dir && ret_e->entry_timeout > FAST_LOOK_EACH_S)
+		ret_e->entry_timeout = FAST_LOOK_EACH_S;
 	/* A generation's attributes are good whatever happens to the name: and a
 	 * permission check that had to ask could find it replaced. */
 	ret_e->attr_timeout = is_dir && dir_busy(fs, attr->ino) ? 0 : ATTR_TIMEOUT_S;

@@ -93,10 +93,13 @@ int node_view(struct fs *fs, fuse_ino_t nodeid, struct view *ret_view);
  * Answer about a child found in the store: its node (a directory below a view gets
  * a virtual one, and so does a file where the view restricts; one lookup is
  * counted), attributes and timeouts, which end when the view admits it no more. A
- * name that `busy` says someone is writing is not cached.
+ * name that `busy` says someone is writing is not cached. -ENOENT: on a read-only mount,
+ * what `attr` describes has lost its name since.
  */
 int entry_fill(struct fs *fs, const struct dirref *dir, const struct store_attr *attr,
 	       bool busy, struct fuse_entry_param *ret_e);
+/* So many lookups of a node are forgotten by the kernel, or were never counted. */
+void node_forget(struct fs *fs, uint64_t nodeid, uint64_t nlookup);
 /* A publish in it is ahead, which will change its times: they are not cached. */
 bool dir_busy(struct fs *fs, uint64_t dir_ino);
 /* If the node is a directory: see pending_dir_times(). */

@@ -7,6 +7,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "fs/fast.h"
 #include "fs/handle.h"
 #include "fs/kcache.h"
 #include "fs/metrics.h"
@@ -38,6 +39,19 @@ static void reply_attr(fuse_req_t req, int r, const struct store_attr *attr, boo
 
 /* ---- virtual nodes ---- */
 
+/* It has lost its name, and somebody may have it open inside the kernel. */
+static int attr_of_nameless(struct fs *fs, uint64_t ino, struct store_attr *ret_attr)
+{
+	int r = store_gen_attr_by_ino(fs->store, ino, ret_attr);
+	struct store_gen *gen;
+
+	if (r != -ENOENT || !fs->fast || fast_gen(fs->fast, ino, &gen))
+		return r;
+	r = store_gen_attr_by_ino(fs->store, ino, ret_attr);
+	store_gen_close(gen);
+	return r;
+}
+
 /* Of what is published, or removed and still open, or was given out lately. */
 static int attr_of_published(struct fs *fs, uint64_t ino, struct store_attr *ret_attr,
 			     bool *ret_gone)
@@ -46,9 +60,11 @@ static int attr_of_published(struct fs *fs, uint64_t ino, struct store_attr *ret
 
 	*ret_gone = r == -ENOENT;
 	if (r == -ENOENT)
-		r = store_gen_attr_by_ino(fs->store, ino, ret_attr);
-	if (!r)
+		r = attr_of_nameless(fs, ino, ret_attr);
+	if (!r) {
 		sealed_stream_mode(ret_attr);
+		sealed_restrict(fs, ret_attr);
+	}
 	return r == -ENOENT ? recent_get(fs->recent, ino, ret_attr) : r;
 }
 
@@ -80,11 +96,28 @@ static int stat_vnode(struct fs *fs, const struct vnode *v, int64_t dir_ns,
 	}
 }
 
+/* The size of a text that cannot be opened is asked for. */
+static int stat_text(struct fs *fs, const struct vnode *v, struct stat *st)
+{
+	size_t len;
+	int r;
+
+	if (!fs->no_open || (v->kind != VNODE_TEXT && v->kind != VNODE_JOB &&
+			     v->kind != VNODE_RESERVATION))
+		return 0;
+	r = fast_text_len(fs->fast, v->id, &len);
+	if (!r)
+		st->st_size = (off_t)len;
+	return r;
+}
+
 static void getattr_vnode(fuse_req_t req, const struct vnode *v, int64_t dir_ns)
 {
 	struct stat st;
 	int r = stat_vnode(fs_of(req), v, dir_ns, &st);
 
+	if (!r)
+		r = stat_text(fs_of(req), v, &st);
 	if (r)
 		reply_stale(req, r);
 	else

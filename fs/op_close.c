@@ -2,6 +2,8 @@
 /*
  * Closing: FLUSH at each close(2), RELEASE when the last descriptor has gone.
  */
+#include <errno.h>
+
 #include "fs/handle.h"
 #include "fs/kcache.h"
 #include "fs/pending.h"
@@ -18,6 +20,10 @@ void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	uint64_t branch;
 	int r = 0;
 
+	if (fs->no_open) {
+		reply_err(req, -ENOSYS);
+		return;
+	}
 	if (h->writer) {
 		topic_enter(TOPIC_NAMESPACE, h->ns_ino); /* it has no name yet */
 		r = pending_flush(h->pending, fuse_req_ctx(req)->pid);

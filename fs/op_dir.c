@@ -517,14 +517,18 @@ static int fill_entry(struct fs *fs, struct listing *d, bool plus,
 		      const struct store_dirent *ent, struct fuse_entry_param *ret_e)
 {
 	bool busy;
+	int r;
 
 	if (!plus) {
 		memset(ret_e, 0, sizeof(*ret_e));
 		attr_to_stat(&ent->attr, &ret_e->attr);
 		return 0;
 	}
-	if (store_ino_in_tree(d->dir.ino))
-		return entry_fill(fs, &d->dir, &ent->attr, false, ret_e);
+	if (store_ino_in_tree(d->dir.ino)) {
+		r = entry_fill(fs, &d->dir, &ent->attr, false, ret_e);
+		if (r != -ENOENT) /* else it has lost its name */
+			return r;
+	}
 	busy = pending_busy(fs->pending, d->branch, ent->name);
 	if (!busy && is_current(d, ent))
 		return entry_fill(fs, &d->dir, &ent->attr, false, ret_e);
@@ -533,8 +537,11 @@ static int fill_entry(struct fs *fs, struct listing *d, bool plus,
 
 		/* The listing is a snapshot; a node must be what the name is now. */
 		if (dirref_lookup(fs, &d->dir, d->branch, ent->name, &now) == 0 &&
-		    now.ino == ent->attr.ino)
-			return entry_fill(fs, &d->dir, &now, false, ret_e);
+		    now.ino == ent->attr.ino) {
+			r = entry_fill(fs, &d->dir, &now, false, ret_e);
+			if (r != -ENOENT)
+				return r;
+		}
 	}
 	memset(ret_e, 0, sizeof(*ret_e)); /* the name and its type, without a node */
 	attr_to_stat(&ent->attr, &ret_e->attr);
@@ -625,8 +632,8 @@ static bool add_filled(struct fs *fs, struct page *pg, const char *name,
 {
 	bool added = page_add(pg, name, e, next_off);
 
-	if (!added && vnode_is(e->ino))
-		vnode_forget(fs->vnodes, e->ino, 1);
+	if (!added && pg->plus && e->ino)
+		node_forget(fs, e->ino, 1);
 	return added;
 }
 

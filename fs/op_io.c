@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "fs/fast.h"
 #include "fs/handle.h"
 #include "fs/jobs.h"
 #include "fs/kcache.h"
@@ -17,6 +18,7 @@
 #include "fs/reservation.h"
 #include "fs/slow.h"
 #include "fs/topic.h"
+#include "fs/vnode.h"
 
 static struct handle *handle_in(fuse_req_t req, const struct fuse_file_info *fi)
 {
@@ -54,6 +56,74 @@ static int read_handle(struct handle *h, void *data, size_t size, uint64_t off,
 	return -EIO;
 }
 
+/* ---- what was opened inside the kernel (fs/fast.h) ---- */
+
+/* No handle has the number 0, and only a read-only mount opens without one. */
+static bool is_unopened(fuse_req_t req, const struct fuse_file_info *fi)
+{
+	return fs_of(req)->fast && !fi->fh;
+}
+
+/* The generation behind a node. -EINVAL: it is a text. -ESTALE: it is gone. */
+static int gen_of_node(struct fs *fs, fuse_ino_t nodeid, struct store_gen **ret_gen)
+{
+	struct vnode v = {.ino = nodeid};
+	int r = 0;
+
+	if (vnode_is(nodeid))
+		r = vnode_get(fs->vnodes, nodeid, &v);
+	if (!r && vnode_is(nodeid) && v.kind != VNODE_FILE)
+		return -EINVAL;
+	if (!r)
+		r = fast_gen(fs->fast, v.ino, ret_gen);
+	return r == -ENOENT ? -ESTALE : r;
+}
+
+static int read_gen(struct fs *fs, struct store_gen *gen, void *data, size_t size,
+		    uint64_t off, size_t *ret_len)
+{
+	struct metrics_ns *ns;
+	uint64_t branch;
+	double cost_s;
+	int r = store_gen_read(gen, data, size, off, ret_len);
+
+	store_gen_origin(gen, &branch, &cost_s);
+	ns = metrics_branch(fs->metrics, branch);
+	if (!r)
+		metrics_add(ns, STORE_COUNT_BYTES_READ, *ret_len);
+	if (r == -EUCLEAN)
+		metrics_add(ns, STORE_COUNT_MISSES_DAMAGED, 1);
+	return r;
+}
+
+static int read_unopened(struct fs *fs, fuse_ino_t ino, void *data, size_t size,
+			 uint64_t off, size_t *ret_len)
+{
+	struct store_gen *gen;
+	int r = gen_of_node(fs, ino, &gen);
+
+	if (r == -EINVAL)
+		return fast_text_read(fs->fast, ino, data, size, off, ret_len);
+	if (r)
+		return r;
+	r = read_gen(fs, gen, data, size, off, ret_len);
+	store_gen_close(gen);
+	return r;
+}
+
+static int seek_unopened(struct fs *fs, fuse_ino_t ino, uint64_t off, int whence,
+			 uint64_t *ret_off)
+{
+	struct store_gen *gen;
+	int r = gen_of_node(fs, ino, &gen);
+
+	if (r)
+		return r;
+	r = store_gen_seek(gen, off, whence, ret_off);
+	store_gen_close(gen);
+	return r;
+}
+
 /* A worker keeps its buffer: most requests are as large as the last one. */
 static __thread struct buf scratch;
 
@@ -80,7 +150,10 @@ void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
 	size_t len;
 	int r = buf_reserve(&scratch, size);
 
-	if (!r)
+	if (!r && is_unopened(req, fi))
+		r = read_unopened(fs_of(req), ino, scratch.data, size, (uint64_t)off,
+				  &len);
+	else if (!r)
 		r = read_handle(h, scratch.data, size, (uint64_t)off, &len);
 	if (r == -EUCLEAN) { /* the entry was dropped: the next lookup misses */
 		count(req, h, STORE_COUNT_MISSES_DAMAGED, 1);
@@ -211,7 +284,9 @@ void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_inf
 {
 	struct handle *h = handle_in(req, fi);
 
-	if (h->writer) {
+	if (is_unopened(req, fi)) { /* nothing was written */
+		reply_err(req, 0);
+	} else if (h->writer) {
 		atomic_store(&h->synced, true);
 		reply_err(req, store_staged_sync(pending_staged(h->pending)));
 	} else if (h->kind == HANDLE_LOST) {
@@ -250,6 +325,8 @@ void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence,
 
 	if (off < 0)
 		r = -ENXIO;
+	else if (is_unopened(req, fi))
+		r = seek_unopened(fs_of(req), ino, (uint64_t)off, whence, &found);
 	else if (h->kind == HANDLE_GEN)
 		r = store_gen_seek(h->gen, (uint64_t)off, whence, &found);
 	else if (h->kind == HANDLE_PENDING)

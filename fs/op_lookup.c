@@ -13,6 +13,7 @@
 
 #include "fs/caller.h"
 #include "fs/control.h"
+#include "fs/fast.h"
 #include "fs/kcache.h"
 #include "fs/metrics.h"
 #include "fs/node.h"
@@ -241,7 +242,7 @@ static int answer_miss(struct lookup *l, struct retry *note, bool busy,
 {
 	int r = -ENOENT;
 
-	if ((l->dir.view.set & VIEW_WAIT) && !is_creator(l, note))
+	if ((l->dir.view.set & VIEW_WAIT) && !l->fs->no_open && !is_creator(l, note))
 		r = wait_lookup(l->fs, &l->dir, l->branch, l->name, ret_e);
 	if (r != -ENOENT)
 		return r;
@@ -269,6 +270,8 @@ static int lookup_published(struct lookup *l, struct retry *note,
 	if (r || answered)
 		return r;
 	r = entry_fill(l->fs, &l->dir, &attr, busy, ret_e);
+	if (r == -ENOENT)
+		r = -EAGAIN;
 	if (note && r)
 		retry_unpin(note);
 	else if (note && (note->gen || note->dir))
@@ -289,7 +292,7 @@ static int lookup(struct lookup *l, struct fuse_entry_param *ret_e)
 	/* A writer that comes back gets a value that nobody else can close before
 	 * it is there; a reader was refused what it would find. */
 	/* Where nothing can be changed nobody is an owner. */
-	p = noted || dirref_is_fixed(&l->dir)
+	p = noted || l->fs->read_only || dirref_is_fixed(&l->dir)
 		? NULL
 		: pending_by_owner(l->fs->pending, l->branch, l->name, l->ctx->pid,
 				   l->ctx->uid);
@@ -343,6 +346,24 @@ static int lookup_below_control(fuse_req_t req, fuse_ino_t parent, const char *n
 	return r ? r : control_lookup(req, &v, name, ret_e);
 }
 
+/* A file that the kernel knows is looked up when it is used, and listed otherwise. */
+static void count_use(struct lookup *l, const struct fuse_entry_param *e)
+{
+	if (S_ISREG(e->attr.st_mode) && l->branch &&
+	    fast_knows(l->fs->fast, e->attr.st_ino, 2))
+		fast_used(l->fs->fast, e->attr.st_ino);
+}
+
+static void send_entry(struct lookup *l, const struct fuse_entry_param *e)
+{
+	struct fs *fs = l->fs;
+
+	if (e->ino && fs->no_open)
+		count_use(l, e);
+	if (fuse_reply_entry(l->req, e) == -ENOENT && e->ino)
+		node_forget(fs, e->ino, 1); /* interrupted: not counted */
+}
+
 void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
 	struct lookup l = {
@@ -365,22 +386,19 @@ void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 		r = -ESTALE;
 	if (r)
 		reply_err(req, r);
-	else if (fuse_reply_entry(req, &e) == -ENOENT && vnode_is(e.ino))
-		vnode_forget(l.fs->vnodes, e.ino, 1); /* interrupted: not counted */
+	else
+		send_entry(&l, &e);
 }
 
 void op_forget(fuse_req_t req, fuse_ino_t ino, uint64_t nlookup)
 {
-	if (vnode_is(ino))
-		vnode_forget(fs_of(req)->vnodes, ino, nlookup);
+	node_forget(fs_of(req), ino, nlookup);
 	fuse_reply_none(req);
 }
 
 void op_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *forgets)
 {
 	for (size_t i = 0; i < count; i++)
-		if (vnode_is(forgets[i].ino))
-			vnode_forget(fs_of(req)->vnodes, forgets[i].ino,
-				     forgets[i].nlookup);
+		node_forget(fs_of(req), forgets[i].ino, forgets[i].nlookup);
 	fuse_reply_none(req);
 }

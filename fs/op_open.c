@@ -518,6 +518,10 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	struct vnode v = {0};
 	int r;
 
+	if (fs_of(req)->no_open) { /* nor will it ask again */
+		reply_err(req, -ENOSYS);
+		return;
+	}
 	if (h) {
 		send_open(req, h, fi);
 		return;

@@ -28,9 +28,23 @@ int sealed_show(struct fs *fs, const struct view *view, struct store_attr *attr)
 	if (!is_shown_as_pack(view, attr))
 		return 0;
 	r = store_getattr(fs->store, store_tree_stream(attr->ino), attr);
-	if (!r)
+	if (!r) {
 		sealed_stream_mode(attr);
+		sealed_restrict(fs, attr);
+	}
 	return r;
+}
+
+void sealed_restrict(struct fs *fs, struct store_attr *attr)
+{
+	mode_t mode = 0;
+
+	if (!fs->no_open || !attr->sealed || !S_ISREG(attr->mode) ||
+	    store_ino_in_tree(attr->ino) || !(attr->mode & (S_IRGRP | S_IROTH)))
+		return;
+	if (store_tree_readable(fs->store, attr->ino, &mode))
+		mode = 0;
+	attr->mode &= ~(mode_t)(S_IRGRP | S_IROTH) | mode;
 }
 
 void sealed_show_type(const struct view *view, struct store_attr *attr)

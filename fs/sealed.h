@@ -38,6 +38,11 @@ void sealed_show_type(const struct view *view, struct store_attr *attr);
 void sealed_stream_mode(struct store_attr *attr);
 
 /*
+ * Where no OPEN is seen, the kernel must know who may read a stream: only classes that
+ * may read all that is in it. Looks at the whole index. Of anything else nothing happens.
+ */
+void sealed_restrict(struct fs *fs, struct store_attr *attr);
+/*
  * May who asks read this stream, which is open? The kernel has compared the tree's own
  * mode only, and a pack has all that is in it. 0, also of a plain file; -EACCES
  * (logged); -ENOENT: it is gone.

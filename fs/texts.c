@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "fs/caller.h"
+#include "fs/fast.h"
 #include "fs/handle.h"
 #include "fs/held.h"
 #include "fs/pending.h"
@@ -38,6 +39,19 @@ static int write_counts(struct fs *fs, const struct store_stats *s, struct buf *
 			  handle_count(fs->handles), pending_count(fs->pending),
 			  waiters_count(fs->waiters), vnode_count(fs->vnodes),
 			  atomic_load(&fs->requests));
+}
+
+/* Of a read-only mount: see fs/fast.h. */
+static int write_fast(struct fs *fs, struct buf *out)
+{
+	uint64_t known, held;
+
+	if (!fs->fast)
+		return 0;
+	fast_counts(fs->fast, &known, &held);
+	return buf_printf(out,
+			  "fast: %s\nknown_files: %" PRIu64 "\nheld_files: %" PRIu64 "\n",
+			  fs->no_open ? "yes" : "no", known, held);
 }
 
 static int write_holder(struct fs *fs, struct buf *out)
@@ -75,7 +89,8 @@ static int write_status(struct fs *fs, uint64_t dir_ino, struct buf *out)
 		return buf_printf(out, "trouble: %s\n",
 				  trouble == -ENOENT ? "the store was removed"
 						     : strerror(-trouble));
-	return write_counts(fs, &s, out);
+	r = write_counts(fs, &s, out);
+	return r ? r : write_fast(fs, out);
 }
 
 static int write_version(struct fs *fs, uint64_t dir_ino, struct buf *out)

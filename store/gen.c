@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "store/gc.h"
+#include "store/known.h"
 #include "store/sealed.h"
 #include "store/share.h"
 #include "store/util/keep.h"
@@ -417,6 +418,106 @@ int store_gen_reopen(struct store *st, uint64_t ino, struct store_gen **ret_gen)
 	return 0;
 }
 
+/* ---- for who knows it by its number ---- */
+
+static void remember_row(struct store_gen *gen, const struct inode_row *row,
+			 int64_t inherited_ttl_ns)
+{
+	CLEANUP_UNLOCK pthread_mutex_t *held = mutex_hold(&gen->lock);
+
+	if (!gen->has_core) { /* else gen_attr_changed() knows better */
+		gen->core = row->core;
+		gen->has_core = true;
+		gen->inherited_ttl_ns = inherited_ttl_ns;
+	}
+	if (!gen->ready) {
+		gen->has_hash = row->has_hash;
+		memcpy(gen->hash, row->hash, sizeof(gen->hash));
+	}
+	gen->has_row = true;
+}
+
+/* What it would inherit, where there still is somebody to inherit from. */
+static int64_t inherited_ttl(struct store *st, const struct inode_row *row)
+{
+	struct policy policy;
+
+	return policy_get(st, row->parent_branch, &policy) ? DURATION_NONE
+							   : policy.ttl_ns;
+}
+
+int gen_hold(struct store *st, uint64_t ino, struct store_gen **ret_gen)
+{
+	CLEANUP_INODE struct inode in = INODE_INIT;
+	struct store_gen *gen;
+	int r = inode_load(st, ino, &in);
+
+	if (!r && !S_ISREG(in.row.core.mode))
+		r = -EINVAL;
+	if (!r)
+		r = gen_ref(st, ino, &gen);
+	if (r)
+		return r;
+	note_origin(gen, &in.row, 1);
+	remember_row(gen, &in.row, inherited_ttl(st, &in.row));
+	*ret_gen = gen;
+	return 0;
+}
+
+/* -ENOENT: nobody has remembered its row. */
+static int open_remembered(struct store_gen *gen)
+{
+	struct inode_row row = {0};
+	int64_t ttl_ns;
+	bool has_row;
+
+	pthread_mutex_lock(&gen->lock);
+	has_row = gen->has_row;
+	row.core = gen->core;
+	row.has_hash = gen->has_hash;
+	memcpy(row.hash, gen->hash, sizeof(row.hash));
+	ttl_ns = gen->inherited_ttl_ns;
+	pthread_mutex_unlock(&gen->lock);
+	return has_row ? make_ready(gen, &row, ttl_ns) : -ENOENT;
+}
+
+/* The first three of a file that has its name, the last of one that has not. */
+static int open_known(struct store_gen *gen)
+{
+	CLEANUP_INODE struct inode in = INODE_INIT;
+	int r = gen_open(gen, true);
+
+	if (r != -ENOENT)
+		return r;
+	if (store_ino_in_tree(gen->ino))
+		return open_nameless_in_tree(gen);
+	r = inode_load(gen->st, gen->ino, &in); /* its directory was removed */
+	if (!r && !S_ISREG(in.row.core.mode))
+		return -EINVAL;
+	if (!r)
+		return make_ready(gen, &in.row, DURATION_NONE);
+	return r == -ENOENT ? open_remembered(gen) : r;
+}
+
+int store_gen_open_known(struct store *st, uint64_t ino, struct store_gen **ret_gen)
+{
+	struct store_gen *gen;
+	int r = store_gen_reopen(st, ino, ret_gen);
+
+	if (r != -ENOENT)
+		return r;
+	r = gen_ref(st, ino, &gen);
+	if (r)
+		return r;
+	r = open_known(gen);
+	if (r) {
+		gen_unref(gen);
+		return r;
+	}
+	*ret_gen = gen;
+	return 0;
+}
+
 /* ---- for a successor ---- */
 
 /* Followed by the row of a name. */
@@ -460,6 +561,7 @@ void gen_keep_nameless(struct store *st, uint64_t ino)
 	struct store_gen *gen;
 	int r = 0;
 
+	known_hand_over(st, ino);
 	if (!st->keep)
 		return;
 	pthread_mutex_lock(&shard->lock);

@@ -39,6 +39,7 @@ struct store_gen {
 	pthread_mutex_t lock; /* of `core`, and to become ready */
 	bool ready;
 	bool has_core;
+	bool has_row; /* what opening needs of the row is here, for when that is gone */
 	struct row_core core; /* as it was last known */
 	int64_t inherited_ttl_ns;
 
@@ -76,6 +77,12 @@ struct store_gen {
 void gen_keep_nameless(struct store *st, uint64_t ino);
 int gen_resume(struct store *st, uint64_t ino, struct kept *lost,
 	       struct store_gen **ret_gen);
+
+/*
+ * Of a file that has a row: a reference to its object, with what it needs to be opened
+ * when the row is gone. Under `names`. -ENOENT, -EINVAL: it is no file.
+ */
+int gen_hold(struct store *st, uint64_t ino, struct store_gen **ret_gen);
 
 /* Its content is bad: log it, once, and drop the entry. Returns -EUCLEAN. */
 int gen_condemn(struct store_gen *gen, const char *why);

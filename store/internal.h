@@ -73,6 +73,7 @@ struct store {
 	    names_added; /* under names: grows when a name appears or may be live again */
 	uint64_t touched_dir; /* under names: see batch_touch_dir() */
 	int64_t touched_ns;   /* under names */
+	struct store_known *known; /* under names: those who read without opening */
 
 	pthread_mutex_t ids;
 	uint64_t ids_next, ids_limit; /* under ids; limit is on disk */

@@ -164,7 +164,7 @@ static int load(struct sealed_index *ix)
 
 	r = store_gen_open_expired(ix->st, ix->stream_ino, &gen);
 	if (r == -ENOENT) /* it has lost its name, and something in it is open */
-		r = store_gen_reopen(ix->st, ix->stream_ino, &gen);
+		r = store_gen_open_known(ix->st, ix->stream_ino, &gen);
 	if (r)
 		return r;
 	r = read_pack(gen, &ix->pack, &err);

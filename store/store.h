@@ -302,6 +302,41 @@ void store_gen_origin(const struct store_gen *gen, uint64_t *ret_branch,
 /* Count one read of it (the `hits` attribute). Cheap; kept in memory for a while. */
 void store_gen_hit(struct store_gen *gen);
 
+/* ---- reading what was not opened ---------------------------------------------- */
+
+/*
+ * For who is asked to read by number alone, of files that it has told somebody of. What
+ * is known in this way may be evicted, replaced and removed as if it were not; but when
+ * it loses its name it is handed over, as an open generation. Linked into the store from
+ * store_known_add() to store_known_remove().
+ */
+struct store_known {
+	/*
+	 * Is the number known to somebody? A sealed tree counts with all that is in it,
+	 * and is asked for by its stream's number. Both are called with locks of the
+	 * store held, and may neither wait nor call it, but for store_known_close().
+	 */
+	bool (*known)(void *arg, uint64_t ino);
+	/* It is about to lose its name: `gen` is the callee's, for store_known_close().
+	 */
+	void (*nameless)(void *arg, uint64_t ino, struct store_gen *gen);
+	void *arg;
+	struct store_known *next; /* the store's */
+};
+void store_known_add(struct store *st, struct store_known *known);
+void store_known_remove(struct store *st, struct store_known *known);
+/*
+ * After the number was made known: 0 when it had a name then, so that it is handed over
+ * when it loses that; -ENOENT: it may have lost it unnoticed.
+ */
+int store_known_check(struct store *st, uint64_t ino);
+/*
+ * Open it wherever it is, in a removed directory, expired, or handed over (then a
+ * file in a tree is found by its own number). Errors as store_gen_open().
+ */
+int store_gen_open_known(struct store *st, uint64_t ino, struct store_gen **ret_gen);
+void store_known_close(struct store_gen *gen);
+
 /* ---- writing a generation ------------------------------------------------ */
 
 /*

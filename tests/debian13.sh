@@ -95,9 +95,10 @@ mount -o remount,bind,ro "$root/memofs"
 mount --rbind /dev "$root/dev"
 mount --rbind /sys "$root/sys"
 mount -t proc proc "$root/proc"
-for dir in dev/shm tmp run; do
-	mount -t tmpfs -o mode=1777,nosuid,nodev tmpfs "$root/$dir"
-done
+# Tests make devices of their own in /tmp.
+mount -t tmpfs -o mode=1777 tmpfs "$root/tmp"
+mount -t tmpfs -o mode=1777,nosuid,nodev tmpfs "$root/dev/shm"
+mount -t tmpfs -o mode=755,nosuid,nodev tmpfs "$root/run"
 cd "$root"
 pivot_root . .
 umount -l .
@@ -107,6 +108,8 @@ chroot . sh -c "cd /memofs && exec \"\$@\"" sh "$@"'
 # leave behind; when it ends, all the rest is killed.
 enter() { # COMMAND...
 	cp /etc/resolv.conf "$root/etc/resolv.conf" 2>/dev/null || :
+	# systemd makes it, which is not there; fusermount3 looks into it.
+	ln -sfn ../proc/self/mounts "$root/etc/mtab"
 	env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root \
 		LANG=C.UTF-8 TERM="${TERM:-dumb}" PYTHONDONTWRITEBYTECODE=1 \
 		http_proxy="${http_proxy:-}" https_proxy="${https_proxy:-}" \
