@@ -502,6 +502,16 @@ static void fill_control(struct listing *d, struct page *pg, uint64_t off)
 	}
 }
 
+/*
+ * Is what was read of the snapshot this moment what a lookup would find? After `busy` was
+ * asked for, as a lookup is. What was held back for the next page was judged long ago.
+ */
+static bool is_current(const struct listing *d, const struct store_dirent *ent)
+{
+	return ent == &d->ent && !d->held && !(d->dir.view.set & ~VIEW_VERSION) &&
+	       store_dir_is_current(d->stream);
+}
+
 /* With plus the kernel gets a node, and counts a lookup of it. */
 static int fill_entry(struct fs *fs, struct listing *d, bool plus,
 		      const struct store_dirent *ent, struct fuse_entry_param *ret_e)
@@ -520,6 +530,8 @@ static int fill_entry(struct fs *fs, struct listing *d, bool plus,
 			return r;
 	}
 	busy = pending_busy(fs->pending, d->branch, ent->name);
+	if (!busy && is_current(d, ent))
+		return entry_fill(fs, &d->dir, &ent->attr, false, ret_e);
 	if (!busy && d->branch) {
 		struct store_attr now;
 

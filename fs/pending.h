@@ -53,7 +53,7 @@
 #define ASK_MAX_NS (NSEC_PER_SEC / 50)
 /* On a busy machine these pass while it waits for a CPU. Then it is given time until it
  * has run for so long, */
-#define ASK_RAN_NS (ASK_MAX_NS * 2)
+#define ASK_RAN_NS (ASK_MAX_NS * 3)
 /* but after this, counted from the close, it is decided whatever it does. */
 #define STARVE_MAX_NS (2 * NSEC_PER_SEC)
 /* So long, once its closer has begun another value there: a stream of values is published

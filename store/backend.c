@@ -6,6 +6,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "store/commits.h"
+
 const char *table_name(enum table table)
 {
 	static const char *const names[TABLE_COUNT] = {
@@ -33,8 +35,11 @@ int slice_cmp(struct slice a, struct slice b)
 
 void backend_free(struct backend *be)
 {
-	if (be)
-		be->ops->free(be);
+	if (!be)
+		return;
+	commits_free(be->commits);
+	be->commits = NULL;
+	be->ops->free(be);
 }
 
 int backend_get(struct backend *be, enum table t, struct slice key, struct buf *ret_value)
@@ -45,9 +50,16 @@ int backend_get(struct backend *be, enum table t, struct slice key, struct buf *
 
 int backend_commit(struct backend *be, const struct batch *b)
 {
+	int r;
+
 	if (b->failed)
 		return -ENOMEM;
-	return b->count ? be->ops->commit(be, b) : 0;
+	if (!b->count)
+		return 0;
+	commits_begin(be->commits, b);
+	r = be->ops->commit(be, b);
+	commits_end(be->commits, b, r == 0);
+	return r;
 }
 
 int backend_sync(struct backend *be)

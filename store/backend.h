@@ -142,6 +142,7 @@ struct backend_iter_ops {
 /* Implementations embed these as their first member. */
 struct backend {
 	const struct backend_ops *ops;
+	struct commits *commits; /* owned; NULL: nobody keeps copies */
 };
 struct backend_iter {
 	const struct backend_iter_ops *ops;

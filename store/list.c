@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "store/commits.h"
 #include "store/internal.h"
 #include "store/sealed.h"
 #include "store/stage.h"
@@ -22,6 +23,7 @@ struct store_dir {
 	struct store *st;
 	uint64_t branch;
 	struct backend_iter *it; /* NULL: branch 0, which has no names, or a tree's */
+	uint64_t mark;		 /* commits_mark() from before `it` was made */
 	struct tree_list tree;
 	uint64_t pos;	  /* the row the iterator is on; in a tree, the next child */
 	bool taken;	  /* it was given out */
@@ -99,6 +101,7 @@ int store_dir_open(struct store *st, uint64_t branch, struct store_dir **ret_dir
 		return -ENOMEM;
 	dir->st = st;
 	dir->branch = branch;
+	dir->mark = commits_mark(st->be->commits, branch);
 	end = key_branch(branch + 1);
 	if (branch)
 		r = backend_iter_new_until(st->be, TABLE_DIRENT, key_slice(&end),
@@ -235,6 +238,11 @@ static int read_row(struct store_dir *dir, int64_t ttl_ns, struct store_attr *re
 	}
 	core_shown_attr(&core, ttl_ns, ret_attr);
 	return store_attr_expired(ret_attr, time_now_ns()) ? -ENOENT : 0;
+}
+
+bool store_dir_is_current(const struct store_dir *dir)
+{
+	return dir->it && commits_unchanged(dir->st->be->commits, dir->branch, dir->mark);
 }
 
 int store_dir_next(struct store_dir *dir, struct store_dirent *ret_ent)

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <inttypes.h>
 
+#include "store/commits.h"
 #include "store/internal.h"
 #include "store/util/log.h"
 
@@ -28,9 +29,16 @@ int inode_load(struct store *st, uint64_t ino, struct inode *ret_in)
 {
 	CLEANUP_INODE struct inode in = INODE_INIT;
 	struct key key = key_ino(ino);
+	uint64_t mark;
 	int r;
 
-	r = backend_get(st->be, TABLE_INODE, key_slice(&key), &in.raw);
+	r = commits_inode(st->be->commits, ino, &in.raw, &mark);
+	if (r == -ENOENT) {
+		r = backend_get(st->be, TABLE_INODE, key_slice(&key), &in.raw);
+		if (r == 0)
+			commits_offer_inode(st->be->commits, ino, buf_slice(&in.raw),
+					    mark);
+	}
 	if (r)
 		return r;
 	r = inode_decode(buf_slice(&in.raw), &in.row);

@@ -16,6 +16,7 @@
 
 #include "store/backup.h"
 #include "store/census.h"
+#include "store/commits.h"
 #include "store/evict.h"
 #include "store/format.h"
 #include "store/gc.h"
@@ -200,10 +201,14 @@ static int open_backend(struct store *st, const struct store_options *opt,
 {
 	struct backend_options be_opt = {.path = st->path,
 					 .cache_bytes = opt->cache_bytes};
+	int r;
 
 	be_opt.staged = resume_extents(st, &be_opt.staged_count);
-	return opt->kind == STORE_MEMORY ? backend_memory_new(&be_opt, &st->be, err)
-					 : backend_rocksdb_new(&be_opt, &st->be, err);
+	r = opt->kind == STORE_MEMORY ? backend_memory_new(&be_opt, &st->be, err)
+				      : backend_rocksdb_new(&be_opt, &st->be, err);
+	if (!r && commits_new(&st->be->commits))
+		r = err_set(err, ENOMEM, "no memory to open %s", st->path);
+	return r;
 }
 
 static int open_parts(struct store *st, const struct store_options *opt,

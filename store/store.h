@@ -253,6 +253,12 @@ int store_dir_seek_name(struct store_dir *dir, const char *name, bool after,
 			uint64_t off);
 /* -ENOENT at the end. */
 int store_dir_next(struct store_dir *dir, struct store_dirent *ret_ent);
+/*
+ * Have none of its names been changed since it was opened? Then store_lookup() finds what
+ * store_dir_next() has just given. False is said too often rather than too seldom, and of
+ * sealed trees always.
+ */
+bool store_dir_is_current(const struct store_dir *dir);
 void store_dir_close(struct store_dir *dir); /* NULL is fine */
 
 /* ---- reading a generation ----------------------------------------------- */

@@ -72,7 +72,10 @@ make_root() {
 	[ -n "$from" ] || die "apt knows no Debian archive on this machine; name one: --mirror URL"
 	echo "making a Debian 13 in $root"
 	rm -rf --one-file-system "$root.new"
-	if ! debootstrap --variant=minbase "$suite" "$root.new" "$from" >"$root.log" 2>&1 </dev/null; then
+	# What it mounts on the way goes with it, also if it is killed.
+	if ! unshare --mount --propagation private debootstrap --variant=minbase "$suite" \
+		"$root.new" "$from" >"$root.log" 2>&1 </dev/null; then
+		rm -rf --one-file-system "$root.new"
 		why=$(sed -n 's/^[EW]: //p' "$root.log" | tail -n 1)
 		die "$suite cannot be had from $from: ${why:-debootstrap failed}; all of it: $root.log"
 	fi
@@ -95,9 +98,10 @@ mount -o remount,bind,ro "$root/memofs"
 mount --rbind /dev "$root/dev"
 mount --rbind /sys "$root/sys"
 mount -t proc proc "$root/proc"
-for dir in dev/shm tmp run; do
-	mount -t tmpfs -o mode=1777,nosuid,nodev tmpfs "$root/$dir"
-done
+# Tests make devices of their own in /tmp.
+mount -t tmpfs -o mode=1777 tmpfs "$root/tmp"
+mount -t tmpfs -o mode=1777,nosuid,nodev tmpfs "$root/dev/shm"
+mount -t tmpfs -o mode=755,nosuid,nodev tmpfs "$root/run"
 cd "$root"
 pivot_root . .
 umount -l .
@@ -107,6 +111,8 @@ chroot . sh -c "cd /memofs && exec \"\$@\"" sh "$@"'
 # leave behind; when it ends, all the rest is killed.
 enter() { # COMMAND...
 	cp /etc/resolv.conf "$root/etc/resolv.conf" 2>/dev/null || :
+	# systemd makes it, which is not there; fusermount3 looks into it.
+	ln -sfn ../proc/self/mounts "$root/etc/mtab"
 	env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root \
 		LANG=C.UTF-8 TERM="${TERM:-dumb}" PYTHONDONTWRITEBYTECODE=1 \
 		http_proxy="${http_proxy:-}" https_proxy="${https_proxy:-}" \

@@ -191,6 +191,34 @@ static void test_removed_while_listed(void **state)
 	assert_names(st, v, "");
 }
 
+/* Whoever makes a node of a name relies on it. */
+static void test_current_until_a_name_changes(void **state)
+{
+	struct store *st = store_of(state);
+	uint64_t dir = make_dir(st, ROOT, "d");
+	struct store_attr attr = {.mtime_ns = 1};
+	struct store_dirent ent;
+	struct store_dir *it;
+
+	make_many(st, dir, 3);
+	it = list_open(*state, dir);
+	assert_ok(store_dir_next(it, &ent));
+	assert_true(store_dir_is_current(it));
+	make_link(st, dir, "one more");
+	assert_ok(store_dir_next(it, &ent));
+	assert_false(store_dir_is_current(it));
+
+	it = list_open(*state, dir);
+	assert_true(store_dir_is_current(it));
+	assert_ok(store_setattr(st, ent.attr.ino, STORE_SET_MTIME, &attr, &attr));
+	assert_false(store_dir_is_current(it));
+
+	it = list_open(*state, dir);
+	assert_true(store_dir_is_current(it));
+	assert_ok(store_unlink(st, dir, "n00001"));
+	assert_false(store_dir_is_current(it));
+}
+
 int main(int argc, char **argv)
 {
 	struct CMUnitTest tests[] = {
@@ -201,6 +229,7 @@ int main(int argc, char **argv)
 	    STORE_TEST(test_snapshot),
 	    STORE_TEST(test_expiry_during_listing),
 	    STORE_TEST(test_removed_while_listed),
+	    STORE_TEST(test_current_until_a_name_changes),
 	};
 
 	return fixture_main(argc, argv, tests, sizeof(tests) / sizeof(*tests));
