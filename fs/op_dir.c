@@ -530,8 +530,11 @@ static int fill_entry(struct fs *fs, struct listing *d, bool plus,
 			return r;
 	}
 	busy = pending_busy(fs->pending, d->branch, ent->name);
-	if (!busy && is_current(d, ent))
-		return entry_fill(fs, &d->dir, &ent->attr, false, ret_e);
+	if (!busy && is_current(d, ent)) {
+		r = entry_fill(fs, &d->dir, &ent->attr, false, ret_e);
+		if (r != -ENOENT)
+			return r;
+	}
 	if (!busy && d->branch) {
 		struct store_attr now;
 
