@@ -72,7 +72,10 @@ make_root() {
 	[ -n "$from" ] || die "apt knows no Debian archive on this machine; name one: --mirror URL"
 	echo "making a Debian 13 in $root"
 	rm -rf --one-file-system "$root.new"
-	if ! debootstrap --variant=minbase "$suite" "$root.new" "$from" >"$root.log" 2>&1 </dev/null; then
+	# What it mounts on the way goes with it, also if it is killed.
+	if ! unshare --mount --propagation private debootstrap --variant=minbase "$suite" \
+		"$root.new" "$from" >"$root.log" 2>&1 </dev/null; then
+		rm -rf --one-file-system "$root.new"
 		why=$(sed -n 's/^[EW]: //p' "$root.log" | tail -n 1)
 		die "$suite cannot be had from $from: ${why:-debootstrap failed}; all of it: $root.log"
 	fi

@@ -42,7 +42,7 @@ mount_memofs() { # STORE MOUNTPOINT [ARGUMENT...]
 unmount() { # MOUNTPOINT
 	is_mounted "$1" || return 0
 	timeout 120 "$memofs" umount "$1" 2>/dev/null || umount "$1" 2>/dev/null ||
-		fusermount3 -u "$1" 2>/dev/null || umount -l "$1"
+		fusermount3 -u "$1" 2>/dev/null || umount -l "$1" || ! is_mounted "$1"
 }
 
 # A server of ours: it ends with the benchmark.
@@ -67,13 +67,14 @@ finish() {
 	cd /
 	# The deepest first.
 	while read -r mnt; do
-		unmount "$mnt"
+		# One that stays is no reason to leave the others.
+		unmount "$mnt" || say "$mnt cannot be unmounted"
 	done < <(awk -v w="$work/" 'index($5, w) == 1 { print $5 }' /proc/self/mountinfo | sort -r)
 	for pid in "${started[@]}"; do
 		kill "$pid" 2>/dev/null || :
 		wait "$pid" 2>/dev/null || :
 	done
-	rm -rf --one-file-system -- "$work"
+	rm -rf --one-file-system -- "$work" || status=1
 	exit "$status"
 }
 
