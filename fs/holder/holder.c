@@ -17,6 +17,7 @@
 #include <sys/mount.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "fs/holder/answer.h"
@@ -145,12 +146,17 @@ static void start(struct holder *h)
 
 /* ---- the mount without a daemon ---- */
 
+/* It would not outlive the first process of a container; but it may hang. */
 static void spawn_unmount(const char *mountpoint)
 {
 	const char *const argv[] = {"fusermount3", "-uqz", "--", mountpoint, NULL};
+	const struct timespec pause = {.tv_nsec = 10 * 1000 * 1000};
 	pid_t pid;
 
-	(void)posix_spawnp(&pid, argv[0], NULL, NULL, (char *const *)argv, environ);
+	if (posix_spawnp(&pid, argv[0], NULL, NULL, (char *const *)argv, environ))
+		return;
+	for (int i = 0; i < 500 && waitpid(pid, NULL, WNOHANG) == 0; i++)
+		nanosleep(&pause, NULL);
 }
 
 /* So that nobody finds a dead mount. */
