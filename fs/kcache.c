@@ -33,9 +33,9 @@ struct notice {
 	struct notice *next;
 	fuse_req_t req; /* to be answered with `r`; NULL: about the node */
 	int r;
-	uint64_t tick;	 /* of kcache.ticks, when `req` came */
-	uint64_t ticket; /* of kcache.tickets */
-	uint64_t nodeid; /* 0: everything */
+	uint64_t tick;	    /* of kcache.ticks, when `req` came */
+	uint64_t ticket;    /* of kcache.tickets */
+	uint64_t nodeid;    /* 0: everything */
 	unsigned int flags; /* of an INVAL_ENTRY */
 	size_t name_len;    /* 0: the node's attributes */
 	char name[];
