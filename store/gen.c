@@ -587,9 +587,9 @@ static int open_nameless(struct store_gen *gen)
 	if (raw.len < sizeof(rec))
 		return -EUCLEAN;
 	memcpy(&rec, raw.data, sizeof(rec));
-	r = dirent_decode(slice((const uint8_t *)raw.data + sizeof(rec),
-				raw.len - sizeof(rec)),
-			  &row.core);
+	r = dirent_decode(
+	    slice((const uint8_t *)raw.data + sizeof(rec), raw.len - sizeof(rec)),
+	    &row.core);
 	if (r || row.core.ino != gen->ino)
 		return r ? r : -ENOENT;
 	row.parent_branch = rec.branch;

@@ -71,8 +71,8 @@ struct store {
 	pthread_mutex_t names;
 	uint64_t
 	    names_added; /* under names: grows when a name appears or may be live again */
-	uint64_t touched_dir; /* under names: see batch_touch_dir() */
-	int64_t touched_ns;   /* under names */
+	uint64_t touched_dir;	   /* under names: see batch_touch_dir() */
+	int64_t touched_ns;	   /* under names */
 	struct store_known *known; /* under names: those who read without opening */
 
 	pthread_mutex_t ids;

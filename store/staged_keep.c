@@ -143,8 +143,8 @@ static int record_of(struct kept *kept, struct record *ret_rec)
 	if (ret_rec->state.intent_name_len > raw.len)
 		return -EUCLEAN;
 	ret_rec->intent_name = slice(at, ret_rec->state.intent_name_len);
-	ret_rec->row = slice(at + ret_rec->intent_name.len,
-			     raw.len - ret_rec->intent_name.len);
+	ret_rec->row =
+	    slice(at + ret_rec->intent_name.len, raw.len - ret_rec->intent_name.len);
 	return 0;
 }
 

@@ -95,8 +95,8 @@ int keep_each(struct keep *k, uint32_t kind, int (*each)(void *arg, struct kept 
  * object is changed. */
 int keep_records(struct kept *o, int (*each)(void *arg, struct slice record), void *arg);
 
-/* The first of them, which is the one of an object that has one. -ENODATA: it has none, as
- * its owner died before. */
+/* The first of them, which is the one of an object that has one. -ENODATA: it has none,
+ * as its owner died before. */
 int keep_record(struct kept *o, struct slice *ret_record);
 
 /*
