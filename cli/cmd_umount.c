@@ -27,6 +27,7 @@
 
 #define HOLDERS_SHOWN 5
 #define WAIT_DEFAULT_NS (60 * NSEC_PER_SEC)
+#define FIRST_NS NSEC_PER_SEC /* then it is looked who keeps it */
 
 struct umount_options {
 	bool lazy;
@@ -188,6 +189,29 @@ static void complain_busy(const struct mounts *ms, const struct mount *m)
 			  m->point);
 }
 
+/* It is unmounted, and the daemon goes on. */
+static void complain_alive(const struct mount *m, pid_t pid)
+{
+	CLEANUP_BUF struct buf who = BUF_INIT;
+
+	if (holders_elsewhere(m->dev, HOLDERS_SHOWN, &who))
+		cli_error("%s is unmounted here, but not in other mount namespaces: %s; "
+			  "its daemon (pid %d) serves them, and the store is in use "
+			  "until they are gone",
+			  m->point, (char *)who.data, (int)pid);
+	else
+		cli_error("%s is unmounted, but its daemon (pid %d) has not ended yet; "
+			  "the store is in use until it has",
+			  m->point, (int)pid);
+}
+
+static bool is_elsewhere(const struct mount *m)
+{
+	CLEANUP_BUF struct buf who = BUF_INIT;
+
+	return holders_elsewhere(m->dev, 1, &who) > 0;
+}
+
 /* Until the daemon has ended. False when it takes too long. */
 static bool wait_for_end(int pidfd, int64_t timeout_ns)
 {
@@ -226,13 +250,15 @@ static int umount_one(const struct umount_options *o, const char *path)
 		cli_error("cannot unmount %s: %s", m->point, said ? said : strerror(-r));
 	if (r)
 		return r == -EPERM || r == -EACCES ? CLI_FAILED : CLI_MOUNT;
-	if (pidfd >= 0 && !wait_for_end(pidfd, timeout_ns)) {
-		cli_error("%s is unmounted, but its daemon (pid %d) has not ended yet; "
-			  "the store is in use until it has",
-			  m->point, (int)pid);
-		return CLI_MOUNT;
-	}
-	return CLI_OK;
+	if (pidfd < 0 ||
+	    wait_for_end(pidfd, timeout_ns < FIRST_NS ? timeout_ns : FIRST_NS))
+		return CLI_OK;
+	/* What others have mounted is not ended by waiting. */
+	if (!is_elsewhere(m) && timeout_ns > FIRST_NS &&
+	    wait_for_end(pidfd, timeout_ns - FIRST_NS))
+		return CLI_OK;
+	complain_alive(m, pid);
+	return CLI_MOUNT;
 }
 
 static int run(const void *opt, char **operands, size_t n)

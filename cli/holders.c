@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "cli/message.h"
+#include "cli/mounts.h"
 #include "cli/paths.h"
 
 /* AT_STATX_DONT_SYNC: st_dev is known to the kernel, the daemon is not asked. */
@@ -75,7 +76,7 @@ static bool maps_file_on(int proc, dev_t dev)
 }
 
 /* How the process holds it, in words; false: it does not. */
-static bool describe(int proc, dev_t dev, struct buf *ret_how)
+static bool describe_use(int proc, dev_t dev, struct buf *ret_how)
 {
 	char name[NAME_MAX + 1];
 
@@ -95,6 +96,28 @@ static bool describe(int proc, dev_t dev, struct buf *ret_how)
 	return true;
 }
 
+/* In its mount namespace; in ours it is not any more. */
+static bool describe_mount(int proc, dev_t dev, struct buf *ret_how)
+{
+	int fd = openat(proc, "mountinfo", O_RDONLY | O_CLOEXEC);
+	FILE *in = fd < 0 ? NULL : fdopen(fd, "r");
+	CLEANUP_MOUNTS struct mounts ms = MOUNTS_INIT;
+	const struct mount *m;
+
+	if (!in && fd >= 0)
+		close(fd);
+	if (!in)
+		return false;
+	mounts_parse(in, &ms);
+	fclose(in);
+	m = mounts_of_dev(&ms, dev);
+	if (m)
+		must(buf_printf(ret_how, "at %s", m->point));
+	if (m)
+		must(buf_append(ret_how, "", 1));
+	return m;
+}
+
 static void read_comm(int proc, char ret_comm[64])
 {
 	int fd = openat(proc, "comm", O_RDONLY | O_CLOEXEC);
@@ -106,7 +129,9 @@ static void read_comm(int proc, char ret_comm[64])
 		close(fd);
 }
 
-size_t holders_describe(dev_t dev, size_t max, struct buf *out)
+typedef bool describe_fn(int proc, dev_t dev, struct buf *ret_how);
+
+static size_t describe_all(describe_fn *describe, dev_t dev, size_t max, struct buf *out)
 {
 	DIR *dir = opendir("/proc");
 	struct dirent *de;
@@ -133,4 +158,14 @@ size_t holders_describe(dev_t dev, size_t max, struct buf *out)
 	if (n)
 		must(buf_append(out, "", 1));
 	return n;
+}
+
+size_t holders_describe(dev_t dev, size_t max, struct buf *out)
+{
+	return describe_all(describe_use, dev, max, out);
+}
+
+size_t holders_elsewhere(dev_t dev, size_t max, struct buf *out)
+{
+	return describe_all(describe_mount, dev, max, out);
 }

@@ -18,5 +18,10 @@
  * nothing appended when there is none.
  */
 size_t holders_describe(dev_t dev, size_t max, struct buf *out);
+/*
+ * The same of who still has it mounted when it was unmounted here, `sleep (pid 12, at
+ * /mnt)`: processes in mount namespaces of their own, as those of a container.
+ */
+size_t holders_elsewhere(dev_t dev, size_t max, struct buf *out);
 
 #endif
