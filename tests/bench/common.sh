@@ -132,7 +132,7 @@ passthrough_example() {
 	dir=$(installed_example) || dir=$(fetched_example) || return 1
 	flags=$(pkg-config --cflags --libs fuse3) || return 1
 	# shellcheck disable=SC2086
-	"${CC:-cc}" -O2 -w "$dir/passthrough_ll.c" $flags -lpthread -o "$work/passthrough_ll" ||
+	${CC:-cc} -O2 -w "$dir/passthrough_ll.c" $flags -lpthread -o "$work/passthrough_ll" ||
 		return 1
 	echo "$work/passthrough_ll"
 }

@@ -22,7 +22,7 @@ struct client {
 };
 
 /* One for each worker. */
-static _Thread_local struct client *client;
+static _Thread_local struct client client;
 
 static void connect_to_server(void)
 {
@@ -31,12 +31,10 @@ static void connect_to_server(void)
 	if (strlen(measure.dir) >= sizeof(addr.sun_path))
 		fail("%s: too long for a socket", measure.dir);
 	strcpy(addr.sun_path, measure.dir);
-	client = malloc(sizeof(*client));
-	if (!client)
-		fail("out of memory");
-	client->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (client->fd < 0 ||
-	    connect(client->fd, (struct sockaddr *)&addr, sizeof(addr)) < 0)
+	client.len = 0;
+	client.fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (client.fd < 0 ||
+	    connect(client.fd, (struct sockaddr *)&addr, sizeof(addr)) < 0)
 		fail_errno("connect to %s", measure.dir);
 }
 
@@ -57,18 +55,18 @@ static void send_command(const char *command, const char *key, const void *value
 		memcpy(data + len + value_len, "\r\n", 2);
 		len += (int)value_len + 2;
 	}
-	write_all(client->fd, data, (size_t)len, "the server");
+	write_all(client.fd, data, (size_t)len, "the server");
 }
 
 static void receive_more(void)
 {
 	ssize_t len =
-	    read(client->fd, client->data + client->len, BUFFER_SIZE - 1 - client->len);
+	    read(client.fd, client.data + client.len, BUFFER_SIZE - 1 - client.len);
 
 	if (len <= 0)
 		fail("the server has hung up");
-	client->len += (size_t)len;
-	client->data[client->len] = '\0';
+	client.len += (size_t)len;
+	client.data[client.len] = '\0';
 }
 
 /* The line at `from`, complete; where the next one begins. */
@@ -76,11 +74,11 @@ static size_t receive_line(size_t from)
 {
 	const char *end;
 
-	while (client->len <= from || !(end = strstr(client->data + from, "\r\n")))
+	while (client.len <= from || !(end = strstr(client.data + from, "\r\n")))
 		receive_more();
-	if (client->data[from] == '-')
-		fail("the server says: %s", client->data + from);
-	return (size_t)(end - client->data) + 2;
+	if (client.data[from] == '-')
+		fail("the server says: %s", client.data + from);
+	return (size_t)(end - client.data) + 2;
 }
 
 /* The string at `from`, "$LENGTH CRLF bytes CRLF"; where it ends, and its length. */
@@ -88,13 +86,13 @@ static size_t receive_string(size_t from, size_t *ret_len)
 {
 	size_t at = receive_line(from), end;
 
-	if (client->data[from] != '$' || client->data[from + 1] == '-')
+	if (client.data[from] != '$' || client.data[from + 1] == '-')
 		fail("the server has no such value");
-	*ret_len = strtoul(client->data + from + 1, NULL, 10);
+	*ret_len = strtoul(client.data + from + 1, NULL, 10);
 	end = at + *ret_len + 2;
 	if (end >= BUFFER_SIZE)
 		fail("the server's answer is too large");
-	while (client->len < end)
+	while (client.len < end)
 		receive_more();
 	return end;
 }
@@ -102,7 +100,7 @@ static size_t receive_string(size_t from, size_t *ret_len)
 static void set(const char *key)
 {
 	send_command("SET", key, measure.value, measure.bytes);
-	client->len = 0;
+	client.len = 0;
 	receive_line(0);
 }
 
@@ -111,7 +109,7 @@ static void get(const char *key)
 	size_t len;
 
 	send_command("GET", key, NULL, 0);
-	client->len = 0;
+	client.len = 0;
 	receive_string(0, &len);
 	if (len != measure.bytes)
 		fail("%s has %zu bytes, not %ju", key, len, (uintmax_t)measure.bytes);
@@ -163,7 +161,7 @@ static void push(unsigned int turn)
 
 	snprintf(key, sizeof(key), "list%u", turn);
 	send_command("RPUSH", key, measure.value, measure.bytes);
-	client->len = 0;
+	client.len = 0;
 	receive_line(0);
 }
 
@@ -182,7 +180,7 @@ static void pop(unsigned int turn)
 	size_t at, len;
 
 	(void)turn;
-	client->len = 0;
+	client.len = 0;
 	at = receive_line(0);
 	at = receive_string(at, &len);
 	receive_string(at, &len);

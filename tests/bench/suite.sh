@@ -151,6 +151,18 @@ start_passthrough() {
 	fi
 }
 
+# It raises its priority by itself, and would run before all others; not every version
+# has an option against it.
+start_mergerfs() {
+	local thread
+	has mergerfs mergerfs mergerfs || return 0
+	start_fuse mergerfs mergerfs -f "$work/disk"
+	[ -n "${base[mergerfs]:-}" ] || return 0
+	for thread in /proc/"${server[mergerfs]}"/task/*; do
+		renice -n 0 -p "${thread##*/}" >/dev/null || :
+	done
+}
+
 start_redis() {
 	has redis redis-server redis-server || return 0
 	start "$work/redis.sock" redis-server --port 0 --unixsocket "$work/redis.sock" \
@@ -172,9 +184,7 @@ start_others() {
 		base[tmpfs]=$work/tmpfs
 	fi
 	start_passthrough
-	# By itself it would run before all others.
-	! has mergerfs mergerfs mergerfs ||
-		start_fuse mergerfs mergerfs -f -o scheduling-priority=0 "$work/disk"
+	start_mergerfs
 	! has bindfs bindfs bindfs || start_fuse bindfs bindfs -f "$work/disk"
 	start_redis
 	ccache=''
