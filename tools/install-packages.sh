@@ -11,8 +11,8 @@ set -eu
 packages_build='gcc libc6-dev meson ninja-build pkg-config libfuse3-dev librocksdb-dev
 	libxxhash-dev libyaml-dev'
 packages_mount='fuse3 attr'
-packages_test='libcmocka-dev attr git jq rsync sqlite3 python3 spin tar util-linux
-	xxhash'
+packages_test='libcmocka-dev attr git jq procps rsync sqlite3 python3 spin tar
+	util-linux xxhash'
 
 packages_for() {
 	case $1 in
