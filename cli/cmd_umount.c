@@ -27,7 +27,6 @@
 
 #define HOLDERS_SHOWN 5
 #define WAIT_DEFAULT_NS (60 * NSEC_PER_SEC)
-#define FIRST_NS NSEC_PER_SEC /* then it is looked who keeps it */
 
 struct umount_options {
 	bool lazy;
@@ -205,13 +204,6 @@ static void complain_alive(const struct mount *m, pid_t pid)
 			  m->point, (int)pid);
 }
 
-static bool is_elsewhere(const struct mount *m)
-{
-	CLEANUP_BUF struct buf who = BUF_INIT;
-
-	return holders_elsewhere(m->dev, 1, &who) > 0;
-}
-
 /* Until the daemon has ended. False when it takes too long. */
 static bool wait_for_end(int pidfd, int64_t timeout_ns)
 {
@@ -250,12 +242,8 @@ static int umount_one(const struct umount_options *o, const char *path)
 		cli_error("cannot unmount %s: %s", m->point, said ? said : strerror(-r));
 	if (r)
 		return r == -EPERM || r == -EACCES ? CLI_FAILED : CLI_MOUNT;
-	if (pidfd < 0 ||
-	    wait_for_end(pidfd, timeout_ns < FIRST_NS ? timeout_ns : FIRST_NS))
-		return CLI_OK;
-	/* What others have mounted is not ended by waiting. */
-	if (!is_elsewhere(m) && timeout_ns > FIRST_NS &&
-	    wait_for_end(pidfd, timeout_ns - FIRST_NS))
+	/* Those of other namespaces, too: most live for a moment only. */
+	if (pidfd < 0 || wait_for_end(pidfd, timeout_ns))
 		return CLI_OK;
 	complain_alive(m, pid);
 	return CLI_MOUNT;
