@@ -29,11 +29,16 @@ static size_t first_after(const struct priority_history *h, int64_t at_ns)
 	return low;
 }
 
+/* Exactly, as long as doubles are: as doubles, times of today are 256 ns apart. */
+static double elapsed(int64_t from_ns, int64_t to_ns)
+{
+	return (double)((uint64_t)to_ns - (uint64_t)from_ns);
+}
+
 static double between(const struct priority_point *a, const struct priority_point *b,
 		      int64_t at_ns)
 {
-	double part =
-	    ((double)at_ns - (double)a->at_ns) / ((double)b->at_ns - (double)a->at_ns);
+	double part = elapsed(a->at_ns, at_ns) / elapsed(a->at_ns, b->at_ns);
 
 	return a->level + part * (b->level - a->level);
 }
@@ -55,7 +60,7 @@ static double missed_without(const struct priority_history *h, size_t i)
 	const struct priority_point *p = &h->points[i];
 	double off = fabs(p->level - between(&p[-1], &p[1], p->at_ns));
 
-	return off * ((double)p[1].at_ns - (double)p[-1].at_ns);
+	return off * elapsed(p[-1].at_ns, p[1].at_ns);
 }
 
 /* The ends stay. */

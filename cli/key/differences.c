@@ -172,13 +172,15 @@ struct range {
 
 static struct range range_of(const struct parts *ps, enum part_kind kind)
 {
-	struct range r = {ps->list, ps->list + ps->n};
+	size_t from = 0, to;
 
-	while (r.at < r.end && r.at->kind != kind)
-		r.at++;
-	for (r.end = r.at; r.end < ps->list + ps->n && r.end->kind == kind;)
-		r.end++;
-	return r;
+	while (from < ps->n && ps->list[from].kind != kind)
+		from++;
+	for (to = from; to < ps->n && ps->list[to].kind == kind;)
+		to++;
+	if (from == to) /* and there may be no list, to point into */
+		return (struct range){NULL, NULL};
+	return (struct range){&ps->list[from], &ps->list[to]};
 }
 
 /* Both are sorted by name. */

@@ -71,7 +71,9 @@ enum strip_language strip_language_of(const char *path, struct slice text)
 
 int strip_comments(enum strip_language language, struct slice text, struct buf *ret_text)
 {
-	if (text.len && memchr(text.data, '\0', text.len))
+	if (!text.len) /* there may be no data, to point into */
+		return language == STRIP_NONE ? -EBADMSG : 0;
+	if (memchr(text.data, '\0', text.len))
 		return -EBADMSG;
 	switch (language) {
 	case STRIP_SHELL:

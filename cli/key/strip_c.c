@@ -263,8 +263,6 @@ int strip_c(struct slice text, struct buf *out)
 	struct c c = {.line_start = true};
 	int r;
 
-	if (!text.len)
-		return 0;
 	/* What stands for `\` and `#` where trigraphs are on. */
 	if (memmem(text.data, text.len,
 		   "?"

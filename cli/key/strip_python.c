@@ -184,6 +184,8 @@ static int begin_line(struct python *py)
 	c = strip_peek(&py->s, 0);
 	if (c == '\f')
 		return -EBADMSG; /* counts the columns anew */
+	if (c == '\\')
+		return -EBADMSG; /* which of the two lines indents, Pythons disagree */
 	if (!c || c == '\n' || c == '#' || (c == '\r' && strip_peek(&py->s, 1) == '\n'))
 		return 0; /* nothing: it indents nothing */
 	r = find_level(py, slice(from, (size_t)(py->s.at - from)));
@@ -272,8 +274,6 @@ int strip_python(struct slice text, struct buf *out)
 		  .begun = out->len},
 	};
 
-	if (!text.len)
-		return 0;
 	py.levels[0] = slice(text.data, 0);
 	return scan(&py);
 }

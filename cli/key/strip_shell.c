@@ -398,8 +398,6 @@ int strip_shell(struct slice text, struct buf *out)
 	};
 	int r;
 
-	if (!text.len)
-		return 0;
 	if (strip_sees(&sh.s, "#!")) {
 		const char *line = sh.s.at;
 

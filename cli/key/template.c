@@ -345,11 +345,11 @@ static const char *part_fault(const char *part, size_t len)
 
 static const char *path_fault(const struct buf *path)
 {
-	const char *at = (const char *)path->data, *end = at + path->len;
-	const char *fault = NULL;
+	const char *at = (const char *)path->data, *end, *fault = NULL;
 
 	if (!path->len)
 		return "is empty";
+	end = at + path->len;
 	if (*at == '/')
 		return "is absolute; results are kept below the cache";
 	if (path->len >= PATH_MAX / 2)

@@ -238,8 +238,8 @@ static bool sane_error(uint32_t opcode, int error)
 
 	if (opcode == FUSE_IOCTL || opcode == FUSE_ACCESS || opcode == FUSE_POLL)
 		return error == ENOSYS;
-	if (opcode == FUSE_FLUSH && error == EBADMSG)
-		return true; /* what was written under `pack` is none */
+	if ((opcode == FUSE_FLUSH || opcode == FUSE_SETATTR) && error == EBADMSG)
+		return true; /* what was written or cut under `pack` is none */
 	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)
 		if (good[i] == error)
 			return true;

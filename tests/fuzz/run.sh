@@ -11,6 +11,8 @@ shift 2
 new=$(mktemp -d "${TMPDIR:-/tmp}/memofs-fuzz.XXXXXX")
 trap 'rm -rf -- "$new"' EXIT
 trap 'exit 130' INT TERM
+# What UBSan finds is found, too.
+export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
 # Inputs of the size that they need from the beginning; one that takes two minutes hangs.
 "$target" -max_total_time="${MEMOFS_FUZZ_S:-600}" -len_control=0 -timeout=120 \
 	-print_final_stats=1 "$@" "$new" "$corpus"

@@ -35,6 +35,17 @@ static void test_level_follows_what_was_evicted(void **state)
 	assert_true(priority_level(&h, T0 + 1000 * S) == 3);
 }
 
+static void test_level_within_a_moment(void **state)
+{
+	struct priority_history h = {0};
+
+	priority_raise(&h, T0, 1);
+	priority_raise(&h, T0 + 2, 3);
+	assert_true(priority_level(&h, T0) == 1);
+	assert_true(priority_level(&h, T0 + 1) == 2);
+	assert_true(priority_level(&h, T0 + 2) == 3);
+}
+
 static void test_level_never_falls(void **state)
 {
 	struct priority_history h = {0};
@@ -331,6 +342,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_level_follows_what_was_evicted),
+	    cmocka_unit_test(test_level_within_a_moment),
 	    cmocka_unit_test(test_level_never_falls),
 	    cmocka_unit_test(test_level_when_the_clock_was_ahead),
 	    cmocka_unit_test(test_history_is_thinned_where_it_is_even),

@@ -215,6 +215,8 @@ static void python_of_two_minds_is_refused(void **state)
 	    "x = f'{'\\n'}'",
 	    "a\rb",
 	    "x = f'{d[\"}\\\"\"]}'",
+	    "if x:\n  \\\n  # c\n    y",
+	    "\\\nx",
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++)
@@ -323,6 +325,9 @@ static void what_is_no_text_is_refused(void **state)
 	struct buf out = BUF_INIT;
 
 	assert_int_equal(strip_comments(STRIP_NONE, slice("a", 1), &out), -EBADMSG);
+	for (int i = STRIP_SHELL; i <= STRIP_C; i++)
+		assert_int_equal(strip_comments(i, slice(NULL, 0), &out), 0);
+	assert_int_equal(out.len, 0);
 	assert_int_equal(strip_comments(STRIP_C, slice("a\0b", 3), &out), -EBADMSG);
 	assert_int_equal(strip_comments(STRIP_SHELL, slice(NULL, 0), &out), 0);
 	buf_deinit(&out);
