@@ -291,6 +291,11 @@ static int job_error(const struct carejob *job, const struct carestore *cs, int 
 		cli_error("%s: %s: another one was begun just after this one, and what "
 			  "this one found is gone; do it again",
 			  job->command, cs->mountpoint);
+	else if (r == -ECANCELED)
+		cli_error(
+		    "%s: %s: its daemon was started again meanwhile, and this ended "
+		    "with the one before; do it again",
+		    job->command, cs->mountpoint);
 	else
 		cli_error("%s: %s: %s", job->command, cs->mountpoint, strerror(-r));
 	return r == -ENOTCONN || r == -ECONNABORTED ? CLI_MOUNT : CLI_FAILED;
@@ -307,7 +312,7 @@ static int follow_job(const char *path, struct follow *f)
 		if (r)
 			return r;
 		if (f->run != f->want_run)
-			return -ESTALE;
+			return f->run > f->want_run ? -ESTALE : -ECANCELED;
 		if (strcmp(f->state, "running") != 0)
 			return 0;
 		draw(f);
@@ -330,6 +335,9 @@ int carejob_mount(const struct carejob *job, const struct carestore *cs, const c
 	f.want_run++;
 	if (!r)
 		r = start_job(path, *options ? options : "\n");
+	/* A daemon that was started after we looked has counted from 0. */
+	if (!r && read_job(path, &f) == 0 && f.run && f.run < f.want_run)
+		f.want_run = f.run;
 	if (r == -EBUSY && read_job(path, &f) == 0 && strcmp(f.state, "running") == 0) {
 		cli_error("%s: one is running already; following it", job->command);
 		f.want_run = f.run;

@@ -79,6 +79,10 @@ bool upgrade_daemon_ready(struct upgrade *u, const char *version, bool *ret_done
 {
 	enum upgrade_phase phase = u->phase;
 
+	if (phase == UPGRADE_LEAVING) {
+		snprintf(u->version, sizeof(u->version), "%s", version);
+		return false;
+	}
 	if (phase == UPGRADE_TRYING) {
 		snprintf(ret_text, size, "from %s to %s", u->version, version);
 		snprintf(u->program, sizeof(u->program), "%s", u->next);

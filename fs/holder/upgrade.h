@@ -47,7 +47,9 @@ int upgrade_begin(struct upgrade *u, uint64_t run, const char *path, int running
 /* A daemon has ended, in the words of `reason`: is that what was meant, so that the next
  * is to be started at once? */
 bool upgrade_daemon_ended(struct upgrade *u, const char *reason);
-/* A daemon is ready: true when that decides an upgrade, with a text for people. */
+/* A daemon is ready: true when that decides an upgrade, with a text for people. One that
+ * was told to leave may still say it: it serves, and may be asked for the upgrade, before
+ * it is ready. */
 bool upgrade_daemon_ready(struct upgrade *u, const char *version, bool *ret_done,
 			  char *ret_text, size_t size);
 /* Which binary is to be started, if that is not the same as before, or -1. The caller's,

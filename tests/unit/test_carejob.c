@@ -94,6 +94,20 @@ static void test_result_of_another(void **state)
 			 CLI_FAILED);
 }
 
+/* It counts from 0 when it is started again: before ours was begun, or after. */
+static void test_of_a_daemon_started_again(void **state)
+{
+	CLEANUP_CARERESULT struct careresult result = CARERESULT_INIT;
+
+	assert_int_equal(follow(*state, "run: 4\nstate: done\nresult: old\n",
+				"run: 1\nstate: done\nresult: sound\n", &result),
+			 CLI_OK);
+	assert_non_null(careresult_value(&result, "sound"));
+	assert_int_equal(follow(*state, "run: 4\nstate: done\nresult: old\n",
+				"run: 0\nstate: idle\n", &result),
+			 CLI_FAILED);
+}
+
 static void test_no_job(void **state)
 {
 	CLEANUP_CARERESULT struct careresult result = CARERESULT_INIT;
@@ -108,6 +122,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test_setup_teardown(test_own_result, make_mount, remove_mount),
 	    cmocka_unit_test_setup_teardown(test_result_of_another, make_mount,
+					    remove_mount),
+	    cmocka_unit_test_setup_teardown(test_of_a_daemon_started_again, make_mount,
 					    remove_mount),
 	    cmocka_unit_test_setup_teardown(test_no_job, make_mount, remove_mount),
 	};
