@@ -1,12 +1,16 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# Install, build and run every default test: first a normal build, then one with
-# AddressSanitizer and UBSan, then one with ThreadSanitizer.
+# Install, build and run every default test: all of them in a normal build, then those
+# that have something to show there with AddressSanitizer and UBSan, and with
+# ThreadSanitizer.
 #
-# usage: tests/run.sh [--quick] [--no-install] [SUITE...]
+# usage: tests/run.sh [--quick | --whole] [--no-install] [--patience N] [SUITE...]
 #
 #   --quick        the normal build only
+#   --whole        with the sanitizers also what they leave to the normal build (the
+#                  suite `whole` of such a build)
 #   --no-install   do not look for packages
+#   --patience N   give each test N times as long, on a machine with other work
 #   SUITE          unit, conformance, mount (these by default), slow
 #
 # The last line says how many tests passed, failed and were skipped. The builds
@@ -17,19 +21,32 @@ source=$(cd "$(dirname "$0")/.." && pwd)
 builds=${MEMOFS_TEST_BUILD:-$source/build-test}
 variants='plain asan tsan'
 install=1
+whole=0
+patience=1
 suites=''
 tmp=''
 memory=''
 jobs=$(nproc)
 
 usage() {
-	sed -n 's/^# \{0,1\}//; 6,13p' "$source/tests/run.sh"
+	sed -n 's/^# \{0,1\}//; 7,17p' "$source/tests/run.sh"
 }
 
 while [ $# -gt 0 ]; do
 	case $1 in
 	--quick) variants=plain ;;
+	--whole) whole=1 ;;
 	--no-install) install=0 ;;
+	--patience)
+		case ${2:-} in
+		'' | 0* | *[!0-9]*)
+			echo "run.sh: --patience \"${2:-}\" is no number of times; try: --patience 4" >&2
+			exit 2
+			;;
+		esac
+		patience=$2
+		shift
+		;;
 	-h | --help)
 		usage
 		exit 0
@@ -110,6 +127,7 @@ environment() {
 		prefix=$(tsan_prefix) multiplier=5 MEMOFS_BACKEND=memory
 		;;
 	esac
+	multiplier=$((multiplier * patience))
 	ASAN_OPTIONS=halt_on_error=1:detect_leaks=1:detect_stack_use_after_return=1
 	UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
 	TSAN_OPTIONS=halt_on_error=1:die_after_fork=0:second_deadlock_stack=1
@@ -143,6 +161,13 @@ make_memory_folder() {
 	fi
 }
 
+suites_of() { # VARIANT
+	case $whole.$1 in
+	1.?san) echo "$suites whole" ;;
+	*) echo "$suites" ;;
+	esac
+}
+
 run_variant() {
 	variant=$1
 	echo "== $variant: build"
@@ -153,12 +178,12 @@ run_variant() {
 		exit 1
 	}
 	environment "$variant"
-	for suite in $suites; do
+	for suite in $(suites_of "$variant"); do
 		echo "== $variant: $suite"
-		# Tests of a mount wait for the disk, clocks and each other.
+		# They wait for the disk, clocks and each other half of the time.
 		case $suite in
-		mount) processes=$((jobs + 1)) ;;
-		*) processes=$jobs ;;
+		unit) processes=$jobs ;;
+		*) processes=$((2 * jobs)) ;;
 		esac
 		rm -f "$builds/$variant/meson-logs/$suite.json"
 		# Its exit code is in the log, which has more to say.
