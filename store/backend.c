@@ -169,6 +169,11 @@ int backend_extent_sync_dir(struct backend *be)
 	return be->ops->extent_sync_dir(be);
 }
 
+int backend_extent_sync_name(struct backend *be, uint64_t ino)
+{
+	return be->ops->extent_sync_name(be, ino);
+}
+
 int backend_extent_resume(struct backend *be, uint64_t ino, bool *ret_committed,
 			  int *ret_fd)
 {

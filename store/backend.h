@@ -119,6 +119,7 @@ struct backend_ops {
 	int (*extent_list)(struct backend *be, int (*each)(void *arg, uint64_t ino),
 			   void *arg);
 	int (*extent_sync_dir)(struct backend *be);
+	int (*extent_sync_name)(struct backend *be, uint64_t ino);
 	/* NULL: extents do not outlive the process. */
 	int (*extent_resume)(struct backend *be, uint64_t ino, bool *ret_committed,
 			     int *ret_fd);
@@ -248,7 +249,8 @@ void backend_stats(struct backend *be, struct backend_stats *ret_stats);
  * one, which nobody reads any more and which reads as zeros then (-EOPNOTSUPP: this
  * disk cannot; -ENOENT). `extent_list` calls `each` for every committed extent
  * until it returns non-zero, which becomes the result; `each` may remove any.
- * `extent_sync_dir` makes the names of all that were committed before it durable.
+ * `extent_sync_dir` makes the names of all that were committed before it durable,
+ * `extent_sync_name` that of one of them, which is much less to sync as a rule.
  * `extent_resume` opens one of an earlier process, staged or committed, for reading and
  * writing: -ENOENT.
  */
@@ -260,6 +262,7 @@ int backend_extent_punch(struct backend *be, uint64_t ino, uint64_t off, uint64_
 int backend_extent_list(struct backend *be, int (*each)(void *arg, uint64_t ino),
 			void *arg);
 int backend_extent_sync_dir(struct backend *be);
+int backend_extent_sync_name(struct backend *be, uint64_t ino);
 int backend_extent_resume(struct backend *be, uint64_t ino, bool *ret_committed,
 			  int *ret_fd);
 

@@ -446,6 +446,11 @@ static int memory_extent_sync_dir(struct backend *be)
 	return 0;
 }
 
+static int memory_extent_sync_name(struct backend *be, uint64_t ino)
+{
+	return 0;
+}
+
 /* ---- life ---------------------------------------------------------------------- */
 
 static int close_extent(void *arg, uint64_t ino, const struct extent *ext)
@@ -483,6 +488,7 @@ static const struct backend_ops memory_ops = {
     .extent_punch = memory_extent_punch,
     .extent_list = memory_extent_list,
     .extent_sync_dir = memory_extent_sync_dir,
+    .extent_sync_name = memory_extent_sync_name,
 };
 
 int backend_memory_new(const struct backend_options *opt, struct backend **ret_be,

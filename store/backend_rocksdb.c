@@ -35,6 +35,7 @@ static int rocks_get(struct backend *be, enum table t, struct slice key,
 	size_t len;
 	int rc;
 
+	rocks_count_nothing();
 	pin =
 	    rocksdb_get_pinned_cf(r->db, r->read, r->family[t], key.data, key.len, &text);
 	if (text)
@@ -127,6 +128,11 @@ static int rocks_extent_sync_dir(struct backend *be)
 	return extent_dir_sync(rocks(be)->extents);
 }
 
+static int rocks_extent_sync_name(struct backend *be, uint64_t ino)
+{
+	return extent_dir_sync_name(rocks(be)->extents, ino);
+}
+
 static int rocks_extent_resume(struct backend *be, uint64_t ino, bool *ret_committed,
 			       int *ret_fd)
 {
@@ -159,6 +165,7 @@ static void rocks_free(struct backend *be)
 	extent_dir_free(r->extents);
 	if (r->store_fd >= 0)
 		close(r->store_fd);
+	sync_group_deinit(&r->syncs);
 	free(r);
 }
 
@@ -180,6 +187,7 @@ static const struct backend_ops rocks_ops = {
     .extent_punch = rocks_extent_punch,
     .extent_list = rocks_extent_list,
     .extent_sync_dir = rocks_extent_sync_dir,
+    .extent_sync_name = rocks_extent_sync_name,
     .extent_resume = rocks_extent_resume,
     .extent_strays = rocks_extent_strays,
     .checkpoint = rocks_checkpoint,
@@ -261,6 +269,7 @@ int backend_rocksdb_new(const struct backend_options *opt, struct backend **ret_
 	if (!r)
 		return err_set(err, ENOMEM, "no memory for the store");
 	r->be.ops = &rocks_ops;
+	sync_group_init(&r->syncs);
 	r->read = rocksdb_readoptions_create();
 	r->write = rocksdb_writeoptions_create();
 	r->store_fd = open(opt->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

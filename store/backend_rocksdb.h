@@ -8,6 +8,7 @@
 
 #include "store/backend.h"
 #include "store/backend_rocksdb_seen.h"
+#include "store/util/sync_group.h"
 
 /* Those of the tables, and the one that RocksDB always has. */
 #define FAMILY_COUNT (TABLE_COUNT + 1)
@@ -22,13 +23,29 @@ struct rocks {
 	/* Never changed once they are made, and so shared by all threads. */
 	rocksdb_readoptions_t *read;
 	rocksdb_writeoptions_t *write;
-	uint64_t log_named; /* atomic; the newest log whose name is durable */
+	struct sync_group syncs; /* of the logs */
+	uint64_t log_named;	 /* by who syncs: the newest log whose name is durable */
+	bool log_failed;	 /* by who syncs: the logs may lack what was committed */
+	uint64_t errors_seen;	 /* by who syncs: RocksDB's own, in the background */
 	uint64_t deletions[TABLE_COUNT]; /* in memory, when rocks_tidy() looked last */
 };
 
 static inline struct rocks *rocks(struct backend *be)
 {
 	return (struct rocks *)be;
+}
+
+/*
+ * Before a thread reads. RocksDB counts what it does for each thread, which nobody asks
+ * for, and which is a part of what the next row costs.
+ */
+static inline void rocks_count_nothing(void)
+{
+	static __thread bool done;
+
+	if (!done)
+		rocksdb_set_perf_level(rocksdb_disable);
+	done = true;
 }
 
 /* ---- backend_rocksdb_iter.c ---- */

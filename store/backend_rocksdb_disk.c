@@ -94,14 +94,30 @@ static int sync_logs(DIR *db, uint64_t *ret_newest)
 }
 
 /*
- * Not rocksdb_flush_wal(): in a build with assertions, as Debian's, it ends the
- * process when another thread's commit has just found the disk full. A commit
- * that returned is in the page cache of a log that has its name in the folder,
- * so syncing those is all there is to do, and it holds up no commit.
+ * After a sync that failed. Pages that could not be written are clean from then on: the
+ * next sync of that log has nothing to do and succeeds, and behind a part that is missing
+ * nothing of a log is replayed. So all of it goes to tables, which RocksDB syncs, and
+ * what is committed meanwhile to another log. Twice: a table that had nothing in memory
+ * may have got something before the other log was begun.
+ *
+ * Where RocksDB meets the same error, in its own descriptor of the log, it takes no more
+ * commits until it is opened again: then this fails, and so does every sync.
  */
-int rocks_sync(struct backend *be)
+static int make_good(struct rocks *r)
 {
-	struct rocks *r = rocks(be);
+	int rc = rocks_check_space(r);
+
+	for (int i = 0; rc == 0 && i < 2; i++)
+		rc = rocks_flush(r);
+	if (rc == 0) {
+		r->log_failed = false;
+		log_info("database: what the log could not be synced with is in tables");
+	}
+	return rc;
+}
+
+static int sync_folder(struct rocks *r)
+{
 	uint64_t newest = 0;
 	DIR *db = NULL;
 	int rc;
@@ -110,17 +126,57 @@ int rocks_sync(struct backend *be)
 	if (rc)
 		return rc;
 	rc = sync_logs(db, &newest);
-	/* A new log's name must last too. Two callers may both see to it. */
-	if (rc == 0 && newest > __atomic_load_n(&r->log_named, __ATOMIC_ACQUIRE)) {
+	/* A new log's name must last too. */
+	if (rc == 0 && newest > r->log_named) {
 		if (fsync(dirfd(db)))
 			rc = -errno;
 		else
-			__atomic_store_n(&r->log_named, newest, __ATOMIC_RELEASE);
+			r->log_named = newest;
 	}
 	closedir(db);
+	r->log_failed = rc != 0;
+	return rc;
+}
+
+/* RocksDB syncs logs, too, those that it has done with: an error that it was told of is
+ * not told again. */
+static void look_for_errors(struct rocks *r)
+{
+	uint64_t errors = 0;
+
+	if (rocksdb_property_int(r->db, "rocksdb.background-errors", &errors) == 0 &&
+	    errors != r->errors_seen) {
+		r->errors_seen = errors;
+		r->log_failed = true;
+	}
+}
+
+static int sync_now(void *arg)
+{
+	struct rocks *r = arg;
+	int rc = 0;
+
+	look_for_errors(r);
+	if (r->log_failed)
+		rc = make_good(r);
+	if (rc == 0)
+		rc = sync_folder(r);
 	if (rc)
 		log_error("database: syncing the log: %s", strerror(-rc));
 	return rc;
+}
+
+/*
+ * Not rocksdb_flush_wal(): in a build with assertions, as Debian's, it ends the
+ * process when another thread's commit has just found the disk full. A commit
+ * that returned is in the page cache of a log that has its name in the folder,
+ * so syncing those is all there is to do, and it holds up no commit.
+ */
+int rocks_sync(struct backend *be)
+{
+	struct rocks *r = rocks(be);
+
+	return sync_group_run(&r->syncs, sync_now, r);
 }
 
 /* ---- space ---------------------------------------------------------------------- */

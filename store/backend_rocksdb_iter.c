@@ -11,6 +11,7 @@ struct rocks_iter {
 	rocksdb_iterator_t *it;
 	rocksdb_readoptions_t *read; /* `it` and the bound in it point to these */
 	struct buf end;
+	bool valid; /* asked for several times a row, and far away */
 };
 
 static struct rocks_iter *rocks_iter(struct backend_iter *it)
@@ -35,17 +36,25 @@ static void rocks_iter_free(struct backend_iter *base)
 
 static void rocks_iter_seek(struct backend_iter *it, struct slice key)
 {
-	rocksdb_iter_seek(rocks_iter(it)->it, key.data, key.len);
+	struct rocks_iter *ri = rocks_iter(it);
+
+	rocks_count_nothing();
+	rocksdb_iter_seek(ri->it, key.data, key.len);
+	ri->valid = rocksdb_iter_valid(ri->it);
 }
 
 static void rocks_iter_next(struct backend_iter *it)
 {
-	rocksdb_iter_next(rocks_iter(it)->it);
+	struct rocks_iter *ri = rocks_iter(it);
+
+	rocks_count_nothing();
+	rocksdb_iter_next(ri->it);
+	ri->valid = rocksdb_iter_valid(ri->it);
 }
 
 static bool rocks_iter_valid(const struct backend_iter *it)
 {
-	return rocksdb_iter_valid(rocks_iter_const(it)->it);
+	return rocks_iter_const(it)->valid;
 }
 
 static struct slice rocks_iter_key(const struct backend_iter *it)

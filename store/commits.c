@@ -15,27 +15,28 @@ enum {
 	BRANCHES = 256, /* a branch shares its counts with others */
 	SLOTS = 4096,
 	LOCKS = 64,
-	ROW_BYTES = 224, /* longer ones are not kept: many foreign attributes */
+	SLOT_BYTES = 232, /* of key and row; longer ones are not kept */
 };
 
 struct branch_counts {
 	_Atomic uint64_t begun, ended;
 };
 
-/* A place for one inode of many. */
+/* A place for one row of many. */
 struct slot {
-	uint64_t ino;
 	uint64_t mark;
 	uint16_t under_way; /* commits */
 	bool mixed;	    /* several at once: which of them came last is not known */
-	uint16_t len;	    /* 0: of none */
-	uint8_t row[ROW_BYTES];
+	bool absent;	    /* there is no such row */
+	uint16_t key_len;   /* 0: of none */
+	uint16_t row_len;
+	uint8_t bytes[SLOT_BYTES]; /* the key, and the row */
 };
 
 struct commits {
 	struct branch_counts branches[BRANCHES];
 	pthread_mutex_t locks[LOCKS]; /* leaves; slot i: lock i % LOCKS */
-	struct slot slots[SLOTS];
+	struct slot inodes[SLOTS], names[SLOTS];
 };
 
 int commits_new(struct commits **ret_commits)
@@ -100,82 +101,114 @@ static void count_branch(struct commits *c, const struct batch_op *op, bool begi
 		atomic_fetch_add(begins ? &first->begun : &first->ended, 1);
 }
 
-/* ---- inodes ---- */
+/* ---- rows ---- */
 
-static struct slot *lock_slot(struct commits *c, uint64_t ino, pthread_mutex_t **ret_lock)
+static struct slot *lock_slot(struct commits *c, enum table table, struct slice key,
+			      pthread_mutex_t **ret_lock)
 {
-	size_t i = hash_u64(ino) % SLOTS;
+	size_t i = hash_bytes(key.data, key.len, table) % SLOTS;
 
 	*ret_lock = &c->locks[i % LOCKS];
 	pthread_mutex_lock(*ret_lock);
-	return &c->slots[i];
+	return table == TABLE_INODE ? &c->inodes[i] : &c->names[i];
 }
 
-static void fill(struct slot *s, uint64_t ino, struct slice row)
+static bool is_of(const struct slot *s, struct slice key)
 {
-	if (row.len > ROW_BYTES)
-		return;
-	s->ino = ino;
-	s->len = (uint16_t)row.len;
-	memcpy(s->row, row.data, row.len);
+	return s->key_len == key.len && memcmp(s->bytes, key.data, key.len) == 0;
 }
 
-int commits_inode(struct commits *c, uint64_t ino, struct buf *ret_row,
-		  uint64_t *ret_mark)
+/* NULL: it is known that there is none. */
+static void fill(struct slot *s, struct slice key, const struct slice *row)
+{
+	size_t len = row ? row->len : 0;
+
+	if (key.len + len > SLOT_BYTES)
+		return;
+	s->key_len = (uint16_t)key.len;
+	s->row_len = (uint16_t)len;
+	s->absent = !row;
+	memcpy(s->bytes, key.data, key.len);
+	if (len)
+		memcpy(s->bytes + key.len, row->data, len);
+}
+
+int commits_row(struct commits *c, enum table table, struct slice key,
+		struct buf *ret_row, uint64_t *ret_mark)
 {
 	pthread_mutex_t *lock;
 	struct slot *s;
-	int r = -ENOENT;
+	int r = -EAGAIN;
 
 	*ret_mark = 0;
 	if (!c)
 		return r;
-	s = lock_slot(c, ino, &lock);
-	if (s->len && s->ino == ino)
-		r = buf_set(ret_row, s->row, s->len);
+	s = lock_slot(c, table, key, &lock);
+	if (is_of(s, key))
+		r = s->absent ? -ENOENT
+			      : buf_set(ret_row, s->bytes + key.len, s->row_len);
 	else if (!s->under_way)
 		*ret_mark = s->mark + 1;
 	pthread_mutex_unlock(lock);
 	return r;
 }
 
-void commits_offer_inode(struct commits *c, uint64_t ino, struct slice row, uint64_t mark)
+void commits_offer(struct commits *c, enum table table, struct slice key,
+		   const struct slice *row, uint64_t mark)
 {
 	pthread_mutex_t *lock;
 	struct slot *s;
 
 	if (!mark)
 		return;
-	s = lock_slot(c, ino, &lock);
+	s = lock_slot(c, table, key, &lock);
 	if (s->mark + 1 == mark && !s->under_way)
-		fill(s, ino, row);
+		fill(s, key, row);
 	pthread_mutex_unlock(lock);
 }
 
-static void begin_inode(struct commits *c, uint64_t ino)
+/* With its lock. */
+static void begin_slot(struct slot *s)
 {
-	pthread_mutex_t *lock;
-	struct slot *s = lock_slot(c, ino, &lock);
-
-	s->len = 0;
+	s->key_len = 0;
 	s->mark++;
 	s->mixed |= s->under_way > 0;
 	s->under_way++;
+}
+
+/* What was written is what the next one will ask for. `op` NULL: not known what was. */
+static void end_slot(struct slot *s, const struct batch_op *op)
+{
+	s->under_way--;
+	if (op && op->kind != BATCH_ADD && !s->mixed && !s->under_way)
+		fill(s, op->key, op->kind == BATCH_PUT ? &op->value : NULL);
+	s->mixed &= s->under_way > 0;
+}
+
+static void change_row(struct commits *c, const struct batch_op *op, bool begins,
+		       bool done)
+{
+	pthread_mutex_t *lock;
+	struct slot *s = lock_slot(c, op->table, op->key, &lock);
+
+	if (begins)
+		begin_slot(s);
+	else
+		end_slot(s, done ? op : NULL);
 	pthread_mutex_unlock(lock);
 }
 
-/* What was written is what the next one will ask for. */
-static void end_inode(struct commits *c, uint64_t ino, const struct batch_op *op,
-		      bool done)
+/* Any name may be in a range. */
+static void change_names(struct commits *c, bool begins)
 {
-	pthread_mutex_t *lock;
-	struct slot *s = lock_slot(c, ino, &lock);
-
-	s->under_way--;
-	if (done && op->kind == BATCH_PUT && !s->mixed && !s->under_way)
-		fill(s, ino, op->value);
-	s->mixed &= s->under_way > 0;
-	pthread_mutex_unlock(lock);
+	for (size_t i = 0; i < SLOTS; i++) {
+		pthread_mutex_lock(&c->locks[i % LOCKS]);
+		if (begins)
+			begin_slot(&c->names[i]);
+		else
+			end_slot(&c->names[i], NULL);
+		pthread_mutex_unlock(&c->locks[i % LOCKS]);
+	}
 }
 
 /* ---- commits ---- */
@@ -184,18 +217,18 @@ static void each_op(struct commits *c, const struct batch *b, bool begins, bool 
 {
 	struct batch_op op;
 	size_t pos = 0;
-	uint64_t ino;
 
 	while (c && batch_next(b, &pos, &op)) {
 		if (op.table == TABLE_DIRENT)
 			count_branch(c, &op, begins);
-		if (op.table != TABLE_INODE || key_ino_decode(op.key, &ino))
+		if (op.table != TABLE_INODE && op.table != TABLE_DIRENT)
 			continue;
-		assert(op.kind != BATCH_DEL_RANGE); /* inodes go one by one */
-		if (begins)
-			begin_inode(c, ino);
+		if (op.kind != BATCH_DEL_RANGE)
+			change_row(c, &op, begins, done);
+		else if (op.table == TABLE_DIRENT)
+			change_names(c, begins);
 		else
-			end_inode(c, ino, &op, done);
+			assert(false); /* inodes go one by one */
 	}
 }
 

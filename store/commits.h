@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What is being committed, for those who have a copy of what they have read: the rows of
- * the inodes that are asked for most, kept here, and listings, which have a snapshot.
+ * the inodes and names that were asked for last, kept here (also that there is none), and
+ * listings, which have a snapshot.
  *
  * A commit is told before it is made and after it. In between nothing of what it touches
  * is known from here, and who reads then may have read what was before: so a copy counts
@@ -33,12 +34,13 @@ uint64_t commits_mark(struct commits *c, uint64_t branch);
 bool commits_unchanged(struct commits *c, uint64_t branch, uint64_t mark);
 
 /*
- * The row of an inode, to *ret_row, the caller's. -ENOENT: it is not known here. Then it
- * may be read, and offered with *ret_mark. -ENOMEM.
+ * A row of TABLE_INODE or TABLE_DIRENT, to *ret_row, the caller's. -ENOENT: there is
+ * none. -EAGAIN: it is not known here. Then it may be read, and offered with *ret_mark;
+ * NULL: there was none. -ENOMEM.
  */
-int commits_inode(struct commits *c, uint64_t ino, struct buf *ret_row,
-		  uint64_t *ret_mark);
-void commits_offer_inode(struct commits *c, uint64_t ino, struct slice row,
-			 uint64_t mark);
+int commits_row(struct commits *c, enum table table, struct slice key,
+		struct buf *ret_row, uint64_t *ret_mark);
+void commits_offer(struct commits *c, enum table table, struct slice key,
+		   const struct slice *row, uint64_t mark);
 
 #endif

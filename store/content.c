@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "store/store.h"
+#include "store/writeback.h"
 
 #define COPY_BYTES (1024 * 1024)
 
@@ -104,6 +105,8 @@ void content_deinit(struct content *c, bool drop)
 	digest_deinit(&c->digest);
 	if (has_extent)
 		close(c->fd);
+	if (has_extent && drop)
+		writeback_forget(c->limits.writeback, c->ino);
 	if (has_extent && drop)
 		backend_extent_remove(c->limits.be, c->ino);
 	content_uncount(c);
@@ -285,6 +288,7 @@ static int unspill(struct content *c)
 		return r;
 	close(c->fd);
 	c->fd = -1;
+	c->asked_bytes = 0;
 	content_uncount(c);
 	digest_deinit(&c->digest);
 	c->mem = mem;
@@ -359,27 +363,57 @@ static void digest_forget(struct content *c, uint64_t off)
 {
 	if (off < c->digest.len)
 		digest_restart(&c->digest);
+	if (off < c->asked_bytes)
+		c->asked_bytes = 0;
 }
 
-static int write_extent(struct content *c, const void *data, size_t len, uint64_t off)
+/* Up to `end` it was written in order. */
+static void begin_writeback(struct content *c, uint64_t end)
 {
+	end -= end % WRITEBACK_STEP_BYTES;
+	if (end > c->asked_bytes && writeback_ask(c->limits.writeback, c->ino, c->fd,
+						  c->asked_bytes, end - c->asked_bytes))
+		c->asked_bytes = end;
+}
+
+void content_sum(struct content *c, const void *data, size_t len, uint64_t off)
+{
+	if (off == c->digest.len)
+		(void)digest_update(&c->digest, data, len); /* as in spill() */
+}
+
+static int write_extent(struct content *c, const void *data, size_t len, uint64_t off,
+			uint64_t *ret_turn)
+{
+	bool goes_on;
 	int r;
 
-	digest_forget(c, off);
+	if (!content_goes_on(c, off))
+		digest_forget(c, off);
+	goes_on = content_goes_on(c, off);
 	r = pwrite_full(c->fd, data, len, off);
 	recount_disk(c);
 	if (r)
 		return r;
-	if (off == c->digest.len)
-		(void)digest_update(&c->digest, data, len); /* as in spill() */
+	if (goes_on && ret_turn) {
+		*ret_turn = ++c->turns;
+		c->summed_end = off + len;
+	} else {
+		content_sum(c, data, len, off);
+	}
 	if (off + len > c->size_bytes)
 		c->size_bytes = off + len;
+	if (goes_on)
+		begin_writeback(c, off + len);
 	return 0;
 }
 
-int content_write(struct content *c, const void *data, size_t len, uint64_t off)
+int content_write(struct content *c, const void *data, size_t len, uint64_t off,
+		  uint64_t *ret_turn)
 {
 	int r;
+
+	assert(content_is_summed(c) || (ret_turn && content_goes_on(c, off)));
 
 	if (!len)
 		return 0;
@@ -390,7 +424,7 @@ int content_write(struct content *c, const void *data, size_t len, uint64_t off)
 		write_memory(c, data, len, off);
 		r = keep_change(c, (struct change){CHANGE_WRITE, off, len}, data);
 	} else if (!r) {
-		r = write_extent(c, data, len, off);
+		r = write_extent(c, data, len, off, ret_turn);
 	}
 	return remember(c, r);
 }
@@ -532,6 +566,7 @@ int content_seal(struct content *c, bool *ret_has_hash,
 {
 	int r;
 
+	assert(content_is_summed(c));
 	if (c->error)
 		return c->error;
 	if (!content_in_memory(c) && c->size_bytes <= c->limits.small_max_bytes) {
@@ -679,6 +714,7 @@ int content_clear(struct content *c)
 	if (!content_in_memory(c))
 		close(c->fd);
 	c->fd = -1;
+	c->asked_bytes = 0;
 	free_memory(c);
 	content_uncount(c);
 	digest_deinit(&c->digest);

@@ -5,12 +5,12 @@
  * They start in a buffer that grows with them. What cannot be a small value, or
  * would pass the memory that all values together may have, moves to a staged
  * extent, for good or until content_seal() finds it small again. While an
- * extent is written in order its checksums are computed on the way; what was
- * not is read back by content_seal().
+ * extent is written in order its checksums are computed on the way, or, while the
+ * next write is under way already, by content_sum(); what was not is read back by
+ * content_seal().
  *
- * Nothing here starts writeback: sync_file_range(2) would make the writer wait
- * for a busy disk. The kernel bounds what is dirty, and gc.c syncs extents soon
- * after they are published.
+ * What an extent gets in order begins to go to the disk meanwhile (writeback.h). The
+ * kernel bounds what is dirty, and gc.c syncs extents soon after they are published.
  *
  * Holes stay holes in an extent. A failed write is remembered in `error`, since
  * the bytes that are there are then not what the writer meant.
@@ -41,6 +41,7 @@ struct content_limits {
 	uint64_t memory_max_bytes;
 	_Atomic uint64_t *memory_used_bytes;
 	_Atomic int64_t *disk_used_bytes; /* of extents */
+	struct writeback *writeback;
 };
 
 struct content {
@@ -51,11 +52,16 @@ struct content {
 	uint64_t charged_bytes; /* of mem, counted in memory_used_bytes */
 	int fd;			/* the extent, or -1 */
 	uint64_t counted_bytes; /* of it, counted in disk_used_bytes */
+	uint64_t asked_bytes;	/* of it, that writeback was asked for */
 	bool committed;		/* the extent has its final name */
 	bool reserved;		/* there may be blocks past the end */
 	struct digest digest;	/* of the first digest.len bytes of the extent */
-	int error;		/* 0, or -errno of a write that failed */
-	struct kept *kept;	/* KEEP_CONTENT; NULL: it is not kept */
+	/* Writes that left their bytes for content_sum(), numbered from 1 on */
+	uint64_t turns;
+	_Atomic uint64_t summed;
+	uint64_t summed_end; /* digest.len when all of them have had their turn */
+	int error;	     /* 0, or -errno of a write that failed */
+	struct kept *kept;   /* KEEP_CONTENT; NULL: it is not kept */
 };
 
 void content_init(struct content *c, const struct content_limits *limits, uint64_t ino);
@@ -89,8 +95,29 @@ int content_read(struct content *c, void *data, size_t len, uint64_t off,
 /*
  * -EFBIG, -ENOSPC, -EDQUOT, -EIO, …: remembered in c->error. A write that failed
  * may be tried again as it was; if that succeeds, c->error may be cleared.
+ *
+ * With `ret_turn` the checksums may be left for later: when it becomes other than 0,
+ * content_sum() is to follow with the same bytes. Until all have had their turn
+ * (content_is_summed()) the content may be read, and written where content_goes_on()
+ * says that it goes on, and nothing else.
  */
-int content_write(struct content *c, const void *data, size_t len, uint64_t off);
+int content_write(struct content *c, const void *data, size_t len, uint64_t off,
+		  uint64_t *ret_turn);
+/* When c->summed + 1 is its turn: by one thread, without the lock; that is to set
+ * c->summed afterwards. */
+void content_sum(struct content *c, const void *data, size_t len, uint64_t off);
+
+static inline bool content_is_summed(const struct content *c)
+{
+	return c->summed == c->turns;
+}
+
+/* Is this where the next byte of what was written in order is to be? */
+static inline bool content_goes_on(const struct content *c, uint64_t off)
+{
+	return off == (content_is_summed(c) ? c->digest.len : c->summed_end);
+}
+
 int content_truncate(struct content *c, uint64_t size_bytes); /* the same */
 /* As store_staged_allocate(). Nothing is remembered: the content is as it was. */
 int content_allocate(struct content *c, int mode, uint64_t off, uint64_t len);

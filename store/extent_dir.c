@@ -388,7 +388,8 @@ static int folder_sync(struct extent_dir *dir, unsigned int i)
 	char name[3];
 	int fd = -1, rc;
 
-	snprintf(name, sizeof(name), "%02x", i);
+	snprintf(name, sizeof(name), "%02x",
+		 i % FOLDERS); /* the compiler sees that it fits */
 	rc = folder_open(dir->extents_fd, name, &fd);
 	if (rc)
 		return rc;
@@ -409,21 +410,33 @@ static void atomic_raise(uint64_t *n, uint64_t value)
 		;
 }
 
+static int names_sync(struct extent_dir *dir, unsigned int i)
+{
+	struct folder *folder = &dir->folders[i];
+	uint64_t named = __atomic_load_n(&folder->named, __ATOMIC_ACQUIRE);
+	int rc;
+
+	if (__atomic_load_n(&folder->synced, __ATOMIC_ACQUIRE) >= named)
+		return 0;
+	rc = folder_sync(dir, i);
+	if (rc)
+		return rc;
+	atomic_raise(&folder->synced, named);
+	return 0;
+}
+
 int extent_dir_sync(struct extent_dir *dir)
 {
-	for (unsigned int i = 0; i < FOLDERS; i++) {
-		struct folder *folder = &dir->folders[i];
-		uint64_t named = __atomic_load_n(&folder->named, __ATOMIC_ACQUIRE);
-		int rc;
+	int rc = 0;
 
-		if (__atomic_load_n(&folder->synced, __ATOMIC_ACQUIRE) >= named)
-			continue;
-		rc = folder_sync(dir, i);
-		if (rc)
-			return rc;
-		atomic_raise(&folder->synced, named);
-	}
-	return 0;
+	for (unsigned int i = 0; rc == 0 && i < FOLDERS; i++)
+		rc = names_sync(dir, i);
+	return rc;
+}
+
+int extent_dir_sync_name(struct extent_dir *dir, uint64_t ino)
+{
+	return names_sync(dir, folder_of(ino));
 }
 
 /* ---- what is not ours --------------------------------------------------------- */

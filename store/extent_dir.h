@@ -38,6 +38,7 @@ int extent_dir_punch(struct extent_dir *dir, uint64_t ino, uint64_t off, uint64_
 int extent_dir_list(struct extent_dir *dir, int (*each)(void *arg, uint64_t ino),
 		    void *arg);
 int extent_dir_sync(struct extent_dir *dir);
+int extent_dir_sync_name(struct extent_dir *dir, uint64_t ino);
 int extent_dir_resume(struct extent_dir *dir, uint64_t ino, bool *ret_committed,
 		      int *ret_fd);
 /* See backend_extent_strays(). */

@@ -24,6 +24,9 @@ struct store_dir {
 	uint64_t branch;
 	struct backend_iter *it; /* NULL: branch 0, which has no names, or a tree's */
 	uint64_t mark;		 /* commits_mark() from before `it` was made */
+	uint64_t epoch;		 /* and policy_epoch() */
+	int64_t ttl_ns;		 /* that the names inherit, as of `ttl_epoch` */
+	uint64_t ttl_epoch;
 	struct tree_list tree;
 	uint64_t pos;	  /* the row the iterator is on; in a tree, the next child */
 	bool taken;	  /* it was given out */
@@ -82,6 +85,7 @@ static int next_in_tree(struct store_dir *dir, struct store_dirent *ret_ent)
 
 int store_dir_open(struct store *st, uint64_t branch, struct store_dir **ret_dir)
 {
+	uint64_t epoch = policy_epoch(st);
 	struct store_dir *dir;
 	struct policy policy;
 	struct key end;
@@ -102,6 +106,8 @@ int store_dir_open(struct store *st, uint64_t branch, struct store_dir **ret_dir
 	dir->st = st;
 	dir->branch = branch;
 	dir->mark = commits_mark(st->be->commits, branch);
+	dir->epoch = dir->ttl_epoch = epoch;
+	dir->ttl_ns = branch ? policy.ttl_ns : DURATION_NONE;
 	end = key_branch(branch + 1);
 	if (branch)
 		r = backend_iter_new_until(st->be, TABLE_DIRENT, key_slice(&end),
@@ -190,6 +196,16 @@ int store_dir_seek(struct store_dir *dir, uint64_t off)
 	return 0;
 }
 
+bool store_dir_reaches(struct store_dir *dir, uint64_t off)
+{
+	bool reaches = false;
+
+	if (dir->it && store_dir_seek(dir, off) == 0)
+		reaches = dir->pos == off && backend_iter_valid(dir->it);
+	store_dir_seek(dir, 0);
+	return reaches;
+}
+
 int store_dir_seek_name(struct store_dir *dir, const char *name, bool after, uint64_t off)
 {
 	struct slice found, want = slice(name, strlen(name));
@@ -222,8 +238,32 @@ static int refresh_dir(struct store *st, struct row_core *core)
 	return r == -ENOENT ? 0 : r;
 }
 
+/* What they inherit may change while they are listed. -ENOENT: the directory is gone. */
+static int refresh_ttl(struct store_dir *dir)
+{
+	uint64_t epoch = policy_epoch(dir->st);
+	struct policy policy;
+	int r;
+
+	if (epoch == dir->ttl_epoch)
+		return 0;
+	r = policy_get(dir->st, dir->branch, &policy);
+	if (r)
+		return r;
+	dir->ttl_ns = policy.ttl_ns;
+	dir->ttl_epoch = epoch;
+	return 0;
+}
+
+/* Most never do, and a clock is read for every name otherwise. */
+static bool has_expired(const struct store_attr *attr)
+{
+	return attr->expires_ns != DURATION_NONE &&
+	       store_attr_expired(attr, time_now_ns());
+}
+
 /* The row under the iterator. -ENOENT: it is not one to be seen. */
-static int read_row(struct store_dir *dir, int64_t ttl_ns, struct store_attr *ret_attr)
+static int read_row(struct store_dir *dir, struct store_attr *ret_attr)
 {
 	struct row_core core;
 	int r;
@@ -236,8 +276,8 @@ static int read_row(struct store_dir *dir, int64_t ttl_ns, struct store_attr *re
 		if (r)
 			return r;
 	}
-	core_shown_attr(&core, ttl_ns, ret_attr);
-	return store_attr_expired(ret_attr, time_now_ns()) ? -ENOENT : 0;
+	core_shown_attr(&core, dir->ttl_ns, ret_attr);
+	return has_expired(ret_attr) ? -ENOENT : 0;
 }
 
 bool store_dir_is_current(const struct store_dir *dir)
@@ -245,9 +285,23 @@ bool store_dir_is_current(const struct store_dir *dir)
 	return dir->it && commits_unchanged(dir->st->be->commits, dir->branch, dir->mark);
 }
 
+uint64_t store_dir_rules(const struct store_dir *dir)
+{
+	return policy_epoch(dir->st);
+}
+
+void store_dir_stamp(const struct store_dir *dir, struct store_dir_stamp *ret_stamp)
+{
+	/* A commit between the mark and the iterator may be in what it shows. */
+	*ret_stamp = (struct store_dir_stamp){
+	    .branch = dir->branch,
+	    .names = store_dir_is_current(dir) ? dir->mark : 0,
+	    .rules = dir->epoch,
+	};
+}
+
 int store_dir_next(struct store_dir *dir, struct store_dirent *ret_ent)
 {
-	struct policy policy;
 	struct store_attr attr;
 	struct slice name;
 	int r;
@@ -256,7 +310,7 @@ int store_dir_next(struct store_dir *dir, struct store_dirent *ret_ent)
 		return next_in_tree(dir, ret_ent);
 	if (!dir->it)
 		return -ENOENT;
-	r = policy_get(dir->st, dir->branch, &policy);
+	r = refresh_ttl(dir);
 	if (r)
 		return r; /* removed since: it has no children */
 	for (;; step(dir)) {
@@ -268,7 +322,7 @@ int store_dir_next(struct store_dir *dir, struct store_dirent *ret_ent)
 			return r;
 		if (dir->taken || name_is_stage(name))
 			continue;
-		r = read_row(dir, policy.ttl_ns, &attr);
+		r = read_row(dir, &attr);
 		if (r == 0)
 			break;
 		if (r != -ENOENT)

@@ -25,20 +25,30 @@ void inode_deinit(struct inode *in)
 	*in = INODE_INIT;
 }
 
+/* The one in the database, or a copy of it. -ENOENT. */
+static int row_load(struct store *st, enum table table, const struct key *key,
+		    struct buf *ret_raw)
+{
+	struct commits *c = st->be->commits;
+	struct slice raw;
+	uint64_t mark;
+	int r = commits_row(c, table, key_slice(key), ret_raw, &mark);
+
+	if (r != -EAGAIN)
+		return r;
+	r = backend_get(st->be, table, key_slice(key), ret_raw);
+	raw = buf_slice(ret_raw);
+	if (!r || r == -ENOENT)
+		commits_offer(c, table, key_slice(key), r ? NULL : &raw, mark);
+	return r;
+}
+
 int inode_load(struct store *st, uint64_t ino, struct inode *ret_in)
 {
 	CLEANUP_INODE struct inode in = INODE_INIT;
 	struct key key = key_ino(ino);
-	uint64_t mark;
-	int r;
+	int r = row_load(st, TABLE_INODE, &key, &in.raw);
 
-	r = commits_inode(st->be->commits, ino, &in.raw, &mark);
-	if (r == -ENOENT) {
-		r = backend_get(st->be, TABLE_INODE, key_slice(&key), &in.raw);
-		if (r == 0)
-			commits_offer_inode(st->be->commits, ino, buf_slice(&in.raw),
-					    mark);
-	}
 	if (r)
 		return r;
 	r = inode_decode(buf_slice(&in.raw), &in.row);
@@ -83,9 +93,8 @@ int dirent_load(struct store *st, uint64_t branch, struct slice name,
 {
 	CLEANUP_BUF struct buf raw = BUF_INIT;
 	struct key key = key_dirent(branch, name);
-	int r;
+	int r = row_load(st, TABLE_DIRENT, &key, &raw);
 
-	r = backend_get(st->be, TABLE_DIRENT, key_slice(&key), &raw);
 	if (r)
 		return r;
 	return dirent_read(st, branch, buf_slice(&raw), ret_core);

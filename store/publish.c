@@ -130,7 +130,7 @@ static int record_intent(struct store_staged *sg, uint64_t branch, struct slice 
 	set_place(sg, branch, buf_slice(&in->name));
 	r = put_intent(sg, &b);
 	if (!r && sg->row.core.layout == LAYOUT_EXTENT)
-		r = backend_extent_sync_dir(sg->st->be);
+		r = backend_extent_sync_name(sg->st->be, sg->ino);
 	if (r)
 		return r;
 	put_content(sg, &b, &sums);
@@ -174,9 +174,9 @@ static uint64_t sums_bytes(const struct content *c)
 int store_staged_flush(struct store_staged *sg, uint64_t branch, const char *name)
 {
 	CLEANUP_UNLOCK pthread_mutex_t *held = mutex_hold(&sg->lock);
+	int r;
 
-	int r = sg->content.error;
-
+	r = sg->content.error;
 	if (r || sg->published || !staged_content_changed(sg))
 		return r;
 	/* It is promised: that there is no room any more is of no concern. */
@@ -194,6 +194,7 @@ int store_staged_flush(struct store_staged *sg, uint64_t branch, const char *nam
 	}
 	if (!sg->synced || sg->synced_writes != sg->writes)
 		return 0;
+	staged_await_sums(sg);
 	return record_intent(sg, branch, slice_str(name));
 }
 
@@ -335,6 +336,7 @@ int store_publish(struct store_staged *sg, uint64_t branch, const char *name,
 	uint64_t ino = sg->ino, replaced_ino = 0;
 	int r = name_check(name);
 
+	staged_await_sums(sg);
 	assert(!sg->published);
 	if (!r && store_ino_in_tree(branch))
 		r = -EPERM;

@@ -17,6 +17,7 @@
 #include "store/sealed.h"
 #include "store/util/log.h"
 #include "store/value.h"
+#include "store/writeback.h"
 
 #define BATCH_ROWS 512	   /* changes in one commit */
 #define TREE_STEP_ROWS 256 /* names deleted under one hold of `names` */
@@ -76,6 +77,7 @@ static int remove_extent(struct reaper *rp, uint64_t ino, struct batch *b, bool 
 	if (r)
 		return r;
 	rp->synced = true;
+	writeback_forget(rp->st->writeback, ino);
 	return backend_extent_remove(rp->st->be, ino);
 }
 

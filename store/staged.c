@@ -24,6 +24,8 @@
 #include "store/util/log.h"
 
 #define COPY_BYTES (1024 * 1024)
+/* Summing less takes no longer than coming back for it. */
+#define SUM_LATER_BYTES (64 * 1024)
 
 /* ---- beginning ---- */
 
@@ -87,6 +89,7 @@ struct content_limits staged_content_limits(struct store *st)
 	    .memory_max_bytes = st->staged_memory_bytes,
 	    .memory_used_bytes = &st->staged_used_bytes,
 	    .disk_used_bytes = &st->usage.staged,
+	    .writeback = st->writeback,
 	};
 }
 
@@ -127,6 +130,8 @@ struct store_staged *staged_new(struct store *st)
 	sg->st = st;
 	sg->content.fd = -1;
 	pthread_mutex_init(&sg->lock, NULL);
+	pthread_mutex_init(&sg->sums_lock, NULL);
+	pthread_cond_init(&sg->summed, NULL);
 	return sg;
 }
 
@@ -151,6 +156,9 @@ void store_staged_free(struct store_staged *sg)
 {
 	if (!sg)
 		return;
+	pthread_mutex_lock(&sg->lock);
+	staged_await_sums(sg);
+	pthread_mutex_unlock(&sg->lock);
 	if (sg->intent.recorded) {
 		/* The row is on the disk: a loss of power must not bring back what was
 		 * dropped, a failed producer's output above all. */
@@ -178,6 +186,8 @@ void store_staged_free(struct store_staged *sg)
 	buf_deinit(&sg->ttl_text);
 	buf_deinit(&sg->xattrs);
 	keep_free(sg->kept);
+	pthread_cond_destroy(&sg->summed);
+	pthread_mutex_destroy(&sg->sums_lock);
 	pthread_mutex_destroy(&sg->lock);
 	free(sg);
 }
@@ -204,7 +214,7 @@ static int take_room(struct store_staged *sg, uint64_t len, uint64_t end,
 
 /* A quota, say, may be full where the disk is not: gc can help with both. */
 static int write_content(struct store_staged *sg, const void *data, size_t len,
-			 uint64_t off)
+			 uint64_t off, uint64_t *ret_turn)
 {
 	CLEANUP_ROOM struct room_hold hold = ROOM_HOLD_INIT;
 	int before = sg->content.error;
@@ -216,12 +226,12 @@ static int write_content(struct store_staged *sg, const void *data, size_t len,
 	r = take_room(sg, len, end, &hold);
 	if (r)
 		return r;
-	r = content_write(&sg->content, data, len, off);
+	r = content_write(&sg->content, data, len, off, ret_turn);
 	if ((r != -ENOSPC && r != -EDQUOT) || before || !gc_make_room(sg->st))
 		return r;
 	sg->content.error = 0;
 	content_keep_error(&sg->content);
-	return content_write(&sg->content, data, len, off);
+	return content_write(&sg->content, data, len, off, ret_turn);
 }
 
 /* Copy from a generation; *ret_len is short at its end. */
@@ -238,7 +248,7 @@ static int copy_in(struct store_staged *sg, uint64_t off, struct store_gen *src,
 
 		r = store_gen_read(src, data, want, src_off + done, &n);
 		if (!r && n)
-			r = write_content(sg, data, n, off + done);
+			r = write_content(sg, data, n, off + done, NULL);
 		if (r || !n)
 			break;
 		done += n;
@@ -322,16 +332,28 @@ int store_staged_read(struct store_staged *sg, void *data, size_t len, uint64_t 
 	return content_read(&sg->content, data, len, off, ret_len);
 }
 
+void staged_await_sums(struct store_staged *sg)
+{
+	/* Also who need not wait takes the lock, and so comes after who has just summed:
+	 * he may be about to free it. */
+	pthread_mutex_lock(&sg->sums_lock);
+	while (!content_is_summed(&sg->content))
+		pthread_cond_wait(&sg->summed, &sg->sums_lock);
+	pthread_mutex_unlock(&sg->sums_lock);
+}
+
 static int write_locked(struct store_staged *sg, const void *data, size_t len,
-			uint64_t off)
+			uint64_t off, uint64_t *ret_turn)
 {
 	int r;
 
 	if (!len)
 		return 0;
+	if (!ret_turn || !content_goes_on(&sg->content, off))
+		staged_await_sums(sg);
 	r = begin_change(sg, UINT64_MAX);
 	if (!r)
-		r = write_content(sg, data, len, off);
+		r = write_content(sg, data, len, off, ret_turn);
 	if (!r)
 		end_change(sg);
 	return r;
@@ -342,7 +364,34 @@ int store_staged_write(struct store_staged *sg, const void *data, size_t len,
 {
 	CLEANUP_UNLOCK pthread_mutex_t *held = mutex_hold(&sg->lock);
 
-	return write_locked(sg, data, len, off);
+	return write_locked(sg, data, len, off, NULL);
+}
+
+int store_staged_write_first(struct store_staged *sg, const void *data, size_t len,
+			     uint64_t off, uint64_t *ret_turn)
+{
+	CLEANUP_UNLOCK pthread_mutex_t *held = mutex_hold(&sg->lock);
+
+	*ret_turn = 0;
+	return write_locked(sg, data, len, off, len < SUM_LATER_BYTES ? NULL : ret_turn);
+}
+
+void store_staged_sum(struct store_staged *sg, const void *data, size_t len, uint64_t off,
+		      uint64_t turn)
+{
+	struct content *c = &sg->content;
+
+	pthread_mutex_lock(&sg->sums_lock);
+	while (c->summed + 1 != turn)
+		pthread_cond_wait(&sg->summed, &sg->sums_lock);
+	pthread_mutex_unlock(&sg->sums_lock);
+
+	content_sum(c, data, len, off);
+
+	pthread_mutex_lock(&sg->sums_lock);
+	c->summed = turn;
+	pthread_cond_broadcast(&sg->summed);
+	pthread_mutex_unlock(&sg->sums_lock);
 }
 
 int store_staged_truncate(struct store_staged *sg, uint64_t size_bytes)
@@ -350,6 +399,7 @@ int store_staged_truncate(struct store_staged *sg, uint64_t size_bytes)
 	CLEANUP_UNLOCK pthread_mutex_t *held = mutex_hold(&sg->lock);
 	int r;
 
+	staged_await_sums(sg);
 	if (size_bytes == size_of(sg)) { /* nothing changes but the times */
 		sg->row.core.mtime_ns = time_now_ns();
 		return staged_attr_changed(sg);
@@ -371,6 +421,7 @@ int store_staged_allocate(struct store_staged *sg, int mode, uint64_t off, uint6
 	CLEANUP_ROOM struct room_hold hold = ROOM_HOLD_INIT;
 	int r = 0;
 
+	staged_await_sums(sg);
 	/* Refused before anything was changed: nothing is remembered. */
 	if (!(mode & FALLOC_FL_PUNCH_HOLE) && len <= (uint64_t)STORE_FILE_MAX &&
 	    off <= (uint64_t)STORE_FILE_MAX)
@@ -404,6 +455,7 @@ int store_staged_copy(struct store_staged *sg, uint64_t off, struct store_gen *s
 	uint64_t copied;
 	int r;
 
+	staged_await_sums(sg);
 	if (!len || src_off >= gen_size(src)) {
 		*ret_len = 0;
 		return 0;

@@ -29,6 +29,9 @@ struct store_staged {
 	/* The base while its content has not been copied: then it is the content. */
 	struct store_gen *base;
 	struct content content;
+	pthread_mutex_t sums_lock; /* a leaf, to wait for `summed`: a sum is not to wait
+				      for the next write, which holds `lock` */
+	pthread_cond_t summed;	   /* content.summed has become more */
 	/* Borrows ttl_text and xattrs; size, layout and hash are set when sealed. */
 	struct inode_row row;
 	struct buf ttl_text, xattrs;
@@ -87,6 +90,9 @@ static inline bool staged_content_changed(const struct store_staged *sg)
 {
 	return !sg->base_ino || sg->base_replaced || sg->writes;
 }
+
+/* Wait until nobody owes store_staged_sum(). Under the lock, so that nobody writes on. */
+void staged_await_sums(struct store_staged *sg);
 
 /* -EBADMSG: a sealed tree that was not checked as it is now. Under the lock. */
 int staged_require_check(const struct store_staged *sg);

@@ -28,6 +28,7 @@
 #include "store/scrub.h"
 #include "store/sealed.h"
 #include "store/util/log.h"
+#include "store/writeback.h"
 
 static int struct_new(const struct store_options *opt, struct store **ret_store)
 {
@@ -47,7 +48,8 @@ static int struct_new(const struct store_options *opt, struct store **ret_store)
 	pthread_mutex_init(&st->names, NULL);
 	pthread_mutex_init(&st->ids, NULL);
 	if (!st->path || policy_cache_new(&st->policy) || gen_table_new(&st->gens) ||
-	    sealed_cache_new(&st->sealed) || leases_new(&st->leases)) {
+	    sealed_cache_new(&st->sealed) || leases_new(&st->leases) ||
+	    writeback_new(&st->writeback)) {
 		store_close(st);
 		return -ENOMEM;
 	}
@@ -317,6 +319,7 @@ void store_close(struct store *st)
 			mark_clean(st);
 	}
 	evict_free(st);
+	writeback_free(st->writeback);
 	leases_free(st->leases);
 	resume_free(st);
 	if (st->sealed)

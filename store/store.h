@@ -251,6 +251,9 @@ int store_dir_seek(struct store_dir *dir, uint64_t off);
  */
 int store_dir_seek_name(struct store_dir *dir, const char *name, bool after,
 			uint64_t off);
+/* Does anything come after `off` positions? Then it is at the start again. Sealed trees
+ * and what cannot be read: false. */
+bool store_dir_reaches(struct store_dir *dir, uint64_t off);
 /* -ENOENT at the end. */
 int store_dir_next(struct store_dir *dir, struct store_dirent *ret_ent);
 /*
@@ -259,6 +262,23 @@ int store_dir_next(struct store_dir *dir, struct store_dirent *ret_ent);
  * sealed trees always.
  */
 bool store_dir_is_current(const struct store_dir *dir);
+/* Changes when what names inherit does: those that were given before may be others now.
+ */
+uint64_t store_dir_rules(const struct store_dir *dir);
+/*
+ * Which names a listing has, and what they inherit. Of two listings with equal ones both
+ * give the same names at the same positions, but for those that have expired meanwhile.
+ */
+struct store_dir_stamp {
+	uint64_t branch, names, rules; /* names 0: it equals none */
+};
+void store_dir_stamp(const struct store_dir *dir, struct store_dir_stamp *ret_stamp);
+static inline bool store_dir_stamp_equal(const struct store_dir_stamp *a,
+					 const struct store_dir_stamp *b)
+{
+	return a->names && a->names == b->names && a->branch == b->branch &&
+	       a->rules == b->rules;
+}
 void store_dir_close(struct store_dir *dir); /* NULL is fine */
 
 /* ---- reading a generation ----------------------------------------------- */
@@ -381,6 +401,16 @@ int store_staged_read(struct store_staged *sg, void *data, size_t len, uint64_t 
 /* -EFBIG, -ENOSPC, -EDQUOT. A failed write also fails the publish. */
 int store_staged_write(struct store_staged *sg, const void *data, size_t len,
 		       uint64_t off);
+/*
+ * The same, in two steps. When *ret_turn becomes other than 0 the bytes are written, but
+ * not summed: store_staged_sum() must follow soon, with the same bytes. It is for after
+ * the answer, so that who writes on need not wait for it; who needs the checksums does,
+ * and so do changes elsewhere in the value and store_staged_free().
+ */
+int store_staged_write_first(struct store_staged *sg, const void *data, size_t len,
+			     uint64_t off, uint64_t *ret_turn);
+void store_staged_sum(struct store_staged *sg, const void *data, size_t len, uint64_t off,
+		      uint64_t turn);
 int store_staged_truncate(struct store_staged *sg, uint64_t size_bytes);
 /* fallocate(2): 0, KEEP_SIZE, PUNCH_HOLE|KEEP_SIZE, ZERO_RANGE; else -EOPNOTSUPP. */
 int store_staged_allocate(struct store_staged *sg, int mode, uint64_t off, uint64_t len);

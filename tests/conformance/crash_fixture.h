@@ -9,8 +9,9 @@
 
 /*
  * Run `victim` on the store in a child, which kills itself in it or is killed
- * after `kill_after_ms`; then open the store again. The child opens the store
- * itself: neither threads nor a database survive a fork.
+ * `kill_after_ms` after it has called child_began(), which it then must; afterwards
+ * open the store again. The child opens the store itself: neither threads nor a
+ * database survive a fork.
  */
 void kill_in(struct fixture *fx, void (*victim)(struct store *st),
 	     unsigned int kill_after_ms);
@@ -22,6 +23,8 @@ void kill_in(struct fixture *fx, void (*victim)(struct store *st),
 			_exit(5);                                                        \
 	} while (0)
 
+/* What it is killed in goes on from here. Only the first call counts. */
+void child_began(void);
 void die(void);
 /* The store will be opened in another boot of the machine than this one. */
 void lose_power(struct store *st);

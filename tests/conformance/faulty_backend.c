@@ -320,6 +320,13 @@ static int faulty_sync_dir(struct backend *be)
 	return error ? -error : backend_extent_sync_dir(real_of(be));
 }
 
+static int faulty_sync_name(struct backend *be, uint64_t ino)
+{
+	int error = due(FAULT_EXTENT_SYNC_DIR);
+
+	return error ? -error : backend_extent_sync_name(real_of(be), ino);
+}
+
 static int faulty_resume(struct backend *be, uint64_t ino, bool *ret_committed,
 			 int *ret_fd)
 {
@@ -360,6 +367,7 @@ static const struct backend_ops faulty_ops = {
     .extent_punch = faulty_punch,
     .extent_list = faulty_list,
     .extent_sync_dir = faulty_sync_dir,
+    .extent_sync_name = faulty_sync_name,
     .extent_resume = faulty_resume,
     .extent_strays = faulty_strays,
     .checkpoint = faulty_checkpoint,

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "tests/conformance/backend_fixture.h"
+#include "tests/conformance/faulty_backend.h"
 
 #define DISK_OPTIONS "size=24m,mode=0700"
 #define VALUE_BYTES (64 * 1024)
@@ -292,6 +293,24 @@ static void an_extent_on_a_full_disk(void **state)
 	assert_int_equal(backend_extent_commit(f->be, 5), -ENOENT);
 }
 
+/* What it has lost needs room elsewhere: until there is some, all syncs fail. */
+static void a_failed_sync_on_a_full_disk(void **state)
+{
+	struct fixture *f = *state;
+
+	fixture_open(f);
+	assert_int_equal(put_number(f->be, 0), 0);
+	faults_begin(FAULT_FSYNC, 1, 1, EIO);
+	assert_int_equal(backend_sync(f->be), -EIO);
+	assert_int_equal(faults_end(), 1);
+	fill_disk(0);
+	assert_int_equal(backend_sync(f->be), -ENOSPC);
+	assert_int_equal(backend_sync(f->be), -ENOSPC);
+	free_disk();
+	assert_int_equal(backend_sync(f->be), 0);
+	assert_numbers(f->be, 1);
+}
+
 int main(int argc, char **argv)
 {
 	struct CMUnitTest tests[] = {
@@ -302,6 +321,7 @@ int main(int argc, char **argv)
 	    DISK_TEST(many_writers_on_a_full_disk),
 	    DISK_TEST(a_close_on_a_full_disk_loses_nothing),
 	    DISK_TEST(an_extent_on_a_full_disk),
+	    DISK_TEST(a_failed_sync_on_a_full_disk),
 	};
 	int rc;
 

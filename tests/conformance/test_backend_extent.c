@@ -280,6 +280,9 @@ static void sync_dir_is_a_success(void **state)
 	make(f->be, 5, "bytes");
 	assert_int_equal(backend_extent_sync_dir(f->be), 0);
 	assert_int_equal(backend_extent_sync_dir(f->be), 0);
+	make(f->be, 6, "bytes");
+	assert_int_equal(backend_extent_sync_name(f->be, 6), 0);
+	assert_int_equal(backend_extent_sync_name(f->be, 6), 0);
 }
 
 #define WORKERS 4

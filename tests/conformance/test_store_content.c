@@ -2,13 +2,18 @@
 /* Values while they are written, and what is published of them. */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "store/digest.h"
 #include "store/internal.h"
+#include "store/staged.h"
+#include "store/writeback.h"
 #include "tests/conformance/value_fixture.h"
 
 static struct store *store_of(void **state)
@@ -751,6 +756,52 @@ static void test_sticky_directory(void **state)
 	assert_ok(publish_by(st, all, 2));
 }
 
+/* As <linux/mman.h> has it since 6.5, which is newer than some headers. */
+#ifndef SYS_cachestat
+#define SYS_cachestat 451
+#endif
+struct pages {
+	uint64_t cached, dirty, writeback, evicted, recently_evicted;
+};
+
+static bool count_pages(int fd, struct pages *ret_pages)
+{
+	uint64_t range[2] = {0, 0}; /* all of the file */
+
+	return syscall(SYS_cachestat, fd, range, ret_pages, 0) == 0;
+}
+
+/* Nobody syncs it, and the kernel itself leaves dirty pages alone for 30 s. */
+static void test_large_goes_to_disk_meanwhile(void **state)
+{
+	struct fixture *fx = *state;
+	size_t len = 2 * WRITEBACK_STEP_BYTES + MIB;
+	struct store_staged *sg = stage_new(fx->st);
+	uint8_t *data = pattern(len, 1);
+	struct pages pages;
+	struct statfs disk;
+
+	for (size_t at = 0; at < len; at += MIB)
+		assert_ok(store_staged_write(sg, data + at, MIB, at));
+	assert_ok(fstatfs(sg->content.fd, &disk));
+	assert_int_equal(sg->content.asked_bytes, 2 * WRITEBACK_STEP_BYTES);
+	if (disk.f_type != TMPFS_MAGIC && count_pages(sg->content.fd, &pages)) {
+		int64_t end_ns = time_monotonic_ns() + 25 * NSEC_PER_SEC;
+
+		do {
+			usleep(10000);
+			assert_true(time_monotonic_ns() < end_ns);
+			assert_true(count_pages(sg->content.fd, &pages));
+		} while (pages.dirty > 2 * MIB / 4096);
+	}
+	/* What is written once more is asked for once more. */
+	assert_ok(store_staged_write(sg, data, len - MIB, 0));
+	assert_int_equal(sg->content.asked_bytes, 2 * WRITEBACK_STEP_BYTES);
+	assert_staged(sg, data, len);
+	publish(sg, "large");
+	free(data);
+}
+
 int main(int argc, char **argv)
 {
 	struct CMUnitTest tests[] = {
@@ -778,6 +829,7 @@ int main(int argc, char **argv)
 	    STORE_TEST(test_publish_refusals),
 	    STORE_TEST(test_mtime_stays_as_set),
 	    STORE_TEST(test_sticky_directory),
+	    STORE_TEST(test_large_goes_to_disk_meanwhile),
 	};
 
 	return fixture_main(argc, argv, tests, sizeof(tests) / sizeof(*tests));

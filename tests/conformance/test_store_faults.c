@@ -72,9 +72,14 @@ static int write_value(struct store_staged *sg, size_t len, uint64_t seed)
 	int r = 0;
 
 	/* In pieces, as the kernel writes. */
-	for (size_t off = 0; !r && off < len; off += BLOCK)
-		r = store_staged_write(sg, data + off,
-				       len - off < BLOCK ? len - off : BLOCK, off);
+	for (size_t off = 0; !r && off < len; off += BLOCK) {
+		size_t n = len - off < BLOCK ? len - off : BLOCK;
+		uint64_t turn;
+
+		r = store_staged_write_first(sg, data + off, n, off, &turn);
+		if (turn)
+			store_staged_sum(sg, data + off, n, off, turn);
+	}
 	free(data);
 	return r;
 }

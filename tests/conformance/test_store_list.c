@@ -123,6 +123,28 @@ static void test_seek_ahead(void **state)
 	assert_string_equal(ent.name, "n01500");
 }
 
+/* Counting names moves nothing. */
+static void test_reaches(void **state)
+{
+	struct store *st = store_of(state);
+	struct store_dirent ent;
+	struct store_dir *it;
+
+	make_many(st, ROOT, 1500);
+	it = list_open(*state, ROOT);
+	assert_true(store_dir_reaches(it, 0));
+	assert_true(store_dir_reaches(it, 1499));
+	assert_false(store_dir_reaches(it, 1500));
+	for (int i = 0; i < 1500; i++) {
+		assert_ok(store_dir_next(it, &ent));
+		assert_int_equal(atoi(ent.name + 1), i);
+	}
+	assert_int_equal(store_dir_next(it, &ent), -ENOENT);
+	assert_false(store_dir_reaches(it, 1500));
+	assert_ok(store_dir_next(it, &ent));
+	assert_string_equal(ent.name, "n00000");
+}
+
 /* Changes after the opening are not in it, and shift no position. */
 static void test_snapshot(void **state)
 {
@@ -226,6 +248,7 @@ int main(int argc, char **argv)
 	    STORE_TEST(test_directories_are_fresh),
 	    STORE_TEST(test_seek),
 	    STORE_TEST(test_seek_ahead),
+	    STORE_TEST(test_reaches),
 	    STORE_TEST(test_snapshot),
 	    STORE_TEST(test_expiry_during_listing),
 	    STORE_TEST(test_removed_while_listed),

@@ -42,6 +42,7 @@ static void storm(struct store *st)
 		snprintf(name, sizeof(name), "%u", (unsigned int)(i % 7));
 		must(store_publish(sg, ROOT, name, false, NULL, NULL));
 		store_staged_free(sg);
+		child_began();
 	}
 }
 

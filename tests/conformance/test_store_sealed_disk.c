@@ -154,6 +154,7 @@ static void storm(struct store *st)
 
 		snprintf(name, sizeof(name), "%u", i % 7);
 		child_publish(st, name, i % 2 ? STORM_LARGE : STORM_SMALL);
+		child_began();
 	}
 }
 

@@ -54,10 +54,11 @@ static void commit(struct commits *c, uint64_t ino, const char *row, bool done)
 static uint64_t assert_known(struct commits *c, uint64_t ino, const char *want)
 {
 	CLEANUP_BUF struct buf row = BUF_INIT;
+	struct key key = key_ino(ino);
 	uint64_t mark;
-	int r = commits_inode(c, ino, &row, &mark);
+	int r = commits_row(c, TABLE_INODE, key_slice(&key), &row, &mark);
 
-	assert_int_equal(r, want ? 0 : -ENOENT);
+	assert_int_equal(r, want ? 0 : -EAGAIN);
 	if (want) {
 		assert_int_equal(row.len, strlen(want));
 		assert_memory_equal(row.data, want, row.len);
@@ -65,12 +66,30 @@ static uint64_t assert_known(struct commits *c, uint64_t ino, const char *want)
 	return mark;
 }
 
+static void offer(struct commits *c, uint64_t ino, const char *row, uint64_t mark)
+{
+	struct key key = key_ino(ino);
+	struct slice raw = slice_str(row ? row : "");
+
+	commits_offer(c, TABLE_INODE, key_slice(&key), row ? &raw : NULL, mark);
+}
+
+/* It is known that there is none. */
+static void assert_absent(struct commits *c, enum table table, const struct key *key)
+{
+	CLEANUP_BUF struct buf row = BUF_INIT;
+	uint64_t mark;
+
+	assert_int_equal(commits_row(c, table, key_slice(key), &row, &mark), -ENOENT);
+	assert_int_equal(mark, 0);
+}
+
 static void test_what_was_read_is_kept(void **state)
 {
 	uint64_t mark = assert_known(*state, INO, NULL);
 
 	assert_int_not_equal(mark, 0);
-	commits_offer_inode(*state, INO, slice_str("row"), mark);
+	offer(*state, INO, "row", mark);
 	assert_known(*state, INO, "row");
 	assert_known(*state, INO + 1, NULL);
 	assert_known(*state, 0, NULL);
@@ -78,12 +97,14 @@ static void test_what_was_read_is_kept(void **state)
 
 static void test_what_was_committed_is_kept(void **state)
 {
+	struct key key = key_ino(INO);
+
 	commit(*state, INO, "one", true);
 	assert_known(*state, INO, "one");
 	commit(*state, INO, "two", true);
 	assert_known(*state, INO, "two");
 	commit(*state, INO, NULL, true);
-	assert_known(*state, INO, NULL);
+	assert_absent(*state, TABLE_INODE, &key);
 }
 
 static void test_a_failed_commit_leaves_nothing(void **state)
@@ -100,10 +121,10 @@ static void test_nothing_is_known_during_a_commit(void **state)
 
 	commits_begin(*state, &b);
 	assert_int_equal(assert_known(*state, INO, NULL), 0);
-	commits_offer_inode(*state, INO, slice_str("one"), before);
+	offer(*state, INO, "one", before);
 	assert_known(*state, INO, NULL);
 	commits_end(*state, &b, true);
-	commits_offer_inode(*state, INO, slice_str("one"), before);
+	offer(*state, INO, "one", before);
 	assert_known(*state, INO, "two");
 }
 
@@ -111,9 +132,22 @@ static void test_nothing_is_known_during_a_commit(void **state)
 static void test_what_was_read_before_is_refused(void **state)
 {
 	uint64_t before = assert_known(*state, INO, NULL);
+	struct key key = key_ino(INO);
 
 	commit(*state, INO, NULL, true);
-	commits_offer_inode(*state, INO, slice_str("old"), before);
+	offer(*state, INO, "old", before);
+	assert_absent(*state, TABLE_INODE, &key);
+}
+
+static void test_that_there_is_none_is_kept(void **state)
+{
+	struct key key = key_ino(INO);
+
+	offer(*state, INO, NULL, assert_known(*state, INO, NULL));
+	assert_absent(*state, TABLE_INODE, &key);
+	commit(*state, INO, "row", true);
+	assert_known(*state, INO, "row");
+	commit(*state, INO, NULL, false);
 	assert_known(*state, INO, NULL);
 }
 
@@ -140,7 +174,7 @@ static void test_long_rows_are_not_kept(void **state)
 	row[sizeof(row) - 1] = '\0';
 	commit(*state, INO, "short", true);
 	commit(*state, INO, row, true);
-	commits_offer_inode(*state, INO, slice_str(row), assert_known(*state, INO, NULL));
+	offer(*state, INO, row, assert_known(*state, INO, NULL));
 	assert_known(*state, INO, NULL);
 }
 
@@ -176,6 +210,34 @@ static void test_a_range_is_of_all_branches(void **state)
 	assert_false(commits_unchanged(*state, BRANCH + 1, mark));
 }
 
+/* The rows of names are kept like those of inodes, and a range takes all of them. */
+static void test_names_are_kept(void **state)
+{
+	struct key name = key_dirent(INO, slice_str("name")), after = key_branch(INO + 1);
+	CLEANUP_BATCH struct batch b = BATCH_INIT;
+	CLEANUP_BUF struct buf row = BUF_INIT;
+	uint64_t mark;
+
+	commit(*state, INO, "inode", true);
+	batch_put(&b, TABLE_DIRENT, key_slice(&name), slice_str("entry"));
+	commits_begin(*state, &b);
+	commits_end(*state, &b, true);
+	assert_int_equal(commits_row(*state, TABLE_DIRENT, key_slice(&name), &row, &mark),
+			 0);
+	assert_int_equal(row.len, strlen("entry"));
+	batch_clear(&b);
+	batch_del_range(&b, TABLE_DIRENT, key_slice(&name), key_slice(&after));
+	commits_begin(*state, &b);
+	assert_int_equal(commits_row(*state, TABLE_DIRENT, key_slice(&name), &row, &mark),
+			 -EAGAIN);
+	assert_int_equal(mark, 0);
+	commits_end(*state, &b, true);
+	assert_int_equal(commits_row(*state, TABLE_DIRENT, key_slice(&name), &row, &mark),
+			 -EAGAIN);
+	assert_int_not_equal(mark, 0);
+	assert_known(*state, INO, "inode");
+}
+
 #define COMMITS_TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -190,6 +252,8 @@ int main(void)
 	    COMMITS_TEST(test_long_rows_are_not_kept),
 	    COMMITS_TEST(test_a_branch_is_marked),
 	    COMMITS_TEST(test_a_range_is_of_all_branches),
+	    COMMITS_TEST(test_that_there_is_none_is_kept),
+	    COMMITS_TEST(test_names_are_kept),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
