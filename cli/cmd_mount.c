@@ -4,12 +4,13 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cli/attach.h"
 #include "cli/commands.h"
 #include "cli/daemonpath.h"
 #include "cli/message.h"
 
 struct mount_options {
-	bool foreground, debug, read_only;
+	bool foreground, debug, read_only, attach;
 	struct cli_list options;
 	const char *config, *log;
 };
@@ -21,6 +22,8 @@ static const struct cli_option options[] = {
      "foreground, and log every request", NULL},
     {0, "read-only", CLI_FLAG, offsetof(struct mount_options, read_only), NULL,
      "refuse every change, and open files inside the kernel", NULL},
+    {0, "attach", CLI_FLAG, offsetof(struct mount_options, attach), NULL,
+     "STORE is a mount: one more, read-only, of what is mounted there", NULL},
     {'o', "option", CLI_LIST, offsetof(struct mount_options, options), "NAME[=VALUE],…",
      "options of the mount or the store; may be repeated", NULL},
     {0, "config", CLI_STRING, offsetof(struct mount_options, config), "FILE",
@@ -61,6 +64,15 @@ static int run(const void *opt, char **operands, size_t n)
 		cli_error("mount: %s is empty", *operands[0] ? "MOUNTPOINT" : "STORE");
 		return CLI_USAGE;
 	}
+	if (o->attach &&
+	    (o->foreground || o->debug || o->config || o->log || o->options.len)) {
+		cli_error("mount: --attach takes no other options: what it shows has the "
+			  "settings of %s",
+			  operands[0]);
+		return CLI_USAGE;
+	}
+	if (o->attach)
+		return attach(operands[0], operands[1]);
 	daemon = daemon_path("mount");
 	if (!daemon)
 		return CLI_MOUNT;
@@ -115,7 +127,10 @@ const struct command cmd_mount = {
 	"\n"
 	"A small process, memofs-holder, keeps the mount when the daemon dies, and\n"
 	"starts another, which goes on with all that was open; -o holder=no does\n"
-	"without. See also `memofs upgrade`.\n",
+	"without. See also `memofs upgrade`.\n"
+	"\n"
+	"With --attach, STORE is where a store is mounted for writing: what is there is\n"
+	"mounted once more, read-only, by the same daemon, and ends with it.\n",
     .exits = "0  mounted (with -f: it was unmounted)\n"
 	     "2  the command line or the configuration is wrong\n"
 	     "3  the store cannot be opened: locked, damaged, newer, no permission\n"

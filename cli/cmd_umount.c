@@ -75,6 +75,8 @@ static int daemon_pidfd(const char *mountpoint, pid_t *ret_pid)
 
 	if (status_read(mountpoint, PROBE_TIMEOUT_NS, &st))
 		return -1;
+	if (status_value(&st, "attached_to"))
+		return -1; /* its daemon goes on */
 	pid = status_pid(&st);
 	if (pid <= 0 || pid == getpid() || !has_dev_fuse(pid))
 		return -1;

@@ -123,6 +123,20 @@ bool mount_is_of(const struct mount *m, uid_t uid)
 	return at && strtoul(at + strlen("user_id="), NULL, 10) == uid;
 }
 
+bool mount_has_option(const struct mount *m, const char *name)
+{
+	size_t len = strlen(name);
+
+	for (const char *at = m->fs_options; *at;) {
+		size_t n = strcspn(at, ",");
+
+		if (n == len && memcmp(at, name, n) == 0)
+			return true;
+		at += n + (at[n] == ',');
+	}
+	return false;
+}
+
 bool mount_is_mine(const struct mount *m)
 {
 	return mount_is_of(m, geteuid());

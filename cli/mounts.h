@@ -38,6 +38,8 @@ void mounts_deinit(struct mounts *ms);
 
 bool mount_is_memofs(const struct mount *m);
 bool mount_is_of(const struct mount *m, uid_t uid); /* who made it */
+/* "ro", "allow_other": one that has no value. */
+bool mount_has_option(const struct mount *m, const char *name);
 /* Whether this user made it, and so may have fusermount3 take it away. */
 bool mount_is_mine(const struct mount *m);
 /* The one seen at exactly this absolute path: the last, where several are stacked. */

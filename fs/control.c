@@ -141,8 +141,8 @@ static int fill_ordinary(struct fs *fs, uint64_t ino, struct fuse_entry_param *r
 		return r;
 	*ret_e = (struct fuse_entry_param){.ino = ino};
 	attr_to_stat(&attr, &ret_e->attr);
-	ret_e->entry_timeout = kcache_timeout(fs->kcache, DURATION_NONE);
-	ret_e->attr_timeout = dir_busy(fs, ino) ? 0 : ATTR_TIMEOUT_S;
+	ret_e->entry_timeout = kcache_control_timeout(fs);
+	ret_e->attr_timeout = dir_busy(fs, ino) ? 0 : kcache_attr_timeout(fs);
 	return 0;
 }
 
@@ -160,12 +160,6 @@ static int find_stage(fuse_req_t req, const struct vnode *parent, struct vnode *
 static bool is_stage(const struct vnode *parent, const char *name)
 {
 	return parent->kind == VNODE_CONTROL && strcmp(name, STAGE_NAME) == 0;
-}
-
-static bool is_text(const struct vnode *v)
-{
-	return v->kind == VNODE_TEXT || v->kind == VNODE_JOB ||
-	       v->kind == VNODE_RESERVATION;
 }
 
 /*
@@ -193,7 +187,7 @@ static int fill_single(fuse_req_t req, const struct vnode *v, struct fuse_entry_
 		return r;
 	e->attr.st_size = (off_t)len;
 	e->entry_timeout = 0;
-	e->attr_timeout = ATTR_TIMEOUT_S;
+	e->attr_timeout = kcache_attr_timeout(fs_of(req));
 	return 0;
 }
 
@@ -214,7 +208,7 @@ int control_lookup(fuse_req_t req, const struct vnode *parent, const char *name,
 		return r;
 	if (is_stage(parent, name) && !parent->view.set)
 		return fill_ordinary(fs, want.dir_ino, ret_e);
-	if (fs->no_open && is_text(&want))
+	if (fs->no_open && vnode_is_text(&want))
 		make_single(fs, &want);
 	r = vnode_intern(fs->vnodes, &want, &e.ino, &made);
 	if (r)
@@ -228,8 +222,8 @@ int control_lookup(fuse_req_t req, const struct vnode *parent, const char *name,
 		r = reservation_stat(fs, &want, &e.attr);
 	else
 		vnode_to_stat(fs, &want, &e.attr);
-	e.entry_timeout = kcache_timeout(fs->kcache, DURATION_NONE);
-	if (!r && fs->no_open && is_text(&want))
+	e.entry_timeout = kcache_control_timeout(fs);
+	if (!r && fs->no_open && vnode_is_text(&want))
 		r = fill_single(req, &want, &e);
 	if (r) {
 		vnode_forget(fs->vnodes, e.ino, 1);

@@ -11,7 +11,9 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "fs/attach.h"
 #include "fs/config_text.h"
+#include "fs/dircache.h"
 #include "fs/fast.h"
 #include "fs/fs.h"
 #include "fs/handle.h"
@@ -388,6 +390,19 @@ static void watch_drops(struct fs *fs)
 	store_watch(fs->store, &watch);
 }
 
+int fs_make_own_tables(struct fs *fs)
+{
+	int r = vnode_table_new(&fs->vnodes);
+
+	if (!r)
+		r = retry_table_new(&fs->retries);
+	if (!r)
+		r = handle_list_new(&fs->handles);
+	if (!r)
+		r = recent_new(&fs->recent);
+	return r ? r : kcache_new(fs, &fs->kcache);
+}
+
 int fs_make_tables(struct fs *fs, struct errmsg *err)
 {
 	struct pending_events events = {
@@ -404,15 +419,9 @@ int fs_make_tables(struct fs *fs, struct errmsg *err)
 	if (!r)
 		r = pending_table_new(fs->store, &events, &fs->pending);
 	if (!r)
-		r = vnode_table_new(&fs->vnodes);
+		r = dircache_new(&fs->dircache);
 	if (!r)
-		r = retry_table_new(&fs->retries);
-	if (!r)
-		r = handle_list_new(&fs->handles);
-	if (!r)
-		r = recent_new(&fs->recent);
-	if (!r)
-		r = kcache_new(fs, &fs->kcache);
+		r = fs_make_own_tables(fs);
 	if (!r)
 		r = waiters_new(fs, &fs->waiters);
 	if (!r)
@@ -493,6 +502,8 @@ static int mount_it(struct daemon *d, struct errmsg *err)
 		so.init = held->begin.init;
 		so.init_len = held->begin.init_len;
 	}
+	if (!d->fs.read_only)
+		d->fs.attach = attach_new(&d->fs);
 	r = session_new(&d->fs, &so, &d->session, err);
 
 	if (!r)
@@ -503,6 +514,8 @@ static int mount_it(struct daemon *d, struct errmsg *err)
 		return r;
 	/* The probe makes stale what the kernel may have been told before this. */
 	watch_drops(&d->fs);
+	if (!d->fs.read_only)
+		attach_begin(&d->fs);
 	return probe(d, err);
 }
 
@@ -515,6 +528,7 @@ static void tick(void *arg)
 	kcache_tick(d->fs.kcache);
 	if (d->fs.fast)
 		fast_tick(d->fs.fast);
+	attach_tick(&d->fs);
 	metrics_tick(d->fs.metrics, time_now_ns());
 }
 
@@ -528,9 +542,8 @@ void fs_stop(struct fs *fs)
 	waiters_stop(fs->waiters); /* while there is a kernel to answer to */
 }
 
-void fs_free(struct fs *fs)
+void fs_free_own_tables(struct fs *fs)
 {
-	pending_stop(fs->pending);
 	kcache_free(fs->kcache);
 	if (fs->se)
 		fuse_session_destroy(fs->se);
@@ -538,6 +551,14 @@ void fs_free(struct fs *fs)
 	recent_free(fs->recent);
 	retry_table_free(fs->retries);
 	fast_free(fs->fast);
+}
+
+void fs_free(struct fs *fs)
+{
+	pending_stop(fs->pending);
+	fs_free_own_tables(fs);
+	attach_free(fs->attach);
+	dircache_free(fs->dircache);
 	once_table_free(fs->once);
 	pending_table_free(fs->pending);
 	jobs_free(fs->jobs);	   /* no request comes any more */
@@ -555,6 +576,7 @@ void fs_free(struct fs *fs)
 static void take_down(struct daemon *d)
 {
 	stop_signal_thread(d);
+	attach_end(&d->fs, d->session && !session_detached(d->session));
 	fs_stop(&d->fs);
 	session_free(d->session);
 	fs_free(&d->fs);
@@ -673,6 +695,7 @@ static void hear_holder(struct daemon *d)
  */
 static _Noreturn void leave_it(struct daemon *d)
 {
+	attach_end(&d->fs, false); /* what is live is not served, nor what is below it */
 	metrics_save(d->fs.metrics);
 	log_close();
 	_exit(EXIT_OK);

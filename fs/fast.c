@@ -15,10 +15,9 @@
 #include <sys/uio.h>
 
 #include "fs/fs.h"
-#include "fs/jobs.h"
+#include "fs/kcache.h"
 #include "fs/known.h"
 #include "fs/metrics.h"
-#include "fs/reservation.h"
 #include "fs/texts.h"
 #include "fs/vnode.h"
 #include "store/util/htab.h"
@@ -211,17 +210,23 @@ bool fast_knows(struct fast *f, uint64_t ino, uint64_t times)
 	return knows || may_be_known(f);
 }
 
+/* Under the lock. NULL: it was not read lately. */
+static struct open_place *find_open(struct shard *s, uint64_t ino)
+{
+	for (int i = 0; i < OPEN_PLACES; i++)
+		if (s->open[i].ino == ino)
+			return &s->open[i];
+	return NULL;
+}
+
 /* Out of the open ones, if it is there. Under the lock. */
 static struct store_gen *take_open(struct shard *s, uint64_t ino)
 {
-	struct store_gen *gen = NULL;
+	struct open_place *o = find_open(s, ino);
+	struct store_gen *gen = o ? o->gen : NULL;
 
-	for (int i = 0; i < OPEN_PLACES && !gen; i++) {
-		if (s->open[i].ino != ino)
-			continue;
-		gen = s->open[i].gen;
-		s->open[i] = (struct open_place){0};
-	}
+	if (o)
+		*o = (struct open_place){0};
 	return gen;
 }
 
@@ -258,15 +263,6 @@ void fast_used(struct fast *f, uint64_t ino)
 		return;
 	count_hit(f, gen);
 	store_gen_close(gen);
-}
-
-/* Under the lock. NULL: it was not read lately. */
-static struct open_place *find_open(struct shard *s, uint64_t ino)
-{
-	for (int i = 0; i < OPEN_PLACES; i++)
-		if (s->open[i].ino == ino)
-			return &s->open[i];
-	return NULL;
 }
 
 static int reopen(struct fast *f, uint64_t ino, struct store_gen **ret_gen)
@@ -361,9 +357,8 @@ struct notify_prune_out {
 };
 enum { PRUNE_MAX = 512 }; /* in one notice */
 
-/* Nodes that nobody has open are to be forgotten. Older kernels do it when memory is
- * short. */
-static void prune(struct fast *f, const uint64_t *nodeids, size_t count)
+/* Nodes that nobody has open are to be forgotten. -EINVAL: the kernel is too old. */
+static int notify_prune(struct fs *fs, const uint64_t *nodeids, size_t count)
 {
 	struct notify_prune_out what = {.count = (uint32_t)count};
 	size_t bytes = count * sizeof(*nodeids);
@@ -374,7 +369,18 @@ static void prune(struct fast *f, const uint64_t *nodeids, size_t count)
 	struct iovec iov[] = {
 	    {&head, sizeof(head)}, {&what, sizeof(what)}, {(void *)nodeids, bytes}};
 
-	if (writev(fuse_session_fd(f->fs->se), iov, 3) < 0 && errno == EINVAL)
+	return writev(fuse_session_fd(fs->se), iov, 3) < 0 ? -errno : 0;
+}
+
+bool fast_prunes(struct fs *fs)
+{
+	return notify_prune(fs, NULL, 0) == 0;
+}
+
+/* Older kernels do it when memory is short. */
+static void prune(struct fast *f, const uint64_t *nodeids, size_t count)
+{
+	if (notify_prune(f->fs, nodeids, count) == -EINVAL)
 		atomic_store(&f->cannot_prune, true);
 }
 
@@ -405,13 +411,17 @@ static void prune_held(struct fast *f, struct shard *s)
 	const uint64_t *nodeids;
 	size_t n;
 
-	if (atomic_load(&f->cannot_prune))
-		return;
 	find_held(f, s, &found);
 	nodeids = (const void *)found.data;
 	n = found.len / sizeof(*nodeids);
 	for (size_t at = 0; at < n; at += PRUNE_MAX)
 		prune(f, nodeids + at, n - at < PRUNE_MAX ? n - at : PRUNE_MAX);
+}
+
+void fast_prune(struct fast *f)
+{
+	for (int i = 0; i < SHARDS; i++)
+		prune_held(f, &f->shards[i]);
 }
 
 /* Does the kernel know what was not told by this daemon? Nothing else is changed. */
@@ -452,16 +462,29 @@ static void ask_kernel(struct fast *f, struct shard *s)
 	}
 }
 
+static bool holds_any(struct shard *s)
+{
+	bool any;
+
+	pthread_mutex_lock(&s->lock);
+	any = s->holds.count;
+	pthread_mutex_unlock(&s->lock);
+	return any;
+}
+
 void fast_tick(struct fast *f)
 {
 	unsigned int now = atomic_fetch_add(&f->ticks, 1) + 1;
+	bool any = false;
 
 	for (int i = 0; i < SHARDS; i++) {
 		close_idle(f, &f->shards[i], now);
-		prune_held(f, &f->shards[i]);
+		any = any || holds_any(&f->shards[i]);
 		if (may_be_known(f))
 			ask_kernel(f, &f->shards[i]);
 	}
+	if (any && !atomic_load(&f->cannot_prune))
+		kcache_prune(f->fs->kcache);
 }
 
 /* ---- texts ---- */
@@ -483,19 +506,6 @@ static void text_free(struct text *t)
 {
 	buf_deinit(&t->buf);
 	free(t);
-}
-
-static int write_text(struct fs *fs, fuse_req_t req, const struct vnode *v,
-		      struct buf *ret_text)
-{
-	switch (v->kind) {
-	case VNODE_TEXT:
-		return text_write(req, v->text, v->dir_ino, ret_text);
-	case VNODE_JOB:
-		return jobs_text(fs->jobs, v->text, ret_text);
-	default:
-		return reservation_node_text(fs, v, fuse_req_ctx(req)->pid, ret_text);
-	}
 }
 
 /* Off the table. Under the lock. */
@@ -548,7 +558,7 @@ int fast_text_make(struct fast *f, fuse_req_t req, const struct vnode *v, size_t
 		return -ENOMEM;
 	t->nodeid = v->id;
 	t->tick = atomic_load(&f->ticks);
-	r = write_text(f->fs, req, v, &t->buf);
+	r = text_of_node(req, v, &t->buf);
 	len = t->buf.len;
 	if (!r)
 		r = add_text(f, t);
@@ -563,19 +573,13 @@ int fast_text_read(struct fast *f, uint64_t nodeid, void *data, size_t size, uin
 		   size_t *ret_len)
 {
 	const struct text *t;
-	size_t len = 0;
 
 	pthread_mutex_lock(&f->text_lock);
 	t = find_text(f, nodeid);
-	if (t && off < t->buf.len)
-		len = t->buf.len - off < size ? t->buf.len - off : size;
-	if (len)
-		memcpy(data, t->buf.data + off, len);
+	if (t)
+		*ret_len = text_read(&t->buf, data, size, off);
 	pthread_mutex_unlock(&f->text_lock);
-	if (!t)
-		return -ENOENT;
-	*ret_len = len;
-	return 0;
+	return t ? 0 : -ENOENT;
 }
 
 int fast_text_len(struct fast *f, uint64_t nodeid, size_t *ret_len)

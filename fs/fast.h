@@ -40,8 +40,14 @@ struct vnode;
 int fast_new(struct fs *fs, struct fast **ret_fast); /* -ENOMEM */
 /* Gives back all that is held; before the store is closed. NULL is fine. */
 void fast_free(struct fast *f);
-/* About once a second: closes what nobody has read for a moment. */
+/* About once a second: closes what nobody has read for a moment, and has the kernel told
+ * to forget what is held. */
 void fast_tick(struct fast *f);
+/*
+ * Tell it so. It waits for the pages of each that it had asked for, and so for workers:
+ * for the thread of fs/kcache.h.
+ */
+void fast_prune(struct fast *f);
 
 /*
  * The kernel is about to be told of a file of the store (or in a sealed tree): one more
@@ -76,6 +82,9 @@ int fast_text_len(struct fast *f, uint64_t nodeid, size_t *ret_len);
 void fast_text_drop(struct fast *f, uint64_t nodeid); /* one that has none is fine */
 /* Different for each call, among those that are known. */
 unsigned int fast_text_serial(struct fast *f);
+
+/* Can the kernel, of any mount, be told to forget what is not open (6.18)? */
+bool fast_prunes(struct fs *fs);
 
 /* How many inodes the kernel knows, and how many of them are held: for /.memofs/status.
  */

@@ -36,6 +36,8 @@ struct limits;
 struct handle;
 struct once_table;
 struct fast;
+struct attach;
+struct dircache;
 
 struct fs {
 	struct fuse_session *se;
@@ -46,6 +48,7 @@ struct fs {
 	struct kcache *kcache;	       /* what the kernel was told it may keep */
 	struct handle_list *handles;   /* all that is open */
 	struct recent *recent;	       /* attributes given out lately */
+	struct dircache *dircache;     /* listings that the kernel has */
 	struct waiters *waiters;       /* opens of what is being computed */
 	struct metrics *metrics;       /* what is counted */
 	struct slow *slow;	       /* answers held back */
@@ -56,14 +59,20 @@ struct fs {
 	_Atomic int64_t sealed_said_ns;
 	_Atomic uint64_t sealed_said_ino;
 	bool read_only;
-	struct fast *fast; /* of a read-only mount; else NULL */
-	bool no_open;	   /* which answers no OPEN: see fs/fast.h */
+	struct fast *fast;     /* of a read-only mount; else NULL */
+	bool no_open;	       /* which answers no OPEN: see fs/fast.h */
+	struct attach *attach; /* the mounts attached to this one; NULL: none can be */
+	struct fs *live;       /* what this one is attached to, or NULL */
+	bool foreign_pids;     /* it was mounted where others are */
 	/* What outlives this process; NULL: nothing does. See fs/resume.h. */
 	struct keep *keep;
 	struct once_table
 	    *once; /* what a daemon before this one had begun; see fs/once.h */
 	_Atomic size_t request_bytes; /* of the longest; 0: not agreed yet */
-	bool resuming; /* the kernel has sent requests to a daemon before this one */
+	atomic_uint aheads; /* op_dir.c: answers that nobody has asked for yet */
+	bool resuming;	    /* the kernel has sent requests to a daemon before this one */
+	atomic_bool
+	    parallel_dirops; /* for fs/init_flags.h: asked for, and not passed on */
 
 	/* For the control files; set once before the first request. */
 	const char *store_path;
@@ -85,13 +94,20 @@ static inline struct fs *fs_of(fuse_req_t req)
 	return fuse_req_userdata(req);
 }
 
-extern const struct fuse_lowlevel_ops fs_ops; /* ops.c */
+extern const struct fuse_lowlevel_ops fs_ops;	       /* ops.c */
+extern const struct fuse_lowlevel_ops fs_attached_ops; /* of fs->live */
 
 /*
  * daemon.c; for tests of it without a kernel, too. The store is open: make all that
  * stands on it. -errno with a message.
  */
 int fs_make_tables(struct fs *fs, struct errmsg *err);
+/*
+ * The part of it that each mount of a store has of its own, an attached one, too; and its
+ * end, but for the virtual nodes. -errno.
+ */
+int fs_make_own_tables(struct fs *fs);
+void fs_free_own_tables(struct fs *fs);
 /*
  * Its end, whatever of it was made: first nobody waits any more and no job runs, with
  * the session still there; then, without the session, all is freed, the store closed.

@@ -10,6 +10,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "fs/attach.h"
 #include "fs/fast.h"
 #include "fs/fs.h"
 #include "fs/reply.h"
@@ -38,6 +39,8 @@ struct notice {
 	uint64_t nodeid;    /* 0: everything */
 	unsigned int flags; /* of an INVAL_ENTRY */
 	size_t name_len;    /* 0: the node's attributes */
+	bool pages;	    /* and what is copied of it, a listing */
+	bool prune;	    /* only what is held is to be forgotten */
 	char name[];
 };
 
@@ -55,6 +58,7 @@ struct kcache {
 	uint64_t ticks;	    /* under lock */
 	bool held_up;	    /* somebody holds a directory's lock; under lock */
 	bool all_waits;	    /* a notice about everything is in the queue; under lock */
+	bool prune_waits;   /* one to prune is; under lock */
 	uint64_t dropped_dir, dropped_ticket; /* the last one told of; under lock */
 	bool alone;	    /* the thread's: it has descriptors of its own */
 	_Atomic int failed; /* errno of a notice, to be logged */
@@ -62,10 +66,15 @@ struct kcache {
 
 /* ---- time ---- */
 
+/* Nothing is attached where it does not. */
+bool kcache_has_epoch(struct kcache *kc)
+{
+	return kc->fs->live || atomic_load(&kc->has_epoch);
+}
+
 double kcache_timeout(struct kcache *kc, int64_t expires_ns)
 {
-	double max_s =
-	    atomic_load(&kc->has_epoch) ? TIMEOUT_MAX_S : TIMEOUT_MAX_NO_EPOCH_S;
+	double max_s = kcache_has_epoch(kc) ? TIMEOUT_MAX_S : TIMEOUT_MAX_NO_EPOCH_S;
 	int64_t left_ns;
 
 	if (expires_ns == DURATION_NONE)
@@ -78,17 +87,24 @@ double kcache_timeout(struct kcache *kc, int64_t expires_ns)
 	return (double)left_ns / NSEC_PER_SEC;
 }
 
+double kcache_attr_timeout(const struct fs *fs)
+{
+	return fs->live ? ATTACH_ATTR_S : ATTR_TIMEOUT_S;
+}
+
+double kcache_control_timeout(const struct fs *fs)
+{
+	double name_s = kcache_timeout(fs->kcache, DURATION_NONE);
+	double attr_s = kcache_attr_timeout(fs);
+
+	return name_s < attr_s ? name_s : attr_s;
+}
+
 /* ---- everything ---- */
 
 static int notify_epoch(struct kcache *kc)
 {
-	struct fuse_out_header out = {
-	    .len = sizeof(out),
-	    .error = NOTIFY_INC_EPOCH,
-	};
-	ssize_t n = write(fuse_session_fd(kc->fs->se), &out, sizeof(out));
-
-	return n == (ssize_t)sizeof(out) ? 0 : -errno;
+	return reply_header(kc->fs, 0, NOTIFY_INC_EPOCH);
 }
 
 void kcache_probe(struct kcache *kc)
@@ -102,15 +118,22 @@ void kcache_probe(struct kcache *kc)
 			 TIMEOUT_MAX_NO_EPOCH_S);
 }
 
-void kcache_all_changed(struct kcache *kc)
+/* Of this mount. */
+static void all_changed(struct kcache *kc)
 {
 	int r;
 
-	if (!atomic_load(&kc->has_epoch))
+	if (!kcache_has_epoch(kc))
 		return;
 	r = notify_epoch(kc);
 	if (r && r != -ENODEV)
 		log_error("cannot tell the kernel that names changed: %s", strerror(-r));
+}
+
+void kcache_all_changed(struct kcache *kc)
+{
+	all_changed(kc);
+	attach_all_changed(kc->fs);
 }
 
 /* ---- one name or node, by the thread ---- */
@@ -136,7 +159,7 @@ static uint64_t enqueue_as(struct kcache *kc, uint64_t nodeid, const char *name,
 	struct notice *n = calloc(1, sizeof(*n) + len + 1);
 
 	if (!n) { /* dearer, but needs no memory */
-		kcache_all_changed(kc);
+		all_changed(kc);
 		return 0;
 	}
 	n->nodeid = nodeid;
@@ -198,10 +221,10 @@ static void expire_name(struct kcache *kc, const struct notice *n)
 
 /*
  * The kernel waits for a directory's lock, which is held by who waits for this daemon,
- * and not even SIGKILL ends that. So a daemon that is killed may leave this thread behind
- * until its successor has answered. It must not have then what the successor needs: the
- * database is locked by who has the descriptors, and the holder knows by them that the
- * daemon is gone.
+ * or for pages that it has asked for, and not even SIGKILL ends that. So a daemon that is
+ * killed may leave this thread behind until its successor has answered. It must not have
+ * then what the successor needs: the database is locked by who has the descriptors, and
+ * the holder knows by them that the daemon is gone.
  */
 static void be_alone(struct kcache *kc)
 {
@@ -214,16 +237,28 @@ static void be_alone(struct kcache *kc)
 
 static void deliver(struct kcache *kc, const struct notice *n)
 {
-	if (n->nodeid && !kc->alone)
+	if ((n->nodeid || n->prune) && !kc->alone)
 		be_alone(kc);
 	if (n->req)
 		reply_err(n->req, n->r);
+	else if (n->prune)
+		fast_prune(kc->fs->fast);
 	else if (!n->nodeid)
-		kcache_all_changed(kc);
+		all_changed(kc);
 	else if (n->name_len)
 		expire_name(kc, n);
 	else
-		fuse_lowlevel_notify_inval_inode(kc->fs->se, n->nodeid, -1, 0);
+		fuse_lowlevel_notify_inval_inode(kc->fs->se, n->nodeid, n->pages ? 0 : -1,
+						 0);
+}
+
+/* Under the lock: it is not in the queue any more. */
+static void note_taken(struct kcache *kc, const struct notice *n)
+{
+	if (n->prune)
+		kc->prune_waits = false;
+	else if (!n->req && !n->nodeid)
+		kc->all_waits = false;
 }
 
 static void *run(void *arg)
@@ -238,7 +273,7 @@ static void *run(void *arg)
 			kc->first = n->next;
 			if (!kc->first)
 				kc->last = &kc->first;
-			kc->all_waits &= n->req || n->nodeid;
+			note_taken(kc, n);
 			pthread_mutex_unlock(&kc->lock);
 			deliver(kc, n);
 			pthread_mutex_lock(&kc->lock);
@@ -271,7 +306,7 @@ void kcache_wait(struct kcache *kc, uint64_t ticket)
 	late = kc->delivered < ticket;
 	pthread_mutex_unlock(&kc->lock);
 	if (late)
-		kcache_all_changed(kc);
+		all_changed(kc);
 }
 
 /* Under the lock: take the requests that came before the tick before this one. */
@@ -311,7 +346,7 @@ void kcache_tick(struct kcache *kc)
 		kc->held_up = true;
 	pthread_mutex_unlock(&kc->lock);
 	if (late)
-		kcache_all_changed(kc);
+		all_changed(kc);
 	for (; late; late = next) {
 		next = late->next;
 		reply_err(late->req, late->r);
@@ -327,7 +362,7 @@ static bool is_held_up(struct kcache *kc)
 	pthread_mutex_lock(&kc->lock);
 	held_up = kc->held_up;
 	pthread_mutex_unlock(&kc->lock);
-	return held_up && atomic_load(&kc->has_epoch);
+	return held_up && kcache_has_epoch(kc);
 }
 
 int kcache_new(struct fs *fs, struct kcache **ret_kc)
@@ -351,15 +386,24 @@ int kcache_new(struct fs *fs, struct kcache **ret_kc)
 	return 0;
 }
 
+void kcache_stop(struct kcache *kc)
+{
+	bool runs;
+
+	pthread_mutex_lock(&kc->lock);
+	runs = !kc->stop;
+	kc->stop = true;
+	pthread_cond_signal(&kc->wake);
+	pthread_mutex_unlock(&kc->lock);
+	if (runs)
+		pthread_join(kc->thread, NULL);
+}
+
 void kcache_free(struct kcache *kc)
 {
 	if (!kc)
 		return;
-	pthread_mutex_lock(&kc->lock);
-	kc->stop = true;
-	pthread_cond_signal(&kc->wake);
-	pthread_mutex_unlock(&kc->lock);
-	pthread_join(kc->thread, NULL);
+	kcache_stop(kc);
 	pthread_cond_destroy(&kc->told);
 	pthread_cond_destroy(&kc->wake);
 	pthread_mutex_destroy(&kc->lock);
@@ -424,7 +468,7 @@ static uint64_t tell(struct kcache *kc, uint64_t branch, const char *name,
 	uint64_t last = 0;
 
 	if (n > NAMES_MAX || (n && is_held_up(kc))) {
-		kcache_all_changed(kc);
+		all_changed(kc);
 		return 0;
 	}
 	for (size_t i = 0; i < n; i++) {
@@ -438,12 +482,14 @@ static uint64_t tell(struct kcache *kc, uint64_t branch, const char *name,
 uint64_t kcache_name_changed(struct kcache *kc, uint64_t branch, const char *name,
 			     uint64_t through)
 {
+	attach_name_changed(kc->fs, branch, name);
 	return tell(kc, branch, name, through);
 }
 
 void kcache_name_changing(struct kcache *kc, uint64_t branch, const char *name,
 			  fuse_req_t req, int r)
 {
+	attach_name_changed(kc->fs, branch, name);
 	if (!tell(kc, branch, name, 0) || enqueue_reply(kc, req, r))
 		reply_err(req, r);
 }
@@ -455,9 +501,39 @@ void kcache_name_expires(struct kcache *kc, uint64_t nodeid, const char *name)
 
 /* ---- attributes ---- */
 
+/* By the thread, since a page is locked while it is copied to the memory of a program. */
+void kcache_listing_changed(struct kcache *kc, uint64_t nodeid)
+{
+	struct notice *n = calloc(1, sizeof(*n));
+
+	if (!n)
+		return; /* it is good for who has it open, all the same */
+	n->nodeid = nodeid;
+	n->pages = true;
+	append(kc, n);
+}
+
 void kcache_node_changed(struct kcache *kc, uint64_t nodeid)
 {
 	enqueue(kc, nodeid, NULL);
+}
+
+void kcache_prune(struct kcache *kc)
+{
+	struct notice *n = calloc(1, sizeof(*n));
+	bool waits;
+
+	if (!n)
+		return;
+	n->prune = true;
+	pthread_mutex_lock(&kc->lock);
+	waits = kc->prune_waits;
+	kc->prune_waits = true;
+	pthread_mutex_unlock(&kc->lock);
+	if (waits)
+		free(n);
+	else
+		append(kc, n);
 }
 
 static void attr_changed(struct kcache *kc, uint64_t ino, uint64_t through,
@@ -486,12 +562,14 @@ static void attr_changed(struct kcache *kc, uint64_t ino, uint64_t through,
 
 void kcache_dir_changed(struct kcache *kc, uint64_t dir_ino, uint64_t through)
 {
+	attach_dir_changed(kc->fs, dir_ino);
 	if (through != dir_ino || vnode_any_dir(kc->fs->vnodes))
 		attr_changed(kc, dir_ino, through, vnode_dirs_of);
 }
 
 void kcache_file_changed(struct kcache *kc, uint64_t ino, uint64_t through)
 {
+	attach_file_changed(kc->fs, ino);
 	attr_changed(kc, ino, through, vnode_files_of);
 }
 
@@ -507,7 +585,7 @@ static bool tell_all(struct kcache *kc)
 
 	pthread_mutex_lock(&kc->lock);
 	too_many = kc->tickets - kc->delivered > BACKLOG_MAX || kc->all_waits;
-	begin = too_many && !kc->all_waits && atomic_load(&kc->has_epoch);
+	begin = too_many && !kc->all_waits && kcache_has_epoch(kc);
 	kc->all_waits |= begin;
 	pthread_mutex_unlock(&kc->lock);
 	/* Without memory it was done at once. */
@@ -548,6 +626,7 @@ void kcache_name_dropped(struct kcache *kc, uint64_t branch, const char *name,
 	CLEANUP_BUF struct buf version = BUF_INIT;
 	uint64_t dir_ino;
 
+	attach_name_changed(kc->fs, branch, name);
 	if (store_branch_owner(kc->fs->store, branch, &dir_ino, &version))
 		return; /* the directory is gone, too */
 	dir_dropped(kc, dir_ino);

@@ -10,10 +10,14 @@
  *  - everything: FUSE_NOTIFY_INC_EPOCH (kernel 6.16) makes all names stale in
  *    O(1) and takes no lock, so a handler may use it before it replies.
  * On a kernel without the last, names are given out for a short time only.
+ *
+ * What is attached to the mount is told of the same changes, before these return
+ * (fs/attach.h).
  */
 #ifndef MEMOFS_FS_KCACHE_H
 #define MEMOFS_FS_KCACHE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct fs;
@@ -23,8 +27,21 @@ struct kcache;
 /* Attributes change by requests of the kernel, or kcache_dir_changed() tells it. */
 #define ATTR_TIMEOUT_S 86400.0
 
+/* Does the kernel know FUSE_NOTIFY_INC_EPOCH (6.16)? */
+bool kcache_has_epoch(struct kcache *kc);
+/* For how many seconds the kernel may use attributes of an inode. */
+double kcache_attr_timeout(const struct fs *fs);
+/* And what is in `.memofs`, names and attributes, which stay as they are. */
+double kcache_control_timeout(const struct fs *fs);
+
 int kcache_new(struct fs *fs, struct kcache **ret_kc);
-/* Ends the thread; NULL is fine. The session must not be mounted any more. */
+/*
+ * Ends the thread, when all is delivered that waits. What it delivers may wait for what
+ * is asked of this mount: while workers answer, or when it is not mounted any more. From
+ * one thread; nothing may change afterwards.
+ */
+void kcache_stop(struct kcache *kc);
+/* The same, and it is freed; NULL is fine. The session must not be mounted any more. */
 void kcache_free(struct kcache *kc);
 /* Once the session runs: find out what the kernel can do. */
 void kcache_probe(struct kcache *kc);
@@ -80,8 +97,12 @@ void kcache_name_dropped(struct kcache *kc, uint64_t branch, const char *name,
  * yet: it has not expired.
  */
 void kcache_name_expires(struct kcache *kc, uint64_t nodeid, const char *name);
+/* The kernel is to ask again for the names of this directory that it has listed. */
+void kcache_listing_changed(struct kcache *kc, uint64_t nodeid);
 /* What is cached of this one node may be wrong, its name apart. */
 void kcache_node_changed(struct kcache *kc, uint64_t nodeid);
+/* fast_prune() a moment later, by the thread. Without memory it is for the next time. */
+void kcache_prune(struct kcache *kc);
 /* The attributes of a directory changed through one of its nodes; 0: through none. */
 void kcache_dir_changed(struct kcache *kc, uint64_t dir_ino, uint64_t through);
 /* The same of a file or symlink, which has a node under each view that restricts. */

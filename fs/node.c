@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "fs/attach.h"
 #include "fs/fast.h"
 #include "fs/kcache.h"
 #include "fs/pending.h"
@@ -333,15 +334,21 @@ bool dir_busy(struct fs *fs, uint64_t dir_ino)
 	       pending_branch_busy(fs->pending, branch);
 }
 
-bool dir_times(struct fs *fs, fuse_ino_t nodeid, int64_t *ret_dir_ns)
+int dir_times(struct fs *fs, fuse_ino_t nodeid, int64_t *ret_dir_ns, bool *ret_stays)
 {
 	struct dirref dir;
 	uint64_t branch;
+	int r;
 
 	*ret_dir_ns = 0;
-	return !pending_count(fs->pending) || dirref_get(fs, nodeid, &dir) ||
-	       dirref_branch(fs, &dir, false, &branch) ||
-	       pending_dir_times(fs->pending, branch, ret_dir_ns);
+	*ret_stays = true;
+	if (!pending_count(fs->pending) || dirref_get(fs, nodeid, &dir) ||
+	    dirref_branch(fs, &dir, false, &branch))
+		return 0;
+	r = attach_settle(fs, branch, NULL);
+	if (!r)
+		*ret_stays = pending_dir_times(fs->pending, branch, ret_dir_ns);
+	return r;
 }
 
 void dir_settle(fuse_req_t req, fuse_ino_t nodeid)
@@ -380,15 +387,17 @@ int entry_fill(struct fs *fs, const struct dirref *dir, const struct store_attr 
 		ret_e->entry_timeout = FAST_LOOK_EACH_S;
 	/* A generation's attributes are good whatever happens to the name: and a
 	 * permission check that had to ask could find it replaced. */
-	ret_e->attr_timeout = is_dir && dir_busy(fs, attr->ino) ? 0 : ATTR_TIMEOUT_S;
+	ret_e->attr_timeout =
+	    is_dir && dir_busy(fs, attr->ino) ? 0 : kcache_attr_timeout(fs);
 	return 0;
 }
 
 void entry_negative(struct fs *fs, const struct dirref *dir, bool busy,
 		    struct fuse_entry_param *ret_e)
 {
-	bool shared = !store_ino_in_tree(dir->ino) &&
-		      (vnode_is(dir->nodeid) || vnode_dir_shared(fs->vnodes, dir->ino));
+	bool shared =
+	    !store_ino_in_tree(dir->ino) &&
+	    (fs->live || vnode_is(dir->nodeid) || vnode_dir_shared(fs->vnodes, dir->ino));
 
 	memset(ret_e, 0, sizeof(*ret_e));
 	ret_e->entry_timeout =

@@ -102,8 +102,11 @@ int entry_fill(struct fs *fs, const struct dirref *dir, const struct store_attr 
 void node_forget(struct fs *fs, uint64_t nodeid, uint64_t nlookup);
 /* A publish in it is ahead, which will change its times: they are not cached. */
 bool dir_busy(struct fs *fs, uint64_t dir_ino);
-/* If the node is a directory: see pending_dir_times(). */
-bool dir_times(struct fs *fs, fuse_ino_t nodeid, int64_t *ret_dir_ns);
+/*
+ * If the node is a directory: see pending_dir_times(), which says *ret_stays; true of all
+ * else. As attach_settle().
+ */
+int dir_times(struct fs *fs, fuse_ino_t nodeid, int64_t *ret_dir_ns, bool *ret_stays);
 /* If the node is a directory: wait for the publishes under way in it. */
 void dir_settle(fuse_req_t req, fuse_ino_t nodeid);
 /*

@@ -7,6 +7,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "fs/attach.h"
 #include "fs/fast.h"
 #include "fs/handle.h"
 #include "fs/kcache.h"
@@ -34,7 +35,7 @@ static void reply_attr(fuse_req_t req, int r, const struct store_attr *attr, boo
 	attr_to_stat(attr, &st);
 	if (gone)
 		st.st_nlink = 0;
-	fuse_reply_attr(req, &st, cache ? ATTR_TIMEOUT_S : 0);
+	fuse_reply_attr(req, &st, cache ? kcache_attr_timeout(fs_of(req)) : 0);
 }
 
 /* ---- virtual nodes ---- */
@@ -102,8 +103,7 @@ static int stat_text(struct fs *fs, const struct vnode *v, struct stat *st)
 	size_t len;
 	int r;
 
-	if (!fs->no_open || (v->kind != VNODE_TEXT && v->kind != VNODE_JOB &&
-			     v->kind != VNODE_RESERVATION))
+	if (!fs->no_open || !vnode_is_text(v))
 		return 0;
 	r = fast_text_len(fs->fast, v->id, &len);
 	if (!r)
@@ -149,14 +149,16 @@ void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct handle *h = fi ? handle_get(fs_of(req)->handles, fi->fh) : NULL;
 	struct store_attr attr;
-	bool cache = false, gone = false;
+	bool cache = false, gone = false, stays;
 	struct vnode v;
 	int64_t dir_ns;
-	int r = 0;
-
 	/* First: what is published in between is in the store. */
-	bool stays = dir_times(fs_of(req), ino, &dir_ns);
+	int r = dir_times(fs_of(req), ino, &dir_ns, &stays);
 
+	if (r) {
+		reply_err(req, r);
+		return;
+	}
 	if (vnode_is(ino)) {
 		if (vnode_get(fs_of(req)->vnodes, ino, &v)) {
 			reply_err(req, -ESTALE);
@@ -348,6 +350,10 @@ static void attr_changed(struct fs *fs, struct store_attr *attr, int to_set,
 	if (S_ISDIR(attr->mode) && !attr->sealed &&
 	    (to_set & (FUSE_SET_ATTR_MODE | FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID)))
 		stage_changed(fs, attr);
+	/* Of an attached mount a lookup may be under way, which has looked at it. */
+	if (S_ISDIR(attr->mode) &&
+	    (to_set & (FUSE_SET_ATTR_MODE | FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID)))
+		attach_all_changed(fs);
 	if (attr->sealed)
 		tree_changed(fs, attr->ino, through);
 	else if (S_ISDIR(attr->mode))
@@ -365,7 +371,7 @@ void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int to_set,
 	struct pending *p;
 	struct view view;
 	uint64_t target;
-	bool cache = true;
+	bool cache = true, published;
 	int r = node_ino(fs, ino, &target);
 
 	if (!r)
@@ -384,11 +390,12 @@ void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int to_set,
 		pending_wrote(p, fuse_req_ctx(req)->pid);
 	if (p)
 		r = set_staged(pending_staged(p), st, to_set, &attr);
-	if (!p || !pending_is_open(p)) /* else it was published meanwhile, without */
+	published = !p || !pending_is_open(p);
+	if (published) /* perhaps meanwhile, and without */
 		r = set_published(req, &view, target, st, to_set, &attr);
 	if (r == -ENOENT && h && h->kind == HANDLE_PENDING)
 		r = set_staged(pending_staged(h->pending), st, to_set, &attr);
-	if (!r && !p)
+	if (!r && published)
 		attr_changed(fs, &attr, to_set, ino);
 	if (!r && S_ISDIR(attr.mode))
 		cache = !vnode_is(ino) && !dir_busy(fs, attr.ino);

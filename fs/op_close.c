@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 
+#include "fs/attach.h"
 #include "fs/handle.h"
 #include "fs/kcache.h"
 #include "fs/pending.h"
@@ -29,11 +30,11 @@ void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		r = pending_flush(h->pending, fuse_req_ctx(req)->pid);
 	}
 
-	if (!h->writer || !vnode_any_dir(fs->vnodes)) {
+	if (!h->writer || !(vnode_any_dir(fs->vnodes) || attach_any(fs))) {
 		reply_err(req, r);
 		return;
 	}
-	/* Other paths to the name may have it cached. */
+	/* Other paths to the name may have it cached, and other mounts. */
 	pending_where(h->pending, &branch, name);
 	kcache_name_changing(fs->kcache, branch, name, req, r);
 }

@@ -12,13 +12,23 @@
  *
  * A directory of a sealed tree is held from the open on, so that who is listing goes
  * on when the tree is replaced. It never changes: the kernel may keep the listing.
+ *
+ * So may it that of a large directory at its ordinary place, as long as nothing in it
+ * changes (fs/dircache.h). Then the snapshot is of the open, too: the kernel may lose
+ * what it has, and ask in the midst of it, and the offsets are to mean the same.
+ *
+ * While the kernel takes the names of one answer, those of the next are read: see
+ * "ahead".
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "fs/attach.h"
 #include "fs/control.h"
+#include "fs/dircache.h"
 #include "fs/handle.h"
 #include "fs/kcache.h"
 #include "fs/node.h"
@@ -37,7 +47,20 @@ struct listed {
 	mode_t type;
 };
 
+/* An answer to a READDIR. */
+struct page {
+	bool plus;
+	char *data;
+	size_t size, used;
+	uint64_t off, next_off; /* its first name is at, and what comes after it */
+	int64_t until_ns;	/* when one of its names expires */
+	uint64_t rules;		/* store_dir_rules() from before its names were judged */
+	struct buf names;	/* for who goes on: see "kept" */
+};
+
 struct listing {
+	struct fs *fs;
+	atomic_uint refs; /* the handle, and who reads ahead */
 	bool control;
 
 	/* A directory of the store. One request at a time: the kernel holds the
@@ -50,6 +73,10 @@ struct listing {
 	uint64_t at;		  /* the position `stream` is at */
 	bool held;		  /* `ent` was read and did not fit: it comes next */
 	struct store_dirent ent;
+	struct dircache *copied; /* the kernel may keep it; NULL: it may not */
+	bool copy_begun;	 /* it has asked for names */
+	bool has_ahead;
+	struct page ahead; /* the answer to what is asked next */
 
 	/* A control directory: all its names. Else those being computed, sorted. */
 	struct vnode v;
@@ -60,6 +87,8 @@ struct listing {
 	struct buf page; /* names given out last */
 	bool page_new;	 /* and not kept yet */
 	bool resumed;	 /* `stream` is not the one that gave the offsets out */
+	bool
+	    renumbered; /* and what it counts is not what they were: it may not go back */
 };
 
 static void free_names(struct listing *d)
@@ -71,15 +100,53 @@ static void free_names(struct listing *d)
 	d->count = 0;
 }
 
+static struct listing *listing_new(struct fs *fs)
+{
+	struct listing *d = calloc(1, sizeof(*d));
+
+	if (!d)
+		return NULL;
+	d->fs = fs;
+	atomic_init(&d->refs, 1);
+	pthread_mutex_init(&d->lock, NULL);
+	return d;
+}
+
+static void page_deinit(struct page *pg)
+{
+	free(pg->data);
+	buf_deinit(&pg->names);
+}
+
+static void drop_ahead(struct listing *d)
+{
+	if (!d->has_ahead)
+		return;
+	d->has_ahead = false;
+	page_deinit(&d->ahead);
+	d->ahead = (struct page){0};
+	atomic_fetch_sub(&d->fs->aheads, 1);
+}
+
+static void listing_unref(struct listing *d)
+{
+	if (atomic_fetch_sub(&d->refs, 1) > 1)
+		return;
+	store_dir_close(d->stream);
+	free_names(d);
+	drop_ahead(d);
+	buf_deinit(&d->page);
+	pthread_mutex_destroy(&d->lock);
+	free(d);
+}
+
 void listing_free(struct listing *d)
 {
 	if (!d)
 		return;
-	store_dir_close(d->stream);
-	free_names(d);
-	buf_deinit(&d->page);
-	pthread_mutex_destroy(&d->lock);
-	free(d);
+	if (d->copied)
+		dircache_close(d->copied, d->dir.nodeid, d);
+	listing_unref(d);
 }
 
 /* ---- kept ---- */
@@ -163,20 +230,29 @@ static void keep_page(struct fs *fs, struct handle *h)
 	h->page = NULL;
 }
 
-static void note_given(struct fs *fs, struct listing *d, bool first, uint64_t off,
-		       uint64_t next_off)
+static void note_added(const struct listing *d, struct page *pg)
 {
 	int r = 0;
 
-	if (!fs->keep || store_ino_in_tree(d->dir.ino))
+	if (!d->fs->keep || store_ino_in_tree(d->dir.ino))
 		return;
-	if (first)
-		r = buf_set(&d->page, &off, sizeof(off));
+	if (!pg->names.len)
+		r = buf_append(&pg->names, &pg->off, sizeof(pg->off));
 	if (!r)
-		r = append_name(&d->page, next_off, d->ent.name);
-	d->page_new = !r;
+		r = append_name(&pg->names, pg->next_off, d->ent.name);
 	if (r)
-		buf_clear(&d->page);
+		buf_clear(&pg->names);
+}
+
+static void note_given(struct listing *d, struct page *pg)
+{
+	struct buf was = d->page;
+
+	if (!pg->names.len)
+		return;
+	d->page = pg->names;
+	pg->names = was;
+	d->page_new = true;
 }
 
 /* Where to go on at `off`: at a name, or after it. False: it was not given out last. */
@@ -218,28 +294,31 @@ static int resume_names(struct listing *d, struct slice extra, uint32_t count)
 }
 
 /* What becomes of a directory that is gone is found out by who reads on. */
-static int resume_dir(struct fs *fs, uint64_t nodeid, struct listing *d)
+static int resume_dir(struct fs *fs, uint64_t nodeid, bool copied, struct listing *d)
 {
 	if (d->control)
 		return vnode_get(fs->vnodes, nodeid, &d->v);
 	if (dirref_get(fs, nodeid, &d->dir))
 		d->dir.nodeid = nodeid;
 	d->resumed = true;
-	if (!store_ino_in_tree(d->dir.ino))
+	if (!store_ino_in_tree(d->dir.ino)) {
+		if (copied)
+			dircache_resume(fs->dircache, nodeid);
+		d->copied = copied ? fs->dircache : NULL;
 		return 0;
+	}
 	d->at = FIRST_OFF;
 	return store_dir_open(fs->store, d->branch, &d->stream);
 }
 
 int listing_resume(struct fs *fs, struct handle *h, struct slice extra)
 {
-	struct listing *d = calloc(1, sizeof(*d));
+	struct listing *d = listing_new(fs);
 	struct dir_head head;
 	int r;
 
 	if (!d)
 		return -ENOMEM;
-	pthread_mutex_init(&d->lock, NULL);
 	h->listing = d;
 	if (extra.len < sizeof(head))
 		return -EUCLEAN;
@@ -251,7 +330,7 @@ int listing_resume(struct fs *fs, struct handle *h, struct slice extra)
 	    d,
 	    slice((const uint8_t *)extra.data + sizeof(head), extra.len - sizeof(head)),
 	    head.count);
-	return r ? r : resume_dir(fs, h->nodeid, d);
+	return r ? r : resume_dir(fs, h->nodeid, h->told & HANDLE_CACHE_READDIR, d);
 }
 
 void listing_resume_page(struct handle *h, struct kept *o)
@@ -376,6 +455,66 @@ static int open_dir(fuse_req_t req, fuse_ino_t ino, struct listing *d)
 	return r ? r : dirref_branch(fs, &d->dir, false, &d->branch);
 }
 
+/*
+ * Is it one whose names the kernel may keep, and should? opendir(3) says O_NONBLOCK. Who
+ * opens a directory to do something else with it does not, and is not to pay for a look.
+ */
+static enum dircache_worth worth_copying(struct fs *fs, const struct listing *d,
+					 const struct fuse_file_info *fi)
+{
+	enum dircache_worth w;
+
+	/* From 6.9 to 6.12 kernels keep a copy that they are told to drop; those with
+	 * epochs do not. */
+	if (d->control || d->dir.view.set || store_ino_in_tree(d->dir.ino) ||
+	    !kcache_has_epoch(fs->kcache))
+		return DIRCACHE_NO;
+	w = dircache_worth(fs->dircache, d->dir.nodeid);
+	return w == DIRCACHE_UNKNOWN && !(fi->flags & O_NONBLOCK) ? DIRCACHE_NO : w;
+}
+
+/* Has it many names? A few are counted now, and read again, from memory. */
+static bool learn_worth(struct fs *fs, struct listing *d)
+{
+	bool many = store_dir_reaches(d->stream, DIRCACHE_NAMES_MIN - 1);
+
+	dircache_learn(fs->dircache, d->dir.nodeid, many);
+	return many;
+}
+
+/* What the first READDIR would do, if the kernel is to keep what it brings. */
+static int open_copied(fuse_req_t req, struct listing *d, struct fuse_file_info *fi)
+{
+	struct fs *fs = fs_of(req);
+	struct store_dir_stamp names;
+	enum dircache_worth worth = worth_copying(fs, d, fi);
+	enum dircache_use use;
+	int r;
+
+	if (worth == DIRCACHE_NO)
+		return 0;
+	session_pass_token(); /* behind many deletions the first name is far */
+	pending_wait_branch(fs->pending, d->branch, fuse_req_ctx(req)->pid);
+	r = store_dir_open(fs->store, d->branch, &d->stream);
+	if (r)
+		return r;
+	d->at = FIRST_OFF;
+	if (worth == DIRCACHE_UNKNOWN && !learn_worth(fs, d))
+		return 0;
+	store_dir_stamp(d->stream, &names);
+	use = dircache_open(fs->dircache, d->dir.nodeid, d, &names);
+	fi->cache_readdir = use != DIRCACHE_NONE;
+	/* Others may be reading it. */
+	fi->keep_cache = use != DIRCACHE_FILL;
+	if (use == DIRCACHE_NONE) {
+		store_dir_close(d->stream); /* the names are those of the first read */
+		d->stream = NULL;
+		return 0;
+	}
+	d->copied = fs->dircache;
+	return 0;
+}
+
 static int handle_new_dir(fuse_req_t req, fuse_ino_t ino, struct handle **ret_h,
 			  struct fuse_file_info *fi)
 {
@@ -389,12 +528,14 @@ static int handle_new_dir(fuse_req_t req, fuse_ino_t ino, struct handle **ret_h,
 	if (!r)
 		r = -ENOMEM;
 	if (h)
-		h->listing = calloc(1, sizeof(*h->listing));
+		h->listing = listing_new(fs);
 	if (h && h->listing) {
-		pthread_mutex_init(&h->listing->lock, NULL);
 		h->nodeid = ino;
 		h->unique = session_unique();
+		fi->cache_readdir = fi->keep_cache = false;
 		r = open_dir(req, ino, h->listing);
+		if (!r)
+			r = open_copied(req, h->listing, fi);
 	}
 	if (r) {
 		handle_free(fs->handles, h);
@@ -402,7 +543,8 @@ static int handle_new_dir(fuse_req_t req, fuse_ino_t ino, struct handle **ret_h,
 		return r;
 	}
 	h->ino = h->listing->dir.ino;
-	fi->cache_readdir = fi->keep_cache = store_ino_in_tree(h->ino);
+	if (store_ino_in_tree(h->ino))
+		fi->cache_readdir = fi->keep_cache = true;
 	open_tell(h, fi);
 	keep_listing(fs, h);
 	*ret_h = h;
@@ -444,14 +586,6 @@ void op_fsyncdir(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_
 
 /* ---- read ---- */
 
-/* The reply under construction. */
-struct page {
-	fuse_req_t req;
-	bool plus;
-	char *data;
-	size_t size, used;
-};
-
 /* False: the page is full, and nothing was added. */
 static bool page_add(struct page *pg, const char *name, const struct fuse_entry_param *e,
 		     uint64_t next_off)
@@ -459,11 +593,11 @@ static bool page_add(struct page *pg, const char *name, const struct fuse_entry_
 	size_t left = pg->size - pg->used, need;
 
 	if (pg->plus)
-		need = fuse_add_direntry_plus(pg->req, pg->data + pg->used, left, name, e,
+		need = fuse_add_direntry_plus(NULL, pg->data + pg->used, left, name, e,
 					      (off_t)next_off);
 	else
-		need = fuse_add_direntry(pg->req, pg->data + pg->used, left, name,
-					 &e->attr, (off_t)next_off);
+		need = fuse_add_direntry(NULL, pg->data + pg->used, left, name, &e->attr,
+					 (off_t)next_off);
 	if (need > left)
 		return false;
 	pg->used += need;
@@ -512,42 +646,36 @@ static bool is_current(const struct listing *d, const struct store_dirent *ent)
 	       store_dir_is_current(d->stream);
 }
 
+/* What the name is now, of which the listing has a snapshot: a node must be that. */
+static bool find_now(struct fs *fs, struct listing *d, const struct store_dirent *ent,
+		     struct store_attr *ret_now)
+{
+	*ret_now = ent->attr;
+	if (store_ino_in_tree(d->dir.ino))
+		return true;
+	if (pending_busy(fs->pending, d->branch, ent->name))
+		return false;
+	if (is_current(d, ent))
+		return true;
+	return d->branch &&
+	       dirref_lookup(fs, &d->dir, d->branch, ent->name, ret_now) == 0 &&
+	       ret_now->ino == ent->attr.ino;
+}
+
 /* With plus the kernel gets a node, and counts a lookup of it. */
 static int fill_entry(struct fs *fs, struct listing *d, bool plus,
 		      const struct store_dirent *ent, struct fuse_entry_param *ret_e)
 {
-	bool busy;
-	int r;
+	struct store_attr now;
+	int r = -ENOENT;
 
-	if (!plus) {
-		memset(ret_e, 0, sizeof(*ret_e));
-		attr_to_stat(&ent->attr, &ret_e->attr);
-		return 0;
-	}
-	if (store_ino_in_tree(d->dir.ino)) {
-		r = entry_fill(fs, &d->dir, &ent->attr, false, ret_e);
-		if (r != -ENOENT) /* else it has lost its name */
-			return r;
-	}
-	busy = pending_busy(fs->pending, d->branch, ent->name);
-	if (!busy && is_current(d, ent)) {
-		r = entry_fill(fs, &d->dir, &ent->attr, false, ret_e);
-		if (r != -ENOENT)
-			return r;
-	}
-	if (!busy && d->branch) {
-		struct store_attr now;
-
-		/* The listing is a snapshot; a node must be what the name is now. */
-		if (dirref_lookup(fs, &d->dir, d->branch, ent->name, &now) == 0 &&
-		    now.ino == ent->attr.ino) {
-			r = entry_fill(fs, &d->dir, &now, false, ret_e);
-			if (r != -ENOENT)
-				return r;
-		}
-	}
-	memset(ret_e, 0, sizeof(*ret_e)); /* the name and its type, without a node */
-	attr_to_stat(&ent->attr, &ret_e->attr);
+	if (plus && find_now(fs, d, ent, &now))
+		r = entry_fill(fs, &d->dir, &now, false, ret_e);
+	if (r != -ENOENT)
+		return r;
+	/* Without a node, also when it has just lost its name: that and its type. */
+	*ret_e = (struct fuse_entry_param){
+	    .attr = {.st_ino = ent->attr.ino, .st_mode = ent->attr.mode}};
 	return 0;
 }
 
@@ -566,8 +694,10 @@ static int open_stream(fuse_req_t req, struct handle *h, bool again)
 {
 	struct fs *fs = fs_of(req);
 	struct listing *d = h->listing;
-	int r = 0;
+	int r = attach_settle(fs, d->branch, NULL);
 
+	if (r)
+		return r;
 	pending_wait_branch(fs->pending, d->branch, fuse_req_ctx(req)->pid);
 	if (!again) {
 		r = load_computed(fs, d);
@@ -590,7 +720,7 @@ static int seek_to(fuse_req_t req, struct handle *h, uint64_t off)
 	    !store_ino_in_tree(d->dir.ino)) {
 		store_dir_close(d->stream); /* rewound: as it is now */
 		d->stream = NULL;
-		d->held = false;
+		d->held = d->renumbered = false;
 	}
 	if (!d->stream)
 		r = open_stream(req, h, resumed);
@@ -602,15 +732,19 @@ static int seek_to(fuse_req_t req, struct handle *h, uint64_t off)
 	if (r)
 		return r;
 	d->at = off;
+	d->renumbered |= resumed;
 	d->resumed = false; /* from here on the offsets are this snapshot's */
 	return 0;
 }
 
-/* What is in a tree was judged with it, when it was opened. */
+/*
+ * What is in a tree was judged with it, when it was opened; and what no view restricts
+ * has been judged by the store just now.
+ */
 static bool is_listed(struct listing *d)
 {
 	return !is_computed(d, d->ent.name) &&
-	       (store_ino_in_tree(d->dir.ino) ||
+	       (store_ino_in_tree(d->dir.ino) || !view_restricts(&d->dir.view) ||
 		view_admits(&d->dir.view, &d->ent.attr, time_now_ns(), NULL));
 }
 
@@ -662,16 +796,15 @@ static int fill_computed(struct fs *fs, struct listing *d, struct page *pg, uint
 	return 0;
 }
 
-static int fill_store(struct fs *fs, struct handle *h, struct page *pg, uint64_t off)
+/* From where the stream is on. */
+static int fill_rows(struct fs *fs, struct listing *d, struct page *pg)
 {
-	struct listing *d = h->listing;
 	struct fuse_entry_param e;
-	bool first = true;
-	int r;
+	int r = 0;
 
-	if (off >= COMPUTED_OFF)
-		return fill_computed(fs, d, pg, off);
-	r = seek_to(pg->req, h, off);
+	pg->off = pg->next_off = d->at;
+	pg->until_ns = DURATION_NONE;
+	pg->rules = store_dir_rules(d->stream);
 	while (!r) {
 		r = next_entry(d);
 		if (!r)
@@ -682,42 +815,173 @@ static int fill_store(struct fs *fs, struct handle *h, struct page *pg, uint64_t
 		    !add_filled(fs, pg, d->ent.name, &e, FIRST_OFF + d->ent.next_off);
 		if (d->held)
 			return 0;
-		d->at = FIRST_OFF + d->ent.next_off;
-		note_given(fs, d, first, off, d->at);
-		first = false;
+		d->at = pg->next_off = FIRST_OFF + d->ent.next_off;
+		if (d->ent.attr.expires_ns < pg->until_ns)
+			pg->until_ns = d->ent.attr.expires_ns;
+		note_added(d, pg);
 	}
 	return r == -ENOENT ? fill_computed(fs, d, pg, COMPUTED_OFF) : r;
+}
+
+static int fill_store(fuse_req_t req, struct handle *h, struct page *pg, uint64_t off)
+{
+	struct fs *fs = fs_of(req);
+	int r;
+
+	if (off >= COMPUTED_OFF)
+		return fill_computed(fs, h->listing, pg, off);
+	r = seek_to(req, h, off);
+	return r ? r : fill_rows(fs, h->listing, pg);
+}
+
+/* ---- ahead ---- */
+
+/*
+ * Reading the names and taking them cost about as much, and are done by two processes.
+ * So who has answered reads on, as long as the names are read one after the other. What
+ * was read is used at once or not at all: its names must still be those to be shown.
+ *
+ * With attributes it is not done: the kernel would have to be told of nodes that it may
+ * never ask for.
+ */
+enum { AHEAD_BYTES_MAX = 64 * 1024, AHEADS_MAX = 64 };
+
+/* Moves it to *pg, which has nothing yet. False: there is none for this. */
+static bool take_ahead(struct listing *d, struct page *pg, uint64_t off)
+{
+	struct page *ahead = &d->ahead;
+	bool good = d->has_ahead && !pg->plus && !pg->used && ahead->off == off &&
+		    ahead->size == pg->size &&
+		    ahead->rules == store_dir_rules(d->stream) &&
+		    (ahead->until_ns == DURATION_NONE || ahead->until_ns > time_now_ns());
+
+	if (good) {
+		struct page empty = *pg;
+
+		*pg = *ahead;
+		*ahead = empty;
+	}
+	drop_ahead(d);
+	return good;
+}
+
+/* Is the next answer likely to be asked for, and needs nothing but the stream? */
+static bool may_read_ahead(const struct listing *d, const struct page *pg)
+{
+	return d->held && !pg->plus && pg->size <= AHEAD_BYTES_MAX && !d->has_ahead &&
+	       !d->renumbered && !d->count && !view_restricts(&d->dir.view) &&
+	       !store_ino_in_tree(d->dir.ino);
+}
+
+/* After the answer, of which nothing is left to be done. */
+static void read_ahead(struct listing *d, size_t size)
+{
+	struct page pg = {.data = malloc(size), .size = size};
+	struct fs *fs = d->fs;
+	bool room = atomic_fetch_add(&fs->aheads, 1) < AHEADS_MAX && pg.data;
+	bool kept = false;
+
+	pthread_mutex_lock(&d->lock);
+	/* Who asks next finds out what is wrong. */
+	if (room && !d->has_ahead && d->held && fill_rows(fs, d, &pg) == 0) {
+		d->has_ahead = kept = true;
+		d->ahead = pg;
+	}
+	pthread_mutex_unlock(&d->lock);
+	if (!kept) {
+		page_deinit(&pg);
+		atomic_fetch_sub(&fs->aheads, 1);
+	}
+}
+
+/* ---- answer ---- */
+
+static void copy_end(struct fs *fs, struct listing *d, const struct page *pg)
+{
+	bool end = !pg->used && !d->held;
+
+	if (d->copied && pg->used)
+		dircache_gave(d->copied, d->dir.nodeid, d, pg->next_off, pg->until_ns,
+			      pg->plus);
+	else if (d->copied && end)
+		dircache_end(d->copied, d->dir.nodeid, d);
+	else if (end && !d->dir.view.set && !store_ino_in_tree(d->dir.ino) &&
+		 pg->next_off >= FIRST_OFF + DIRCACHE_NAMES_MIN)
+		dircache_learn(fs->dircache, d->dir.nodeid, true);
+}
+
+/* `off`: after the dots. */
+static int fill_copied(fuse_req_t req, struct handle *h, struct page *pg, uint64_t off)
+{
+	struct fs *fs = fs_of(req);
+	struct listing *d = h->listing;
+	int r = 0;
+
+	if (d->copied)
+		dircache_read(d->copied, d->dir.nodeid, d, pg->off, !d->copy_begun);
+	d->copy_begun = true;
+	if (!take_ahead(d, pg, off))
+		r = fill_store(req, h, pg, off);
+	if (!r || pg->used)
+		copy_end(fs, d, pg);
+	note_given(d, pg);
+	return r;
+}
+
+static int fill(fuse_req_t req, struct handle *h, struct page *pg)
+{
+	struct listing *d = h->listing;
+	uint64_t at = pg->off;
+	int r = 0;
+
+	if (!add_dots(fs_of(req), d, pg, &at))
+		return 0;
+	if (d->control)
+		fill_control(d, pg, at);
+	else
+		r = fill_copied(req, h, pg, at);
+	return r;
+}
+
+/* True: it is to be gone on with, with a reference. */
+static bool make_page(fuse_req_t req, struct handle *h, struct page *pg, int *ret_r)
+{
+	struct listing *d = h->listing;
+	bool ahead;
+
+	pthread_mutex_lock(&d->lock);
+	*ret_r = fill(req, h, pg);
+	keep_page(d->fs, h);
+	ahead = !*ret_r && may_read_ahead(d, pg);
+	if (ahead)
+		atomic_fetch_add(&d->refs, 1);
+	pthread_mutex_unlock(&d->lock);
+	return ahead;
 }
 
 static void list(fuse_req_t req, size_t size, off_t off, struct fuse_file_info *fi,
 		 bool plus)
 {
-	struct fs *fs = fs_of(req);
-	struct handle *h = handle_get(fs->handles, fi->fh);
+	struct handle *h = handle_get(fs_of(req)->handles, fi->fh);
 	struct listing *d = h->listing;
-	struct page pg = {.req = req, .plus = plus, .data = malloc(size), .size = size};
-	uint64_t at = (uint64_t)off;
-	int r = pg.data ? 0 : -ENOMEM;
+	struct page pg = {.plus = plus,
+			  .data = malloc(size),
+			  .size = size,
+			  .off = (uint64_t)off,
+			  .next_off = (uint64_t)off,
+			  .until_ns = DURATION_NONE};
+	int r = d ? -ENOMEM : -EIO;
+	bool ahead = d && pg.data && make_page(req, h, &pg, &r);
 
-	if (!d) {
-		free(pg.data);
-		reply_err(req, -EIO);
-		return;
-	}
-	pthread_mutex_lock(&d->lock);
-	if (!r && add_dots(fs, d, &pg, &at)) {
-		if (d->control)
-			fill_control(d, &pg, at);
-		else
-			r = fill_store(fs, h, &pg, at);
-	}
-	keep_page(fs, h);
-	pthread_mutex_unlock(&d->lock);
 	if (r && !pg.used)
 		reply_err(req, r);
 	else
 		fuse_reply_buf(req, pg.data, pg.used);
-	free(pg.data);
+	page_deinit(&pg);
+	if (!ahead)
+		return;
+	read_ahead(d, size);
+	listing_unref(d);
 }
 
 void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,

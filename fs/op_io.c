@@ -17,25 +17,13 @@
 #include "fs/reply.h"
 #include "fs/reservation.h"
 #include "fs/slow.h"
+#include "fs/texts.h"
 #include "fs/topic.h"
 #include "fs/vnode.h"
 
 static struct handle *handle_in(fuse_req_t req, const struct fuse_file_info *fi)
 {
 	return handle_get(fs_of(req)->handles, fi->fh);
-}
-
-static int read_text(const struct buf *text, void *data, size_t size, uint64_t off,
-		     size_t *ret_len)
-{
-	size_t len = off < text->len ? text->len - (size_t)off : 0;
-
-	if (len > size)
-		len = size;
-	if (len)
-		memcpy(data, text->data + off, len);
-	*ret_len = len;
-	return 0;
 }
 
 static int read_handle(struct handle *h, void *data, size_t size, uint64_t off,
@@ -48,7 +36,8 @@ static int read_handle(struct handle *h, void *data, size_t size, uint64_t off,
 		return store_staged_read(pending_staged(h->pending), data, size, off,
 					 ret_len);
 	case HANDLE_TEXT:
-		return read_text(&h->text, data, size, off, ret_len);
+		*ret_len = text_read(&h->text, data, size, off);
+		return 0;
 	case HANDLE_DIR:
 	case HANDLE_LOST:
 		break;
@@ -239,15 +228,16 @@ static int may_grow(const struct handle *h, uint64_t off, uint64_t size)
 	return limit_grow(pending_bytes(h->pending), taken < end ? taken : end);
 }
 
+/* *ret_turn: see store_staged_sum(). */
 static int write_value(fuse_req_t req, const struct handle *h, const char *data,
-		       size_t size, off_t off)
+		       size_t size, off_t off, uint64_t *ret_turn)
 {
 	struct store_staged *sg = writing(h);
 	int r = may_grow(h, (uint64_t)off, size);
 
 	if (!r)
 		r = drop_set_id(req, sg);
-	return r ? r : store_staged_write(sg, data, size, (uint64_t)off);
+	return r ? r : store_staged_write_first(sg, data, size, (uint64_t)off, ret_turn);
 }
 
 /* Who writes, produces: see fs/pending.h. */
@@ -261,6 +251,8 @@ void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off
 	      struct fuse_file_info *fi)
 {
 	struct handle *h = handle_in(req, fi);
+	struct store_staged *sg = writing(h);
+	uint64_t turn = 0;
 	int r;
 
 	note_writer(req, h);
@@ -269,7 +261,7 @@ void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off
 	if (h->kind == HANDLE_TEXT)
 		r = write_command(req, ino, data, size);
 	else
-		r = write_value(req, h, data, size, off);
+		r = write_value(req, h, data, size, off, &turn);
 	if (!r)
 		count(req, h, STORE_COUNT_BYTES_WRITTEN, size);
 	if (r)
@@ -278,6 +270,8 @@ void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off
 		fuse_reply_write(req, size);
 	else
 		slow_reply_write(req, size);
+	if (turn) /* the handle may be gone by now; not so what it wrote */
+		store_staged_sum(sg, data, size, (uint64_t)off, turn);
 }
 
 void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)

@@ -11,8 +11,10 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "fs/attach.h"
 #include "fs/caller.h"
 #include "fs/control.h"
+#include "fs/dircache.h"
 #include "fs/fast.h"
 #include "fs/kcache.h"
 #include "fs/metrics.h"
@@ -260,6 +262,11 @@ static int lookup_published(struct lookup *l, struct retry *note,
 	bool answered = false;
 	int r = look(l, note, &attr);
 
+	if (!r && l->fs->live) { /* what is missing is not kept */
+		attach_telling(l->fs, l->branch, l->name);
+		busy = pending_busy(l->fs->pending, l->branch, l->name);
+		r = look(l, note, &attr);
+	}
 	if (note && r) {
 		retry_unpin(note);
 	} else if (note) {
@@ -284,8 +291,10 @@ static int lookup(struct lookup *l, struct fuse_entry_param *ret_e)
 	struct retry note;
 	struct pending *p;
 	bool noted;
-	int r;
+	int r = attach_settle(l->fs, l->branch, l->name);
 
+	if (r)
+		return r;
 	l->key = (struct retry_key){l->ctx->pid, l->ctx->uid, place_of(l)};
 	noted = retry_take(l->fs->retries, &l->key, &note);
 	pending_wait(l->fs->pending, l->branch, l->name, l->ctx->pid);
@@ -331,7 +340,7 @@ static int lookup_control(struct fs *fs, fuse_ino_t parent,
 		return r;
 	want.id = ret_e->ino;
 	vnode_to_stat(fs, &want, &ret_e->attr);
-	ret_e->entry_timeout = kcache_timeout(fs->kcache, DURATION_NONE);
+	ret_e->entry_timeout = kcache_control_timeout(fs);
 	ret_e->attr_timeout = ret_e->entry_timeout;
 	return 0;
 }
@@ -360,6 +369,8 @@ static void send_entry(struct lookup *l, const struct fuse_entry_param *e)
 
 	if (e->ino && fs->no_open)
 		count_use(l, e);
+	if (dircache_looked_up(fs->dircache, l->dir.nodeid))
+		kcache_listing_changed(fs->kcache, l->dir.nodeid);
 	if (fuse_reply_entry(l->req, e) == -ENOENT && e->ino)
 		node_forget(fs, e->ino, 1); /* interrupted: not counted */
 }

@@ -14,7 +14,6 @@
 #include <string.h>
 
 #include "fs/handle.h"
-#include "fs/jobs.h"
 #include "fs/kcache.h"
 #include "fs/metrics.h"
 #include "fs/node.h"
@@ -22,7 +21,6 @@
 #include "fs/pending.h"
 #include "fs/pending_reply.h"
 #include "fs/reply.h"
-#include "fs/reservation.h"
 #include "fs/retry.h"
 #include "fs/sealed.h"
 #include "fs/session.h"
@@ -449,7 +447,7 @@ static int open_text(fuse_req_t req, uint64_t nodeid, int flags, struct handle *
 
 	if (r)
 		return -ESTALE;
-	if (v.kind != VNODE_TEXT && v.kind != VNODE_RESERVATION && v.kind != VNODE_JOB)
+	if (!vnode_is_text(&v))
 		return -EISDIR;
 	if (wants_write(flags) && v.kind == VNODE_TEXT)
 		return -EPERM;
@@ -460,12 +458,7 @@ static int open_text(fuse_req_t req, uint64_t nodeid, int flags, struct handle *
 		return -ENOMEM;
 	if (v.kind != VNODE_RESERVATION)
 		session_pass_token(); /* some take as long as thousands of reads */
-	if (v.kind == VNODE_TEXT)
-		r = text_write(req, v.text, v.dir_ino, &h->text);
-	else if (v.kind == VNODE_JOB)
-		r = jobs_text(fs->jobs, v.text, &h->text);
-	else
-		r = reservation_node_text(fs, &v, fuse_req_ctx(req)->pid, &h->text);
+	r = text_of_node(req, &v, &h->text);
 	if (!r)
 		r = handle_count_text(fs->handles, h);
 	if (r) {

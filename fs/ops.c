@@ -7,6 +7,7 @@
  */
 #include <string.h>
 
+#include "fs/attach.h"
 #include "fs/fs.h"
 #include "store/util/log.h"
 
@@ -33,8 +34,10 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 	want(conn, FUSE_CAP_ATOMIC_O_TRUNC, true);
 	want(conn, FUSE_CAP_ASYNC_READ, true);
 	want(conn, FUSE_CAP_PARALLEL_DIROPS, true);
-	want(conn, FUSE_CAP_READDIRPLUS, true);
-	want(conn, FUSE_CAP_READDIRPLUS_AUTO, true);
+	/* Its names get the epoch in which they arrive, not that of the question: what an
+	 * attached mount is told could not be taken back. */
+	want(conn, FUSE_CAP_READDIRPLUS, !fs->live);
+	want(conn, FUSE_CAP_READDIRPLUS_AUTO, !fs->live);
 	want(conn, FUSE_CAP_CACHE_SYMLINKS, true);
 	/* A generation never changes: its pages outlive a change of its mtime. */
 	want(conn, FUSE_CAP_AUTO_INVAL_DATA, false);
@@ -46,6 +49,7 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 	want(conn, FUSE_CAP_WRITEBACK_CACHE, false);
 	want(conn, FUSE_CAP_POSIX_LOCKS, false);
 	want(conn, FUSE_CAP_FLOCK_LOCKS, false);
+	atomic_store(&fs->parallel_dirops, conn->want & FUSE_CAP_PARALLEL_DIROPS);
 	conn->max_background = BACKGROUND_MAX;
 	conn->congestion_threshold = BACKGROUND_MAX;
 	conn->time_gran = 1;
@@ -58,6 +62,7 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 
 const struct fuse_lowlevel_ops fs_ops = {
     .init = op_init,
+    .retrieve_reply = op_retrieve_reply,
     .lookup = op_lookup,
     .forget = op_forget,
     .forget_multi = op_forget_multi,
@@ -91,4 +96,25 @@ const struct fuse_lowlevel_ops fs_ops = {
     .fallocate = op_fallocate,
     .lseek = op_lseek,
     .copy_file_range = op_copy_file_range,
+};
+
+/* Somebody may mount it again for writing: nothing is changed through it. */
+const struct fuse_lowlevel_ops fs_attached_ops = {
+    .init = op_init,
+    .lookup = op_lookup,
+    .forget = op_forget,
+    .forget_multi = op_forget_multi,
+    .getattr = op_getattr,
+    .readlink = op_readlink,
+    .open = op_open,
+    .read = op_read,
+    .flush = op_flush,
+    .release = op_release,
+    .opendir = op_opendir,
+    .readdir = op_readdir,
+    .releasedir = op_releasedir,
+    .statfs = op_statfs,
+    .getxattr = op_getxattr,
+    .listxattr = op_listxattr,
+    .lseek = op_lseek,
 };

@@ -579,6 +579,29 @@ bool pending_busy(struct pending_table *t, uint64_t branch, const char *name)
 	return busy;
 }
 
+static bool is_flushed(const struct pending *p)
+{
+	return p->flushed && !p->closing && p->writers > p->releasing;
+}
+
+bool pending_flushed(struct pending_table *t, uint64_t branch, const char *name,
+		     uint64_t *ret_ino)
+{
+	struct pending *p;
+
+	if (!atomic_load(&t->count))
+		return false;
+	pthread_mutex_lock(&t->lock);
+	p = name ? pending_first_named(t, branch, name)
+		 : pending_first_in_branch(t, branch);
+	while (p && !is_flushed(p))
+		p = name ? pending_next_named(p) : pending_next_in_branch(p);
+	if (p)
+		*ret_ino = p->ino;
+	pthread_mutex_unlock(&t->lock);
+	return p;
+}
+
 int pending_attr(struct pending_table *t, uint64_t branch, const char *name,
 		 struct store_attr *ret_attr)
 {

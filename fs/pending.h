@@ -148,6 +148,12 @@ bool pending_is_open(struct pending *p);
 /* Is anyone writing this name, or anything in this branch? */
 bool pending_busy(struct pending_table *t, uint64_t branch, const char *name);
 bool pending_branch_busy(struct pending_table *t, uint64_t branch);
+/*
+ * Was a value of that name (NULL: any in the branch) closed by somebody, with its RELEASE
+ * perhaps on its way? *ret_ino: the number of one.
+ */
+bool pending_flushed(struct pending_table *t, uint64_t branch, const char *name,
+		     uint64_t *ret_ino);
 /* The attributes so far of what was begun last under this name. -ENOENT. */
 int pending_attr(struct pending_table *t, uint64_t branch, const char *name,
 		 struct store_attr *ret_attr);

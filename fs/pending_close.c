@@ -163,6 +163,7 @@ static int flush(struct pending *p, bool quiet)
 	int r;
 
 	pthread_mutex_lock(&p->table->lock);
+	p->flushed = true;
 	branch = p->branch;
 	strcpy(name, p->name);
 	detached = p->detached;

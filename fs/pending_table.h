@@ -79,6 +79,7 @@ struct pending {
 	bool listed;   /* in the table */
 	bool detached; /* has no name: will be dropped */
 	bool closing;  /* the last writer has gone: to be published or dropped */
+	bool flushed;  /* somebody has closed it */
 	unsigned int writers;
 	unsigned int releasing;	 /* noted and not handled */
 	uint64_t closed;	 /* the number of its last noted release */

@@ -2,6 +2,7 @@
 #include "fs/reply.h"
 
 #include <errno.h>
+#include <linux/fuse.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -28,6 +29,15 @@ bool caller_in_group(fuse_req_t req, gid_t gid)
 	for (int i = 0; i < n && i < GROUPS_MAX && !found; i++)
 		found = groups[i] == gid;
 	return found;
+}
+
+int reply_header(struct fs *fs, uint64_t unique, int error)
+{
+	struct fuse_out_header out = {
+	    .len = sizeof(out), .error = error, .unique = unique};
+	ssize_t n = write(fuse_session_fd(fs->se), &out, sizeof(out));
+
+	return n == (ssize_t)sizeof(out) ? 0 : -errno;
 }
 
 struct timespec to_timespec(int64_t ns)

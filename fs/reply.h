@@ -17,6 +17,12 @@ void reply_err(fuse_req_t req, int r);
  * damaged: the kernel is asked to look the name up again. */
 void reply_stale(fuse_req_t req, int r);
 
+/*
+ * A message to the kernel that is only a header: an answer with -errno, or with `unique`
+ * 0 the notification of that number. -errno.
+ */
+int reply_header(struct fs *fs, uint64_t unique, int error);
+
 /* Is the caller in this group? For what the kernel cannot decide. */
 bool caller_in_group(fuse_req_t req, gid_t gid);
 

@@ -31,9 +31,11 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "fs/init_flags.h"
 #include "fs/metrics.h"
 #include "fs/mountpoint.h"
 #include "fs/once.h"
+#include "fs/reply.h"
 #include "fs/resume.h"
 #include "fs/retry.h"
 #include "fs/topic.h"
@@ -346,10 +348,7 @@ static int collect(struct session *s, uint64_t *ret_count)
 /* -EINVAL: the kernel is older than 6.9. */
 static int ask_again(struct session *s)
 {
-	struct fuse_out_header out = {.len = sizeof(out), .error = NOTIFY_RESEND};
-	ssize_t n = write(fuse_session_fd(s->fs->se), &out, sizeof(out));
-
-	return n == (ssize_t)sizeof(out) ? 0 : -errno;
+	return reply_header(s->fs, 0, NOTIFY_RESEND);
 }
 
 /* A kernel that cannot numbers its requests so. Of those before LOST_MAX only opens that
@@ -360,10 +359,7 @@ enum { UNIQUE_STEP = 2, LOST_MAX = 1 << 16, LOST_AHEAD = 1 << 12 };
 static void fail_one(void *arg, uint64_t unique)
 {
 	struct session *s = arg;
-	struct fuse_out_header out = {
-	    .len = sizeof(out), .error = -EIO, .unique = unique};
-
-	if (write(fuse_session_fd(s->fs->se), &out, sizeof(out)) == (ssize_t)sizeof(out))
+	if (reply_header(s->fs, unique, -EIO) == 0)
 		resume_failed(s->fs, unique);
 }
 
@@ -421,6 +417,8 @@ static int next_request(struct worker *w, struct fuse_buf *buf)
 		return (int)buf->size;
 	}
 	n = fuse_session_receive_buf(s->fs->se, buf);
+	if (n > 0 && s->fs->foreign_pids)
+		((struct fuse_in_header *)buf->mem)->pid = 0;
 	if (n > 0)
 		look_at(s, buf->mem);
 	return n;
@@ -501,7 +499,7 @@ static void process(struct worker *w, const struct fuse_buf *buf)
 	int64_t begun_ns = op == METRICS_OPS && !w->pulse ? 0 : time_monotonic_ns();
 
 	pulse_begin(w, begun_ns);
-	topic_enter(TOPIC_NODE, in->nodeid);
+	topic_enter_node(s->fs, in->nodeid);
 	fuse_session_process_buf(s->fs->se, buf);
 	topic_enter(TOPIC_NONE, 0);
 	pulse_end(w);
@@ -616,6 +614,12 @@ static bool is_connection(const char *mountpoint)
 	return strncmp(mountpoint, SESSION_FD, strlen(SESSION_FD)) == 0;
 }
 
+static void watch_init(struct session *s)
+{
+	if (init_flags_watch(s->fs))
+		log_info("names of one directory are looked up one at a time");
+}
+
 /* The kernel takes a second answer to INIT for one that comes too late. */
 static int take_connection(struct session *s, const struct session_options *opt,
 			   struct errmsg *err)
@@ -629,6 +633,7 @@ static int take_connection(struct session *s, const struct session_options *opt,
 			       opt->mountpoint, fuse_said.text);
 	s->mounted = true;
 	s->fs->resuming = true;
+	watch_init(s); /* the one that got it may not have answered */
 	fuse_session_process_buf(s->fs->se, &init);
 	return 0;
 }
@@ -640,7 +645,9 @@ static int session_mount(struct session *s, const struct session_options *opt,
 	int r = fill_args(&args, opt);
 
 	if (!r)
-		s->fs->se = fuse_session_new(&args, &fs_ops, sizeof(fs_ops), s->fs);
+		s->fs->se =
+		    fuse_session_new(&args, s->fs->live ? &fs_attached_ops : &fs_ops,
+				     sizeof(fs_ops), s->fs);
 	fuse_opt_free_args(&args);
 	if (r || !s->fs->se)
 		return err_set(err, r ? -r : EINVAL, "%s: cannot begin a session: %s",
@@ -656,6 +663,7 @@ static int session_mount(struct session *s, const struct session_options *opt,
 			       *fuse_said.text ? fuse_said.text : strerror(r));
 	}
 	s->mounted = !is_connection(opt->mountpoint);
+	watch_init(s);
 	return 0;
 }
 
@@ -760,6 +768,26 @@ static int unmount(const char *mountpoint, bool lazy)
 	if (waitpid(pid, &status, 0) != pid)
 		return -ECHILD;
 	return status ? -EBUSY : 0;
+}
+
+int session_unmount(const char *mountpoint)
+{
+	return unmount(mountpoint, true);
+}
+
+bool session_ended(struct session *s)
+{
+	bool ended;
+
+	pthread_mutex_lock(&s->lock);
+	ended = s->running != s->started;
+	pthread_mutex_unlock(&s->lock);
+	return ended;
+}
+
+bool session_detached(const struct session *s)
+{
+	return s->detached;
 }
 
 /* Interrupt the worker that is reading; the others wait for it. */

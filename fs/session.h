@@ -60,6 +60,17 @@ void session_end(struct session *s);
  * soon, and nothing but the end of the process may follow. From any thread but a worker.
  */
 void session_leave(struct session *s);
+/* Has a worker ended by itself, since it was unmounted? */
+bool session_ended(struct session *s);
+/*
+ * Has it ended where the connection may not have? Then who comes to the mount waits for
+ * ever, until this process closes it. After session_wait(), and when no thread is at
+ * session_end() any more.
+ */
+bool session_detached(const struct session *s);
+/* Take away what is mounted there, whosever it is, now or when it is not busy any more.
+ */
+int session_unmount(const char *mountpoint);
 /* Unmounts if that has not happened; joins the workers. NULL is fine. */
 void session_free(struct session *s);
 

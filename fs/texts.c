@@ -7,14 +7,16 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "fs/attach.h"
 #include "fs/caller.h"
 #include "fs/fast.h"
 #include "fs/handle.h"
 #include "fs/held.h"
+#include "fs/jobs.h"
 #include "fs/pending.h"
+#include "fs/reservation.h"
 #include "fs/stats.h"
 #include "fs/user_limits.h"
-#include "fs/vnode.h"
 #include "fs/waiters.h"
 #include "store/util/log.h"
 
@@ -90,7 +92,9 @@ static int write_status(struct fs *fs, uint64_t dir_ino, struct buf *out)
 				  trouble == -ENOENT ? "the store was removed"
 						     : strerror(-trouble));
 	r = write_counts(fs, &s, out);
-	return r ? r : write_fast(fs, out);
+	if (!r)
+		r = write_fast(fs, out);
+	return r ? r : attach_text(fs, out);
 }
 
 static int write_version(struct fs *fs, uint64_t dir_ino, struct buf *out)
@@ -221,4 +225,29 @@ int text_write(fuse_req_t req, unsigned int text, uint64_t dir_ino, struct buf *
 	buf_clear(ret_text);
 	return texts[text].write ? texts[text].write(fs_of(req), dir_ino, ret_text)
 				 : write_log(req, dir_ino, ret_text);
+}
+
+int text_of_node(fuse_req_t req, const struct vnode *v, struct buf *ret_text)
+{
+	struct fs *fs = fs_of(req);
+
+	switch (v->kind) {
+	case VNODE_TEXT:
+		return text_write(req, v->text, v->dir_ino, ret_text);
+	case VNODE_JOB:
+		return jobs_text(fs->jobs, v->text, ret_text);
+	default:
+		return reservation_node_text(fs, v, fuse_req_ctx(req)->pid, ret_text);
+	}
+}
+
+size_t text_read(const struct buf *text, void *data, size_t size, uint64_t off)
+{
+	size_t len = off < text->len ? text->len - (size_t)off : 0;
+
+	if (len > size)
+		len = size;
+	if (len)
+		memcpy(data, text->data + off, len);
+	return len;
 }

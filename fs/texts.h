@@ -7,6 +7,7 @@
 #define MEMOFS_FS_TEXTS_H
 
 #include "fs/fs.h"
+#include "fs/vnode.h"
 
 /* Where a text is. */
 enum text_place { TEXT_OF_ROOT = 1 << 0, TEXT_OF_NAMESPACE = 1 << 1 };
@@ -22,5 +23,9 @@ const char *text_name(unsigned int i, unsigned int place);
 mode_t text_mode(unsigned int text);
 /* Write it as it is now, of the directory it was found in. */
 int text_write(fuse_req_t req, unsigned int text, uint64_t dir_ino, struct buf *ret_text);
+/* The same of any node for which vnode_is_text(), a job and a reservation, too. */
+int text_of_node(fuse_req_t req, const struct vnode *v, struct buf *ret_text);
+/* As pread(2) of what was written: how many bytes were copied. */
+size_t text_read(const struct buf *text, void *data, size_t size, uint64_t off);
 
 #endif

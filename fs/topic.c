@@ -5,15 +5,20 @@
 #include "store/util/log.h"
 
 static __thread struct topic current;
-/* The process has one log, and so one mount whose threads have topics. */
+/* The process has one log, and one store: this is the mount that all others are of. */
 static _Atomic(struct fs *) topic_fs;
 
 struct topic topic_enter(enum topic_kind kind, uint64_t number)
 {
 	struct topic former = current;
 
-	current = (struct topic){kind, number};
+	current = (struct topic){kind, number, NULL};
 	return former;
+}
+
+void topic_enter_node(struct fs *fs, uint64_t nodeid)
+{
+	current = (struct topic){TOPIC_NODE, nodeid, fs};
 }
 
 void topic_leave(struct topic former)
@@ -54,7 +59,7 @@ static uint64_t tag(void)
 
 	switch (fs ? current.kind : TOPIC_NONE) {
 	case TOPIC_NODE:
-		return namespace_of_node(fs, current.number);
+		return namespace_of_node(current.fs, current.number);
 	case TOPIC_BRANCH:
 		return store_namespace(fs->store, current.number, &ns_ino) ? 0 : ns_ino;
 	case TOPIC_NAMESPACE:

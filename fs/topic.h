@@ -18,10 +18,13 @@ enum topic_kind {
 struct topic {
 	enum topic_kind kind;
 	uint64_t number;
+	struct fs *fs; /* whose node it is; NULL: it is none */
 };
 
-/* From now on the thread is at this. Returns what it was at. */
+/* From now on the thread is at this, which is no node. Returns what it was at. */
 struct topic topic_enter(enum topic_kind kind, uint64_t number);
+/* At a node of this mount, until the thread leaves it; it must not be freed before. */
+void topic_enter_node(struct fs *fs, uint64_t nodeid);
 void topic_leave(struct topic former);
 
 /*

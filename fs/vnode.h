@@ -53,6 +53,13 @@ struct vnode {
 	char name[STORE_NAME_MAX + 1]; /* VNODE_RESERVATION, VNODE_WAIT */
 };
 
+/* Is it a file whose text is made when it is asked for? */
+static inline bool vnode_is_text(const struct vnode *v)
+{
+	return v->kind == VNODE_TEXT || v->kind == VNODE_JOB ||
+	       v->kind == VNODE_RESERVATION;
+}
+
 struct keep;
 struct vnode_table;
 

@@ -11,7 +11,7 @@ set -eu
 packages_build='gcc libc6-dev meson ninja-build pkg-config libfuse3-dev librocksdb-dev
 	libxxhash-dev libyaml-dev'
 packages_mount='fuse3 attr'
-packages_test='libcmocka-dev attr git jq procps rsync sqlite3 python3 spin tar
+packages_test='libcmocka-dev attr e2fsprogs git jq procps rsync sqlite3 python3 spin strace tar
 	util-linux xxhash'
 
 packages_for() {

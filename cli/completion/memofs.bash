@@ -12,7 +12,7 @@ _memofs_key_options() {
 # The options of a command, as `memofs COMMAND --help` lists them.
 _memofs_options() {
 	case $1 in
-	mount) echo '--foreground --debug --read-only --option --config --log' ;;
+	mount) echo '--foreground --debug --read-only --attach --option --config --log' ;;
 	umount) echo '--lazy --timeout' ;;
 	upgrade) echo '--binary --quiet' ;;
 	status | stats | stat | 'ns list') echo '--json' ;;

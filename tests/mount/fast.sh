@@ -142,9 +142,9 @@ test_reads_on_after_expiry() {
 		mkdir "$T/tree"
 		seq 200000 >"$T/tree/file"
 		"$MEMOFS" save -q -C "$T/tree" "$MNT/ns/tree" .
-		set_attr ttl 8s "$MNT/ns/large"
-		set_attr ttl 8s "$MNT/ns/small"
-		set_attr ttl 8s "$MNT/ns/tree"
+		set_attr ttl 15s "$MNT/ns/large"
+		set_attr ttl 15s "$MNT/ns/small"
+		set_attr ttl 15s "$MNT/ns/tree"
 	}
 	begin -o keep-expired=0
 	seq 100000 >large
@@ -152,7 +152,7 @@ test_reads_on_after_expiry() {
 	reader "$MNT/ns/large" large
 	reader "$MNT/ns/small" small
 	reader "$MNT/ns/tree/file" tree
-	eventually 20 number entries 0
+	eventually 40 number entries 0
 	absent "$MNT/ns/large" "$MNT/ns/small" "$MNT/ns/tree"
 	number held_files 3 || fail 'what is open is not held'
 	read_on large large

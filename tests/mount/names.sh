@@ -23,6 +23,7 @@ test_odd_names() {
 	cd dir
 	for name in "${names[@]}"; do round_trip "./$name"; done
 	is "$(find . -mindepth 1 -printf '\0' | wc -c)" ${#names[@]} 'names listed'
+	silent cp -a . ../kept
 	rm -f -- ./* ./.hidden ./...
 	is "$(names .)" '' 'left over'
 }
@@ -44,6 +45,11 @@ test_every_byte() {
 		    assert not os.path.exists(name), name
 		    os.unlink(name + b"2")
 		assert os.listdir(b".") == []
+		os.mkdir("kept")
+		os.chdir("kept")
+		for name in names:
+		    with open(name, "wb") as f:
+		        f.write(name)
 	END
 }
 
