@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * paths [--rounds N] [--count N] [--entries N] [--work WORK]... NAME=DIR...
+ * paths [--rounds N] [--count N] [--entries N] [--mib N] [--work WORK]... NAME=DIR...
  *
  * What one operation costs on the paths that matter, in several mounts that may be of
  * different builds: the time it takes, the processor time of the daemon, and how many
  * requests it is. In every round each directory has its turn with each kind of work, in
  * an order that turns. Processor time is what the machine's other work disturbs least.
  *
- * WORK: hit, publish, overwrite, list (ls -f), long (ls -l); all of them by default.
+ * WORK: hit, publish, overwrite, large, synced (a value of so many MiB, the latter with
+ * fsync; an operation is one of them), list (ls -f), long (ls -l), both with nothing of
+ * it in the kernel, again (ls -f of what was just listed); all of them by default.
  */
 #include <dirent.h>
 #include <fcntl.h>
@@ -29,8 +31,9 @@ static struct {
 	unsigned int rounds;
 	unsigned int count;   /* operations a round */
 	unsigned int entries; /* to be listed */
+	unsigned int mib;     /* of a large value */
 	unsigned int works;   /* bits; 0: all */
-} opt = {.rounds = 7, .count = 20000, .entries = 100000};
+} opt = {.rounds = 7, .count = 20000, .entries = 100000, .mib = 256};
 
 static uint8_t small[SMALL];
 
@@ -141,18 +144,49 @@ static unsigned int overwrite(void)
 	return opt.count / 4;
 }
 
-/* With nothing of it in the kernel, as far as we may say so. */
+/* An operation is a MiB. */
+static unsigned int write_large(bool synced)
+{
+	static uint8_t chunk[1024 * 1024];
+	int fd = open_or_fail("large", O_WRONLY | O_CREAT | O_EXCL);
+
+	for (unsigned int i = 0; i < opt.mib; i++) {
+		memcpy(chunk, &i, sizeof(i));
+		write_all(fd, chunk, sizeof(chunk), "large");
+	}
+	if (synced && fsync(fd) < 0)
+		fail_errno("fsync large");
+	close_or_fail(fd, "large");
+	return opt.mib;
+}
+
+static unsigned int large(void)
+{
+	return write_large(false);
+}
+
+static unsigned int large_synced(void)
+{
+	return write_large(true);
+}
+
+static void forget_names(void)
+{
+	int fd = open("/proc/sys/vm/drop_caches", O_WRONLY);
+
+	if (fd < 0)
+		return; /* as far as we may say so */
+	write_all(fd, "2", 1, "/proc/sys/vm/drop_caches");
+	close(fd);
+}
+
 static unsigned int run_ls(const char *option)
 {
 	const char *argv[] = {"ls", option, NULL};
 	posix_spawn_file_actions_t actions;
-	int fd = open("/proc/sys/vm/drop_caches", O_WRONLY), status = 1;
+	int status = 1;
 	pid_t pid;
 
-	if (fd >= 0) {
-		write_all(fd, "2", 1, "/proc/sys/vm/drop_caches");
-		close(fd);
-	}
 	posix_spawn_file_actions_init(&actions);
 	posix_spawn_file_actions_addopen(&actions, 1, "/dev/null", O_WRONLY, 0);
 	if (posix_spawnp(&pid, "ls", &actions, NULL, (char **)argv, environ) ||
@@ -164,11 +198,18 @@ static unsigned int run_ls(const char *option)
 
 static unsigned int list(void)
 {
+	forget_names();
+	return run_ls("-f");
+}
+
+static unsigned int list_again(void)
+{
 	return run_ls("-f");
 }
 
 static unsigned int list_long(void)
 {
+	forget_names();
 	return run_ls("-l");
 }
 
@@ -180,8 +221,11 @@ static const struct work {
     {"hit", hit, &(const unsigned int){FILES}},
     {"publish", publish, NULL},
     {"overwrite", overwrite, &(const unsigned int){FILES}},
+    {"large", large, NULL},
+    {"synced", large_synced, NULL},
     {"list", list, &opt.entries},
     {"long", list_long, &opt.entries},
+    {"again", list_again, &opt.entries},
 };
 enum { WORKS = sizeof(works) / sizeof(works[0]) };
 
@@ -228,6 +272,7 @@ static void clear(const struct target *t)
 	if (chdir(t->dir) < 0)
 		fail_errno("%s", t->dir);
 	remove_tree("paths");
+	sync(); /* what one leaves to be written is not the next one's to wait for */
 }
 
 static void run_work(const struct work *w, struct target *targets, unsigned int n)
@@ -288,7 +333,7 @@ static void print_work(const struct work *w, const struct target *targets, unsig
 
 static noreturn void usage(void)
 {
-	fprintf(stderr, "usage: paths [--rounds N] [--count N] [--entries N] "
+	fprintf(stderr, "usage: paths [--rounds N] [--count N] [--entries N] [--mib N] "
 			"[--work WORK]... NAME=DIR...\n");
 	exit(2);
 }
@@ -328,6 +373,8 @@ int main(int argc, char **argv)
 			opt.count = (unsigned int)arg_u64(argv[++i], "--count", 4);
 		else if (strcmp(argv[i], "--entries") == 0 && i + 1 < argc)
 			opt.entries = (unsigned int)arg_u64(argv[++i], "--entries", 1);
+		else if (strcmp(argv[i], "--mib") == 0 && i + 1 < argc)
+			opt.mib = (unsigned int)arg_u64(argv[++i], "--mib", 1);
 		else if (strcmp(argv[i], "--work") == 0 && i + 1 < argc)
 			add_work(argv[++i]);
 		else if (argv[i][0] == '-' || n == TARGETS_MAX)

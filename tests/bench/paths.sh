@@ -3,7 +3,8 @@
 # The hit, publish and list paths of several builds side by side, in one run: what an
 # operation takes, what of it is processor time of the daemon, and how many requests it
 # is. Builds are NAME=BUILD_DIRECTORY; everything else is for paths (--rounds N,
-# --count N, --entries N, --work WORK). Without a build: this one, and the disk below it.
+# --count N, --entries N, --mib N, --work WORK). Without a build: this one, and the disk
+# below it.
 #
 # Environment: MEMOFS_BUILD (default: build), TMPDIR: the disk to measure.
 set -euo pipefail

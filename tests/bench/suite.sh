@@ -4,13 +4,15 @@
 # passthrough example, mergerfs, bindfs, a Redis server over its unix socket, and ccache,
 # in one run, in rounds that take turns; the targets, and whether they are met.
 #
-#   suite.sh [--quick|--tiny] [--only ROW,…] [--beside NAME,…] [--rounds N] [--csv FILE] [--plot FILE.svg]
+#   suite.sh [--quick|--tiny] [--only ROW,…] [--beside NAME,…] [--rounds N]
+#            [--csv FILE] [--plot FILE.svg] [--markdown FILE]
 #   suite.sh --rows            what rows there are, and stop
 #
 #   --only    rows by name, or all below one: `hit`, `read/cold`, `create` (/1, /4, /16)
 #   --beside  these alone, of disk, tmpfs, passthrough, mergerfs, bindfs, redis, ccache
-#   --quick   smaller, three rounds: some three minutes
+#   --quick   smaller, three rounds: some ten minutes
 #   --tiny    shows that it works, in seconds; nothing is dropped from any cache
+#   --markdown  the medians and targets, for docs/profiles.md
 #   --rounds  of which the median is printed; 5 by default. One more comes before them,
 #             to warm up, where that is cheap
 #
@@ -25,7 +27,7 @@
 here=$(cd "$(dirname "$0")" && pwd)
 
 usage() {
-	sed -n '7,8s/^# */usage: /p' "$0" >&2
+	sed -n '7s/^# */usage: /p; 8,9s/^# */       /p' "$0" >&2
 	exit 2
 }
 
@@ -51,12 +53,12 @@ clients=(1 4 16 64)
 
 parse() {
 	local size=full asked=''
-	only=() beside=() csv='' plot='' list_rows=''
+	only=() beside=() csv='' plot='' markdown='' list_rows=''
 	while [ $# -gt 0 ]; do
 		case $1 in
 		--quick | --tiny) size=${1#--} ;;
 		--rows) list_rows=1 ;;
-		--only | --beside | --rounds | --csv | --plot)
+		--only | --beside | --rounds | --csv | --plot | --markdown)
 			[ $# -gt 1 ] || usage
 			case $1 in
 			--only) IFS=, read -ra only <<<"$2" ;;
@@ -64,6 +66,7 @@ parse() {
 			--rounds) asked=$2 ;;
 			--csv) csv=$(realpath -m "$2") ;;
 			--plot) plot=$(realpath -m "$2") ;;
+			--markdown) markdown=$(realpath -m "$2") ;;
 			esac
 			shift
 			;;
@@ -140,10 +143,23 @@ start_fuse() { # TARGET COMMAND...: mounts the disk's own directory
 	base[$1]=$work/$1 server[$1]=${started[-1]}
 }
 
+# The example has each file open that the kernel knows, and only who may raise the limit
+# can have it do so for any number: `ls -l` is then of no more than that.
+fit_open_files() {
+	local most
+	ulimit -n "$(cat /proc/sys/fs/nr_open)" 2>/dev/null || ulimit -n "$(ulimit -H -n)"
+	most=$(ulimit -n)
+	[ "$most" != unlimited ] && [ "$most" -lt $((points[1] + 1000)) ] || return 0
+	[ "$most" -ge $((points[0] + 3000)) ] || return 0
+	points[1]=$(((most - 2000) / 1000 * 1000))
+	say "ls -l is of ${points[1]} entries: the passthrough example has each of them open, and $most files may be"
+}
+
 start_passthrough() {
 	local example
 	asked_for passthrough || return 0
 	if example=$(passthrough_example); then
+		fit_open_files
 		start_fuse passthrough "$example" -f -o "source=$work/disk"
 		start_fuse cached "$example" -f -o "source=$work/disk,cache=always"
 	else
@@ -171,8 +187,6 @@ start_redis() {
 }
 
 start_others() {
-	# The example has each file open that the kernel knows.
-	ulimit -n "$(cat /proc/sys/fs/nr_open)" 2>/dev/null || :
 	mkdir "$work/disk"
 	! asked_for disk || base[disk]=$work/disk
 	disk=$(findmnt -n -o FSTYPE -T "$work/disk")
@@ -451,7 +465,8 @@ group_clients() {
 }
 
 # A name that the kernel does not know, a hot one, and a new one. What the daemon knows
-# of them is left to it.
+# of them is left to it. As many different names of each store, so that no more of the
+# small one's are hot than of the large one's.
 group_growth() {
 	local n names
 	for n in "${points[@]}"; do
@@ -460,7 +475,7 @@ group_growth() {
 		! wanted "lookup/$n" || forget_names
 		take "$1" "$n" "$2" "first=lookup/$n" -- stat --count "$probes" --of "$n" "$names"
 		take "$1" "$n" "$2" "again=entry/$n" -- \
-			hit --count $((2 * probes)) --bytes 200 --of "$n" "$names"
+			hit --count "$probes" --bytes 200 --of "$n" "$names"
 		[ "$1" = fast ] || take "$1" "$n" "$2" "publish=publish-in/$n" -- \
 			publish --count "$probes" --bytes 200 "$names"
 	done
@@ -560,7 +575,8 @@ tell() {
 	} >"$work/machine.whole"
 	report --raw "$work/raw" --machine "$work/machine.whole" \
 		${only[0]+--only "$(IFS=, && echo "${only[*]}")"} \
-		${csv:+--csv "$csv"} ${plot:+--plot "$plot"}
+		${csv:+--csv "$csv"} ${plot:+--plot "$plot"} \
+		${markdown:+--markdown "$markdown"}
 }
 
 parse "$@"
@@ -572,7 +588,7 @@ check_only
 check_beside
 begin suite
 # Who interrupts it wants to see what there is; `finish` comes after that.
-trap 'say interrupted; [ ! -s "$work/raw" ] || tell; exit 130' INT
+trap 'say interrupted; [ ! -s "$work/raw" ] || tell; exit 130' INT TERM
 measure=$build/tests/bench/measure
 root=''
 [ "$(id -u)" -ne 0 ] || root=1

@@ -175,22 +175,49 @@ def goal_values(samples, a, b):
     return [s for s, _, _ in samples.of.get(a, {}).values()]
 
 
-def print_goals(samples, points, disk, shown):
-    print(f"\n{'target':56} {'wanted':>8} {'found':>8} {'lowest to highest':>22} {'processor':>9}")
+def goal_lines(samples, points, disk, shown):
+    """(text, wanted, found, spread, processor, verdict) of each target, as they are shown."""
     for text, a, b, sense, limit in goals(points, disk):
         if a[0] not in shown:
             continue
         values = goal_values(samples, a, b)
         wanted = f"{sense} {limit:g}"
         if not values:
-            print(f"{text:56} {wanted:>8} {'-':>8} {'':>22} {'':>9}  not measured here")
+            yield text, wanted, "-", "", "", "not measured here"
             continue
         found = statistics.median(values)
         met = found <= limit if sense == "<=" else found >= limit
-        spread = f"{figure(min(values))} to {figure(max(values))}"
         processor = samples.processor_ratio(a, b) if b else None
-        print(f"{text:56} {wanted:>8} {figure(found):>8} {spread:>22}"
-              f" {figure(processor) if processor else '':>9}  {'met' if met else 'MISSED'}")
+        yield (text, wanted, figure(found), f"{figure(min(values))} to {figure(max(values))}",
+               figure(processor) if processor else "", "met" if met else "MISSED")
+
+
+GOAL_COLUMNS = ("target", "wanted", "found", "lowest to highest", "processor")
+
+
+def print_goals(lines):
+    for text, wanted, found, spread, processor, verdict in [(*GOAL_COLUMNS, ""), *lines]:
+        print(f"{text:56} {wanted:>8} {found:>8} {spread:>22} {processor:>9}  {verdict}".rstrip())
+
+
+def markdown_table(out, columns, lines):
+    for cells in (columns, ["---"] * len(columns), *lines):
+        out.write("| " + " | ".join(cells) + " |\n")
+
+
+def write_markdown(path, samples, rows, disk, machine, goals_shown):
+    """The medians, a column for each target, and the goals: for docs/."""
+    rows = [r for r in rows if samples.targets(r[0])]
+    there = [t for t in ORDER if any(t in samples.targets(r[0]) for r in rows)]
+    with open(path, "w", encoding="utf-8") as out:
+        out.write("\n".join(machine) + "\n\n")
+        markdown_table(out, ["row", "", *(label(t, disk) for t in there)],
+                       ([name, KINDS[kind][0],
+                         *(figure(statistics.median(samples.values(name, t, kind)))
+                           if (name, t) in samples.of else "" for t in there)]
+                        for name, _, kind in rows))
+        out.write("\n")
+        markdown_table(out, [*GOAL_COLUMNS, ""], goals_shown)
 
 
 def write_csv(path, samples, rows, disk):
@@ -263,7 +290,7 @@ def main():
     parser.add_argument("--points", required=True)
     parser.add_argument("--disk", default="ext4")
     parser.add_argument("--rows", action="store_true")
-    for name in ("--raw", "--machine", "--only", "--csv", "--plot"):
+    for name in ("--raw", "--machine", "--only", "--csv", "--plot", "--markdown"):
         parser.add_argument(name)
     args = parser.parse_args()
     points = [int(n) for n in args.points.split(",")]
@@ -277,11 +304,15 @@ def main():
         machine = lines.read().splitlines()
     print("\n".join(machine))
     print_table(samples, rows, args.disk)
-    print_goals(samples, points, args.disk, {r[0] for r in rows})
+    goals_shown = list(goal_lines(samples, points, args.disk, {r[0] for r in rows}))
+    print()
+    print_goals(goals_shown)
     if args.csv:
         write_csv(args.csv, samples, rows, args.disk)
     if args.plot:
         write_plot(args.plot, samples, rows, args.disk, machine)
+    if args.markdown:
+        write_markdown(args.markdown, samples, rows, args.disk, machine, goals_shown)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ test_all_rows() {
 	needs_root
 	needs python3
 	local row
-	suite --tiny --rounds 1 --csv all.csv --plot all.svg >table 2>said ||
+	suite --tiny --rounds 1 --csv all.csv --plot all.svg --markdown all.md >table 2>said ||
 		fail "suite.sh failed: $(cat said)"
 	while read -r row _; do
 		grep -q "^$row: " table || fail "the table has no row $row"
@@ -22,6 +22,8 @@ test_all_rows() {
 	grep -q '^target .*wanted' table || fail 'the table has no targets'
 	[ "$(grep -c -E ' (met|MISSED|not measured here)$' table)" -ge 12 ] || fail 'targets are missing'
 	suite --tiny --rows | cut -d' ' -f1 >rows
+	is "$(sed -n 's/^| \([a-z-]*\/[^ ]*\|absent\|attr\|publish\|wait\) .*/\1/p' all.md)" "$(cat rows)" \
+		'rows of all.md'
 	python3 - rows all.csv all.svg <<-'END_OF_PYTHON'
 		import csv, sys, xml.dom.minidom
 		rows = set(open(sys.argv[1]).read().split())
