@@ -296,10 +296,13 @@ enum { TELLING_MAX_MS = 1 };
 
 void kcache_wait(struct kcache *kc, uint64_t ticket)
 {
-	struct timespec until = monocond_after(TELLING_MAX_MS * NSEC_PER_SEC / 1000);
+	struct timespec until;
 	bool late;
 	int r = 0;
 
+	if (!ticket)
+		return;
+	until = monocond_after(TELLING_MAX_MS * NSEC_PER_SEC / 1000);
 	pthread_mutex_lock(&kc->lock);
 	while (kc->delivered < ticket && r == 0)
 		r = pthread_cond_timedwait(&kc->told, &kc->lock, &until);
@@ -471,11 +474,8 @@ static uint64_t tell(struct kcache *kc, uint64_t branch, const char *name,
 		all_changed(kc);
 		return 0;
 	}
-	for (size_t i = 0; i < n; i++) {
-		uint64_t ticket = enqueue(kc, ids[i], name);
-
-		last = ticket ? ticket : last;
-	}
+	for (size_t i = 0; i < n; i++)
+		last = kcache_later(last, enqueue(kc, ids[i], name));
 	return last;
 }
 
@@ -536,11 +536,12 @@ void kcache_prune(struct kcache *kc)
 		append(kc, n);
 }
 
-static void attr_changed(struct kcache *kc, uint64_t ino, uint64_t through,
-			 size_t (*nodes_of)(struct vnode_table *t, uint64_t ino,
-					    uint64_t *ret_ids, size_t max))
+/* Returns the ticket of the last notice; 0: there is none. */
+static uint64_t attr_changed(struct kcache *kc, uint64_t ino, uint64_t through,
+			     size_t (*nodes_of)(struct vnode_table *t, uint64_t ino,
+						uint64_t *ret_ids, size_t max))
 {
-	uint64_t few[16], *ids = few;
+	uint64_t few[16], *ids = few, last = 0;
 	size_t n = nodes_of(kc->fs->vnodes, ino, ids, 16);
 
 	/* Nodes made meanwhile have the new attributes. */
@@ -553,24 +554,26 @@ static void attr_changed(struct kcache *kc, uint64_t ino, uint64_t through,
 	}
 	for (size_t i = 0; i < n; i++)
 		if (ids[i] != through)
-			enqueue(kc, ids[i], NULL);
+			last = kcache_later(last, enqueue(kc, ids[i], NULL));
 	if (ino != through)
-		enqueue(kc, ino, NULL);
+		last = kcache_later(last, enqueue(kc, ino, NULL));
 	if (ids != few)
 		free(ids);
+	return last;
 }
 
-void kcache_dir_changed(struct kcache *kc, uint64_t dir_ino, uint64_t through)
+uint64_t kcache_dir_changed(struct kcache *kc, uint64_t dir_ino, uint64_t through)
 {
 	attach_dir_changed(kc->fs, dir_ino);
-	if (through != dir_ino || vnode_any_dir(kc->fs->vnodes))
-		attr_changed(kc, dir_ino, through, vnode_dirs_of);
+	if (through == dir_ino && !vnode_any_dir(kc->fs->vnodes))
+		return 0;
+	return attr_changed(kc, dir_ino, through, vnode_dirs_of);
 }
 
-void kcache_file_changed(struct kcache *kc, uint64_t ino, uint64_t through)
+uint64_t kcache_file_changed(struct kcache *kc, uint64_t ino, uint64_t through)
 {
 	attach_file_changed(kc->fs, ino);
-	attr_changed(kc, ino, through, vnode_files_of);
+	return attr_changed(kc, ino, through, vnode_files_of);
 }
 
 /* ---- what the store drops by itself ---- */

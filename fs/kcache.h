@@ -69,13 +69,20 @@ void kcache_all_changed(struct kcache *kc);
 uint64_t kcache_name_changed(struct kcache *kc, uint64_t branch, const char *name,
 			     uint64_t through);
 /*
- * Before a request that made, moved or removed a name is answered: until the other
- * paths were told, so that whoever acts after it sees it by any path. The request
- * holds the lock of its directory, and to tell another its lock is taken, which may be
- * held by a request that waits here too: so a millisecond at most, and then all
- * names are made stale. (Without the means for it, the others see it a moment later.)
+ * Before a request that made, moved or removed a name, or set attributes, is answered:
+ * until the other paths were told, so that whoever acts after it sees it by any path. The
+ * request holds the lock of its directory, and to tell another its lock is taken, which
+ * may be held by a request that waits here too: so a millisecond at most, and then all
+ * names are made stale, and looked up with their attributes. (Without the means for it,
+ * the others see it a moment later.)
  */
 void kcache_wait(struct kcache *kc, uint64_t ticket);
+/* Of two changes, either of which may have nothing to wait for, in the order they were
+ * made: what to kcache_wait() for. */
+static inline uint64_t kcache_later(uint64_t first, uint64_t second)
+{
+	return second ? second : first;
+}
 /*
  * A close is about to publish (branch, name): answer the request, a FLUSH, with `r`
  * (0 or -errno) when no node that shows the branch has what is cached of the name
@@ -103,9 +110,10 @@ void kcache_listing_changed(struct kcache *kc, uint64_t nodeid);
 void kcache_node_changed(struct kcache *kc, uint64_t nodeid);
 /* fast_prune() a moment later, by the thread. Without memory it is for the next time. */
 void kcache_prune(struct kcache *kc);
-/* The attributes of a directory changed through one of its nodes; 0: through none. */
-void kcache_dir_changed(struct kcache *kc, uint64_t dir_ino, uint64_t through);
+/* The attributes of a directory changed through one of its nodes; 0: through none.
+ * Returns what to kcache_wait() for, as kcache_name_changed() does. */
+uint64_t kcache_dir_changed(struct kcache *kc, uint64_t dir_ino, uint64_t through);
 /* The same of a file or symlink, which has a node under each view that restricts. */
-void kcache_file_changed(struct kcache *kc, uint64_t ino, uint64_t through);
+uint64_t kcache_file_changed(struct kcache *kc, uint64_t ino, uint64_t through);
 
 #endif

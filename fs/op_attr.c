@@ -292,7 +292,7 @@ static int truncate_published(fuse_req_t req, const struct view *view,
 	if (r)
 		return r;
 	metrics_add(metrics_branch(fs->metrics, args.branch), STORE_COUNT_PUBLISHED, 1);
-	kcache_name_changed(fs->kcache, args.branch, name, 0);
+	kcache_wait(fs->kcache, kcache_name_changed(fs->kcache, args.branch, name, 0));
 	fs_name_settled(fs, args.branch, name);
 	return -ESTALE;
 }
@@ -319,28 +319,42 @@ static int set_published(fuse_req_t req, const struct view *view, uint64_t ino,
 	return set ? store_setattr(fs->store, ino, set, &want, ret_attr) : 0;
 }
 
-/* The kernel knows the stage by a node of its own. */
-static void stage_changed(struct fs *fs, const struct store_attr *dir)
+/* The kernel knows the stage by a node of its own. Returns what to kcache_wait() for. */
+static uint64_t stage_changed(struct fs *fs, const struct store_attr *dir)
 {
 	uint64_t stage = stage_follow(fs->store, dir);
 
-	if (stage)
-		kcache_dir_changed(fs->kcache, stage, 0);
+	return stage ? kcache_dir_changed(fs->kcache, stage, 0) : 0;
 }
 
-/* A tree is known by two numbers. */
-static void tree_changed(struct fs *fs, uint64_t ino, uint64_t through)
+/* A tree is known by two numbers. Returns the same. */
+static uint64_t tree_changed(struct fs *fs, uint64_t ino, uint64_t through)
 {
 	uint64_t stream = store_ino_in_tree(ino) ? store_tree_stream(ino) : ino;
+	uint64_t of_stream = kcache_file_changed(fs->kcache, stream, through);
 
-	kcache_file_changed(fs->kcache, stream, through);
-	kcache_dir_changed(fs->kcache, store_tree_of_stream(stream), through);
+	return kcache_later(
+	    of_stream,
+	    kcache_dir_changed(fs->kcache, store_tree_of_stream(stream), through));
 }
 
-/* What is published has got these attributes by a request about `through`. */
+static uint64_t node_changed(struct fs *fs, const struct store_attr *attr,
+			     uint64_t through)
+{
+	if (attr->sealed)
+		return tree_changed(fs, attr->ino, through);
+	if (S_ISDIR(attr->mode))
+		return kcache_dir_changed(fs->kcache, attr->ino, through);
+	return kcache_file_changed(fs->kcache, attr->ino, through);
+}
+
+/* What is published has got these attributes by a request about `through`, which is to be
+ * answered when every other path to it shows them. */
 static void attr_changed(struct fs *fs, struct store_attr *attr, int to_set,
 			 uint64_t through)
 {
+	uint64_t told = 0;
+
 	sealed_stream_mode(attr);
 	if (!S_ISDIR(attr->mode) || attr->sealed)
 		recent_put(fs->recent, attr);
@@ -349,17 +363,12 @@ static void attr_changed(struct fs *fs, struct store_attr *attr, int to_set,
 		kcache_all_changed(fs->kcache);
 	if (S_ISDIR(attr->mode) && !attr->sealed &&
 	    (to_set & (FUSE_SET_ATTR_MODE | FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID)))
-		stage_changed(fs, attr);
+		told = stage_changed(fs, attr);
 	/* Of an attached mount a lookup may be under way, which has looked at it. */
 	if (S_ISDIR(attr->mode) &&
 	    (to_set & (FUSE_SET_ATTR_MODE | FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID)))
 		attach_all_changed(fs);
-	if (attr->sealed)
-		tree_changed(fs, attr->ino, through);
-	else if (S_ISDIR(attr->mode))
-		kcache_dir_changed(fs->kcache, attr->ino, through);
-	else
-		kcache_file_changed(fs->kcache, attr->ino, through);
+	kcache_wait(fs->kcache, kcache_later(told, node_changed(fs, attr, through)));
 }
 
 void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int to_set,

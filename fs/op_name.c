@@ -75,11 +75,11 @@ static int may_replace(fuse_req_t req, const struct place *at)
 /* Returns what to kcache_wait() for before the answer. */
 static uint64_t place_changed(struct fs *fs, const struct place *at)
 {
-	uint64_t ticket =
+	uint64_t of_name =
 	    kcache_name_changed(fs->kcache, at->branch, at->name, at->dir.nodeid);
 
-	kcache_dir_changed(fs->kcache, at->dir.ino, at->dir.nodeid);
-	return ticket;
+	return kcache_later(of_name,
+			    kcache_dir_changed(fs->kcache, at->dir.ino, at->dir.nodeid));
 }
 
 static void reply_new(fuse_req_t req, const struct place *at, int r,
@@ -585,7 +585,7 @@ static void renamed(struct fs *fs, const struct place *from, const struct place 
 	uint64_t of_from = place_changed(fs, from);
 	uint64_t of_to = place_changed(fs, to);
 
-	kcache_wait(fs->kcache, of_to ? of_to : of_from);
+	kcache_wait(fs->kcache, kcache_later(of_from, of_to));
 	if (from->branch != to->branch)
 		life_after_rename(fs, to);
 	if (from->branch != to->branch && (flags & RENAME_EXCHANGE))

@@ -84,7 +84,8 @@ static int switch_version(struct subject *s, const char *version)
 	if (r)
 		return r;
 	kcache_all_changed(s->fs->kcache);
-	kcache_dir_changed(s->fs->kcache, s->ino, 0); /* its times */
+	/* its times */
+	kcache_wait(s->fs->kcache, kcache_dir_changed(s->fs->kcache, s->ino, 0));
 	return 0;
 }
 

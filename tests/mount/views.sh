@@ -747,24 +747,47 @@ test_writer_keeps_its_name() {
 	has d/.memofs/view/ro/key $'x\n'
 }
 
+# What was set by one path is seen by every other when the call has returned.
 test_attributes_by_every_path() {
-	mkdir d
+	mkdir d d/sub
 	echo x >d/key
 	ln -s key d/link
-	cat d/.memofs/view/ro/key d/.memofs/view/max-age=1h/key >/dev/null
-	stat d/.memofs/view/*/key d/key >/dev/null 2>&1 || true
-	stat d/.memofs/view/ro/key d/.memofs/view/max-age=1h/key >/dev/null
-	chmod 0600 d/key
-	eventually 20 same_mode 600
-	chmod 0640 d/.memofs/view/max-age=1h/key
-	eventually 20 same_mode 640
-	touch -h -d @5 d/link
-	eventually 20 link_time_is 5
+	mkdir -p "$T/tree/in"
+	"$MEMOFS_BUILD/tests/mount/mkpack" "$T/tree" >.memofs/view/pack/tree
+	timeout 100 python3 - <<-'END'
+		import os
+		views = ["", ".memofs/view/ro/", ".memofs/view/max-age=1h/"]
+		things = {name: [f"d/{v}{name}" for v in views] for name in ("key", "link", "sub")}
+		things["d"] = ["d", *(v + "d" for v in views[1:]), "d/.memofs/view/ro"]
+		things["tree"] = ["tree", ".memofs/view/pack/tree", ".memofs/view/ro/tree"]
+
+		for name, paths in things.items():
+		    for i in range(150):
+		        by = [p for p in paths if "view/ro" not in p][i % 2 if name != "d" else 0]
+		        for p in paths:
+		            os.lstat(p)
+		        if i % 3 and name != "link":
+		            os.chmod(by, 0o700 | i % 3 * 2)
+		        else:
+		            os.utime(by, (i, i), follow_symlinks=False)
+		        want = os.lstat(by)
+		        for p in paths:
+		            got = os.lstat(p)
+		            assert got.st_mtime == want.st_mtime, (i, by, p, got, want)
+		            assert (got.st_mode ^ want.st_mode) & 0o006 == 0, (i, by, p, got, want)
+	END
 }
-same_mode() {
-	[ "$(stat -c %a d/key d/.memofs/view/ro/key d/.memofs/view/max-age=1h/key | sort -u)" = "$1" ]
+
+# And by a descriptor, a value that is cut in place is seen by every path.
+test_truncation_by_every_path() {
+	mkdir d
+	for i in {1..50}; do
+		echo 12345678 >d/key
+		is "$(stat -c %s d/key d/.memofs/view/ro/key | sort -u)" 9
+		truncate -s "$((i % 9))" d/key
+		is "$(stat -c %s d/.memofs/view/ro/key d/key | sort -u)" "$((i % 9))"
+	done
 }
-link_time_is() { [ "$(stat -c %Y d/.memofs/view/ro/link)" = "$1" ]; }
 
 test_reader_keeps_what_is_open() {
 	local view=.memofs/view/max-age=1h
