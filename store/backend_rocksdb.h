@@ -24,9 +24,13 @@ struct rocks {
 	rocksdb_readoptions_t *read;
 	rocksdb_writeoptions_t *write;
 	struct sync_group syncs; /* of the logs */
-	uint64_t log_named;	 /* by who syncs: the newest log whose name is durable */
-	bool log_failed;	 /* by who syncs: the logs may lack what was committed */
-	uint64_t errors_seen;	 /* by who syncs: RocksDB's own, in the background */
+	/* By who syncs: */
+	uint64_t log_named;   /* the newest log whose name is durable */
+	uint64_t log_seen;    /* the newest log of the last sync */
+	uint64_t log_full;    /* logs below it are on disk, and get no more rows */
+	bool log_failed;      /* the logs may lack what was committed */
+	uint64_t errors_seen; /* RocksDB's own, in the background */
+
 	uint64_t deletions[TABLE_COUNT]; /* in memory, when rocks_tidy() looked last */
 };
 

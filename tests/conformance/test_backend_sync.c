@@ -139,6 +139,81 @@ static void one_that_fails_again_is_made_good(void **state)
 	scratch_remove(left.path);
 }
 
+/* ---- many logs ---- */
+
+static unsigned int logs(const struct fixture *f)
+{
+	char folder[SCRATCH_MAX];
+	struct dirent *ent;
+	unsigned int n = 0;
+	DIR *dir;
+
+	join(f->path, "db", folder);
+	dir = opendir(folder);
+	assert_non_null(dir);
+	while ((ent = readdir(dir)))
+		n += log_number(ent->d_name) != 0;
+	closedir(dir);
+	return n;
+}
+
+/* Rows that RocksDB keeps in memory until there are more of them keep the log they are
+ * in, while others begin a new one. */
+static void begin_logs(struct fixture *f, unsigned int n)
+{
+	static char value[16 * 1024];
+	unsigned int rows = 0;
+	char key[32];
+
+	put_text(f->be, TABLE_INODE, "small");
+	while (logs(f) < n) {
+		assert_true(rows < 100000);
+		snprintf(key, sizeof(key), "%u", rows++);
+		for (size_t i = 0; i < sizeof(value); i++)
+			value[i] = (char)rand();
+		put(f->be, TABLE_HISTORY, text(key), slice(value, sizeof(value)));
+	}
+}
+
+static unsigned int syncs_of_one(struct fixture *f)
+{
+	unsigned int n;
+
+	faults_begin(FAULT_FSYNC, FAULT_FOREVER, 1, EIO);
+	assert_int_equal(backend_sync(f->be), 0);
+	n = faults_seen(FAULT_FSYNC);
+	assert_int_equal(faults_end(), 0);
+	return n;
+}
+
+/* A log that has got its last row, and was synced since, is not synced each time. */
+static void a_full_log_is_synced_once(void **state)
+{
+	struct fixture *f = *state;
+
+	begin_logs(f, 4);
+	assert_true(syncs_of_one(f) >= 4);
+	/* The second time, as another thread may have added to the one before the newest.
+	 */
+	assert_true(syncs_of_one(f) >= 1);
+	put_text(f->be, TABLE_INODE, "more");
+	assert_int_equal(syncs_of_one(f), 1);
+	assert_true(logs(f) >= 4);
+}
+
+/* After one that failed nothing is known of any log. */
+static void after_a_failure_all_logs_are_synced(void **state)
+{
+	struct fixture *f = *state;
+
+	begin_logs(f, 4);
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(backend_sync(f->be), 0);
+	fail_sync(f->be, 1);
+	begin_logs(f, 4);
+	assert_true(syncs_of_one(f) >= logs(f));
+}
+
 /* ---- names of extents ---- */
 
 static void make_extent(struct backend *be, uint64_t ino)
@@ -189,6 +264,8 @@ int main(int argc, char **argv)
 	struct CMUnitTest tests[] = {
 	    BACKEND_TEST(a_failed_sync_is_made_good),
 	    BACKEND_TEST(one_that_fails_again_is_made_good),
+	    BACKEND_TEST(a_full_log_is_synced_once),
+	    BACKEND_TEST(after_a_failure_all_logs_are_synced),
 	    BACKEND_TEST(one_name_is_one_folder),
 	    BACKEND_TEST(a_name_that_is_not_synced_is_synced_again),
 	};
