@@ -25,6 +25,7 @@
 #include "fs/retry.h"
 #include "fs/sealed.h"
 #include "fs/waiters.h"
+#include "store/util/log.h"
 
 struct lookup {
 	fuse_req_t req;
@@ -34,7 +35,27 @@ struct lookup {
 	uint64_t branch;
 	const char *name;
 	struct retry_key key;
+	uint64_t gone_ino; /* what the name led to last, and was not there */
+	unsigned int gone_times;
 };
+
+/*
+ * The row of a name and that of its inode go in one commit. Where the name leads to what
+ * is not there again and again, the row is lost: `memofs check` tells, and repairs.
+ */
+enum { GONE_TIMES = 4 };
+
+static int note_gone(struct lookup *l, uint64_t ino)
+{
+	l->gone_times = ino == l->gone_ino ? l->gone_times + 1 : 1;
+	l->gone_ino = ino;
+	if (l->gone_times < GONE_TIMES)
+		return 0;
+	log_error("%s: a name in the branch %llu leads to inode %llu, which is missing",
+		  l->fs->store_path, (unsigned long long)l->branch,
+		  (unsigned long long)ino);
+	return -EIO;
+}
 
 /* To a writer what is stale is a miss: there is nothing of it to go on from. */
 static int look(struct lookup *l, const struct retry *note, struct store_attr *ret_attr)
@@ -49,7 +70,7 @@ static int look(struct lookup *l, const struct retry *note, struct store_attr *r
 /* What the name shows has just been replaced: see what it shows now. */
 static int look_again(struct lookup *l, const struct retry *note, struct store_attr *attr)
 {
-	int r = look(l, note, attr);
+	int r = note_gone(l, attr->ino) ?: look(l, note, attr);
 
 	return !r && !S_ISREG(attr->mode) ? -ESTALE : r;
 }
@@ -135,7 +156,7 @@ static int pin_dir(struct lookup *l, struct retry *note, struct store_attr *attr
 
 	while (r == -ENOENT) {
 		retry_unpin(note);
-		r = look(l, note, attr);
+		r = note_gone(l, attr->ino) ?: look(l, note, attr);
 		if (!r && !(attr->sealed && S_ISDIR(attr->mode)))
 			r = -ESTALE;
 		if (r)
@@ -278,7 +299,7 @@ static int lookup_published(struct lookup *l, struct retry *note,
 		return r;
 	r = entry_fill(l->fs, &l->dir, &attr, busy, ret_e);
 	if (r == -ENOENT)
-		r = -EAGAIN;
+		r = note_gone(l, attr.ino) ?: -EAGAIN;
 	if (note && r)
 		retry_unpin(note);
 	else if (note && (note->gen || note->dir))

@@ -28,6 +28,7 @@
 #include "fs/fast.h"
 #include "fs/pending.h"
 #include "fs/session.h"
+#include "store/internal.h"
 #include "store/util/log.h"
 
 #define assert_ok(call) assert_int_equal((call), 0)
@@ -45,6 +46,7 @@ struct world {
 	struct fuse_buf received;
 	int live_fd, attached_fd; /* the kernel's ends */
 	uint64_t unique;
+	uint32_t pid; /* who asks; 0: cannot be seen from here */
 	struct message answer;
 };
 
@@ -69,6 +71,7 @@ static void ask(struct world *w, int fd, uint32_t opcode, uint64_t nodeid,
 	} rq = {.head = {.len = (uint32_t)(sizeof(rq.head) + len),
 			 .opcode = opcode,
 			 .unique = w->unique += 2,
+			 .pid = w->pid,
 			 .nodeid = nodeid}};
 
 	memcpy(rq.body, arg, len);
@@ -462,6 +465,38 @@ static void control_files_are_asked_for_again(void **state)
 	assert_true(e.attr_valid <= ATTACH_ATTR_S);
 }
 
+/* ---- a damaged store ---- */
+
+static void lose_row(struct store *st, uint64_t ino)
+{
+	CLEANUP_BATCH struct batch b = BATCH_INIT;
+	struct key key = key_ino(ino);
+
+	pthread_mutex_lock(&st->names);
+	batch_del(&b, TABLE_INODE, key_slice(&key));
+	assert_ok(store_commit(st, &b));
+	pthread_mutex_unlock(&st->names);
+}
+
+/* Nothing comes of looking again until something is found. */
+static void names_of_what_is_lost_are_answered(void **state)
+{
+	const struct fuse_open_in in = {.flags = O_RDONLY};
+	struct world *w = *state;
+	uint64_t ino = publish(w, "key");
+	struct fuse_entry_out e;
+
+	lose_row(w->live.store, ino);
+	assert_int_equal(look_up(w, FUSE_ROOT_ID, "key", &e), -EIO);
+	w->pid = (uint32_t)getpid();
+	ask(w, w->live_fd, FUSE_OPEN, ino, &in, sizeof(in));
+	serve_live(w);
+	assert_int_equal(answer(w, w->live_fd), -ESTALE);
+	ask(w, w->live_fd, FUSE_LOOKUP, FUSE_ROOT_ID, "key", sizeof("key"));
+	serve_live(w);
+	assert_int_equal(answer(w, w->live_fd), -EIO);
+}
+
 /* ---- who asks, and the end ---- */
 
 static int connect_at(int dir_fd)
@@ -610,6 +645,7 @@ int main(void)
 	    TEST(modes_of_a_directory_begin_an_epoch),
 	    TEST(modes_of_what_is_published_meanwhile),
 	    TEST(control_files_are_asked_for_again),
+	    TEST(names_of_what_is_lost_are_answered),
 	    TEST(what_does_not_fit_is_refused),
 	    TEST(the_end_does_not_wait_for_who_says_nothing),
 	    TEST(paths_are_one_line_each),
