@@ -159,15 +159,15 @@ static void lost_name(void *arg, uint64_t ino, struct store_gen *gen)
 
 /* ---- what the kernel knows ---- */
 
-/* A file in a tree counts for the tree as well. *ret_count: the entry's. */
-static int add_known(struct shard *s, uint64_t ino, uint64_t *ret_count)
+/* A file in a tree counts for the tree as well. *ret_sure: of the entry. */
+static int add_known(struct shard *s, uint64_t ino, bool *ret_sure)
 {
-	uint64_t n;
-	int r = known_add(&s->known, entry_ino(ino), ret_count);
+	bool unused;
+	int r = known_add(&s->known, entry_ino(ino), ret_sure);
 
 	if (r || !store_ino_in_tree(ino))
 		return r;
-	r = known_add(&s->known, ino, &n);
+	r = known_add(&s->known, ino, &unused);
 	if (r)
 		known_sub(&s->known, entry_ino(ino), 1);
 	return r;
@@ -183,19 +183,30 @@ static void sub_known(struct shard *s, uint64_t ino, uint64_t n)
 		known_sub(&s->known, entry_ino(ino), n < counted ? n : counted);
 }
 
+static void be_sure(struct shard *s, uint64_t ino)
+{
+	pthread_mutex_lock(&s->lock);
+	known_be_sure(&s->known, entry_ino(ino));
+	pthread_mutex_unlock(&s->lock);
+}
+
+/* Of several at once each looks until one has found it: who was first may be too late. */
 int fast_learn(struct fast *f, uint64_t ino)
 {
 	struct shard *s = shard_of(f, ino);
-	uint64_t count;
+	bool sure;
 	int r;
 
 	pthread_mutex_lock(&s->lock);
-	r = add_known(s, ino, &count);
+	r = add_known(s, ino, &sure);
 	pthread_mutex_unlock(&s->lock);
-	if (!r && count == 1)
-		r = store_known_check(f->fs->store, ino);
-	if (r && r != -ENOMEM)
+	if (r || sure)
+		return r;
+	r = store_known_check(f->fs->store, ino);
+	if (r)
 		fast_forget(f, ino, 1);
+	else
+		be_sure(s, ino);
 	return r;
 }
 

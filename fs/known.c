@@ -56,7 +56,7 @@ static void shrink(struct known *k)
 		(void)resize(k, count / 2);
 }
 
-int known_add(struct known *k, uint64_t ino, uint64_t *ret_count)
+int known_add(struct known *k, uint64_t ino, bool *ret_sure)
 {
 	struct known_place *p;
 	int r = grow(k);
@@ -66,8 +66,17 @@ int known_add(struct known *k, uint64_t ino, uint64_t *ret_count)
 	p = &k->places[find(k, ino)];
 	k->used += !p->ino;
 	p->ino = ino;
-	*ret_count = ++p->count;
+	p->count++;
+	*ret_sure = p->sure;
 	return 0;
+}
+
+void known_be_sure(struct known *k, uint64_t ino)
+{
+	struct known_place *p = k->places ? &k->places[find(k, ino)] : NULL;
+
+	if (p && p->ino)
+		p->sure = true;
 }
 
 /* Those behind the gap that were put off by what is gone move up. */

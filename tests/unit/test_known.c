@@ -14,14 +14,18 @@
 static void test_counts_and_forgets(void **state)
 {
 	struct known k = KNOWN_INIT;
-	uint64_t count;
+	bool sure = true;
 
 	assert_int_equal(known_get(&k, 7), 0);
 	assert_int_equal(known_sub(&k, 7, 1), 0);
-	assert_int_equal(known_add(&k, 7, &count), 0);
-	assert_int_equal(count, 1);
-	assert_int_equal(known_add(&k, 7, &count), 0);
-	assert_int_equal(count, 2);
+	known_be_sure(&k, 7);
+	assert_int_equal(known_add(&k, 7, &sure), 0);
+	assert_false(sure);
+	assert_int_equal(known_get(&k, 7), 1);
+	known_be_sure(&k, 8);
+	assert_int_equal(known_add(&k, 7, &sure), 0);
+	assert_false(sure);
+	assert_int_equal(known_get(&k, 7), 2);
 	assert_int_equal(known_sub(&k, 7, 1), 1);
 	assert_int_equal(known_get(&k, 7), 1);
 	assert_int_equal(known_sub(&k, 7, 5), 0);
@@ -37,20 +41,27 @@ static void test_as_an_array(void **state)
 {
 	static uint64_t want[NUMBERS];
 	struct known k = KNOWN_INIT;
+	static bool want_sure[NUMBERS];
 	unsigned int seed = 1;
-	uint64_t count;
+	bool sure;
 
 	for (int i = 0; i < STEPS; i++) {
 		uint64_t ino = 1 + (uint64_t)rand_r(&seed) % (NUMBERS - 1);
 		bool grows = (i / (STEPS / 4)) % 2 == 0;
 
 		if (rand_r(&seed) % 4 ? grows : !grows) {
-			assert_int_equal(known_add(&k, ino, &count), 0);
-			assert_int_equal(count, ++want[ino]);
+			assert_int_equal(known_add(&k, ino, &sure), 0);
+			assert_int_equal(sure, want_sure[ino]);
+			want[ino]++;
+			if (rand_r(&seed) % 2)
+				continue;
+			known_be_sure(&k, ino);
+			want_sure[ino] = true;
 		} else {
 			uint64_t n = 1 + (uint64_t)rand_r(&seed) % 3;
 
 			want[ino] -= n < want[ino] ? n : want[ino];
+			want_sure[ino] = want_sure[ino] && want[ino];
 			assert_int_equal(known_sub(&k, ino, n), want[ino]);
 		}
 	}
