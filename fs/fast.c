@@ -191,8 +191,9 @@ static void be_sure(struct shard *s, uint64_t ino)
 }
 
 /* Of several at once each looks until one has found it: who was first may be too late. */
-int fast_learn(struct fast *f, uint64_t ino)
+int fast_learn_listed(struct fast *f, const struct store_dir *dir, uint64_t ino)
 {
+	struct store *st = f->fs->store;
 	struct shard *s = shard_of(f, ino);
 	bool sure;
 	int r;
@@ -202,12 +203,17 @@ int fast_learn(struct fast *f, uint64_t ino)
 	pthread_mutex_unlock(&s->lock);
 	if (r || sure)
 		return r;
-	r = store_known_check(f->fs->store, ino);
+	r = dir ? store_known_check_listed(st, dir, ino) : store_known_check(st, ino);
 	if (r)
 		fast_forget(f, ino, 1);
 	else
 		be_sure(s, ino);
 	return r;
+}
+
+int fast_learn(struct fast *f, uint64_t ino)
+{
+	return fast_learn_listed(f, NULL, ino);
 }
 
 bool fast_knows(struct fast *f, uint64_t ino, uint64_t times)

@@ -31,6 +31,7 @@
 struct fs;
 struct fast;
 struct fuse_req;
+struct store_dir;
 struct store_gen;
 struct vnode;
 
@@ -54,6 +55,8 @@ void fast_prune(struct fast *f);
  * lookup of it. -ENOENT: it has just lost its name, and is not counted; -ENOMEM.
  */
 int fast_learn(struct fast *f, uint64_t ino);
+/* The same of what this listing has given, which costs less; NULL: of no listing. */
+int fast_learn_listed(struct fast *f, const struct store_dir *dir, uint64_t ino);
 /* Was it told so often, or may have been, by a daemon before this one? */
 bool fast_knows(struct fast *f, uint64_t ino, uint64_t times);
 /* The kernel has forgotten so many lookups. Of what was not counted: nothing happens. */

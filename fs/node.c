@@ -316,9 +316,10 @@ void node_forget(struct fs *fs, uint64_t nodeid, uint64_t nlookup)
 }
 
 /* From now on what it is told of may be read without having been opened. */
-static int learn_child(struct fs *fs, const struct store_attr *attr, uint64_t nodeid)
+static int learn_child(struct fs *fs, const struct store_dir *listed,
+		       const struct store_attr *attr, uint64_t nodeid)
 {
-	int r = S_ISREG(attr->mode) ? fast_learn(fs->fast, attr->ino) : 0;
+	int r = S_ISREG(attr->mode) ? fast_learn_listed(fs->fast, listed, attr->ino) : 0;
 
 	if (r && vnode_is(nodeid))
 		vnode_forget(fs->vnodes, nodeid, 1);
@@ -362,8 +363,9 @@ void dir_settle(fuse_req_t req, fuse_ino_t nodeid)
 		pending_wait_branch(fs->pending, branch, fuse_req_ctx(req)->pid);
 }
 
-int entry_fill(struct fs *fs, const struct dirref *dir, const struct store_attr *attr,
-	       bool busy, struct fuse_entry_param *ret_e)
+int entry_fill_listed(struct fs *fs, const struct dirref *dir,
+		      const struct store_dir *listed, const struct store_attr *attr,
+		      bool busy, struct fuse_entry_param *ret_e)
 {
 	bool is_dir = S_ISDIR(attr->mode);
 	int64_t until_ns;
@@ -371,7 +373,7 @@ int entry_fill(struct fs *fs, const struct dirref *dir, const struct store_attr 
 	int r = intern_child(fs, dir, attr, &nodeid);
 
 	if (!r && fs->fast)
-		r = learn_child(fs, attr, nodeid);
+		r = learn_child(fs, listed, attr, nodeid);
 	if (r)
 		return r;
 	/* What is only shown because it is stale may be replaced at any time. */
@@ -390,6 +392,12 @@ int entry_fill(struct fs *fs, const struct dirref *dir, const struct store_attr 
 	ret_e->attr_timeout =
 	    is_dir && dir_busy(fs, attr->ino) ? 0 : kcache_attr_timeout(fs);
 	return 0;
+}
+
+int entry_fill(struct fs *fs, const struct dirref *dir, const struct store_attr *attr,
+	       bool busy, struct fuse_entry_param *ret_e)
+{
+	return entry_fill_listed(fs, dir, NULL, attr, busy, ret_e);
 }
 
 void entry_negative(struct fs *fs, const struct dirref *dir, bool busy,

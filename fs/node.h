@@ -98,6 +98,10 @@ int node_view(struct fs *fs, fuse_ino_t nodeid, struct view *ret_view);
  */
 int entry_fill(struct fs *fs, const struct dirref *dir, const struct store_attr *attr,
 	       bool busy, struct fuse_entry_param *ret_e);
+/* The same, cheaper, of what this listing has given; NULL: of no listing. */
+int entry_fill_listed(struct fs *fs, const struct dirref *dir,
+		      const struct store_dir *listed, const struct store_attr *attr,
+		      bool busy, struct fuse_entry_param *ret_e);
 /* So many lookups of a node are forgotten by the kernel, or were never counted. */
 void node_forget(struct fs *fs, uint64_t nodeid, uint64_t nlookup);
 /* A publish in it is ahead, which will change its times: they are not cached. */

@@ -666,11 +666,12 @@ static bool find_now(struct fs *fs, struct listing *d, const struct store_dirent
 static int fill_entry(struct fs *fs, struct listing *d, bool plus,
 		      const struct store_dirent *ent, struct fuse_entry_param *ret_e)
 {
+	const struct store_dir *listed = ent == &d->ent ? d->stream : NULL;
 	struct store_attr now;
 	int r = -ENOENT;
 
 	if (plus && find_now(fs, d, ent, &now))
-		r = entry_fill(fs, &d->dir, &now, false, ret_e);
+		r = entry_fill_listed(fs, &d->dir, listed, &now, false, ret_e);
 	if (r != -ENOENT)
 		return r;
 	/* Without a node, also when it has just lost its name: that and its type. */

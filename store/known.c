@@ -44,6 +44,21 @@ int store_known_check(struct store *st, uint64_t ino)
 	return inode_load(st, row_ino(ino), &in);
 }
 
+/*
+ * A change of the names of a branch is told before it is committed, and who takes a name
+ * away does both under one hold of `names`. So here nothing is between the two: either
+ * the listing is seen to be old, or its names are taken away by who asks from now on.
+ */
+int store_known_check_listed(struct store *st, const struct store_dir *dir, uint64_t ino)
+{
+	bool current;
+
+	pthread_mutex_lock(&st->names);
+	current = store_dir_is_current(dir);
+	pthread_mutex_unlock(&st->names);
+	return current ? 0 : store_known_check(st, ino);
+}
+
 void store_known_close(struct store_gen *gen)
 {
 	if (!gen)

@@ -351,6 +351,11 @@ void store_known_remove(struct store *st, struct store_known *known);
  */
 int store_known_check(struct store *st, uint64_t ino);
 /*
+ * The same of what store_dir_next() has given. As long as none of the names in the
+ * listing has changed no row is read.
+ */
+int store_known_check_listed(struct store *st, const struct store_dir *dir, uint64_t ino);
+/*
  * Open it wherever it is, in a removed directory, expired, or handed over (then a
  * file in a tree is found by its own number). Errors as store_gen_open().
  */

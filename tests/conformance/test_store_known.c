@@ -232,6 +232,91 @@ static void test_learning_races_with_replacing(void **state)
 	assert_true(learned > 0);
 }
 
+/* ---- what a listing has given ---- */
+
+static struct store_dir *listing(struct store *st, uint64_t dir, uint64_t *ret_ino)
+{
+	struct store_dirent ent;
+	struct store_dir *it;
+
+	assert_ok(store_dir_open(st, dir, &it));
+	assert_ok(store_dir_next(it, &ent));
+	*ret_ino = ent.attr.ino;
+	return it;
+}
+
+static uint64_t put_in(struct store *st, uint64_t dir, const char *name)
+{
+	struct store_attr attr;
+
+	put_value(st, "made", 100, 1);
+	assert_ok(store_rename(st, ROOT, "made", dir, name, 0, NULL));
+	assert_ok(store_lookup(st, dir, name, &attr));
+	return attr.ino;
+}
+
+static void test_of_a_listing(void **state)
+{
+	struct store *st = store_of(state);
+	uint64_t dir = make_dir(st, ROOT, "d"), ino, listed;
+	struct store_dir *it;
+
+	ino = put_in(st, dir, "a");
+	it = listing(st, dir, &listed);
+	assert_int_equal(listed, ino);
+	assert_ok(store_known_check_listed(st, it, ino));
+	put_in(st, dir, "b"); /* the listing is old, and this one still there */
+	assert_ok(store_known_check_listed(st, it, ino));
+	assert_ok(store_unlink(st, dir, "a"));
+	assert_int_equal(store_known_check_listed(st, it, ino), -ENOENT);
+	store_dir_close(it);
+}
+
+/* Who comes between the question whether it is known and the commit. */
+struct late {
+	struct store_known hook;
+	struct store *st;
+	struct store_dir *it;
+	uint64_t ino;
+	pthread_t thread;
+	atomic_int answer;
+};
+
+static void *check_late(void *arg)
+{
+	struct late *late = arg;
+
+	atomic_store(&late->answer,
+		     store_known_check_listed(late->st, late->it, late->ino));
+	return NULL;
+}
+
+static bool known_too_late(void *arg, uint64_t ino)
+{
+	struct late *late = arg;
+
+	assert_int_equal(ino, late->ino);
+	assert_int_equal(pthread_create(&late->thread, NULL, check_late, late), 0);
+	sleep_until(time_now_ns() + 100 * 1000 * 1000); /* time to be wrong in */
+	return false;
+}
+
+static void test_of_a_listing_too_late(void **state)
+{
+	struct late late = {.st = store_of(state)};
+	uint64_t dir = make_dir(late.st, ROOT, "d");
+
+	put_in(late.st, dir, "a");
+	late.it = listing(late.st, dir, &late.ino);
+	late.hook = (struct store_known){known_too_late, NULL, &late, NULL};
+	store_known_add(late.st, &late.hook);
+	assert_ok(store_unlink(late.st, dir, "a"));
+	pthread_join(late.thread, NULL);
+	assert_int_equal(late.answer, -ENOENT);
+	store_known_remove(late.st, &late.hook);
+	store_dir_close(late.it);
+}
+
 int main(int argc, char **argv)
 {
 	struct CMUnitTest tests[] = {
@@ -240,6 +325,8 @@ int main(int argc, char **argv)
 	    STORE_TEST(test_with_a_name),
 	    STORE_TEST(test_file_in_a_tree),
 	    STORE_TEST(test_learning_races_with_replacing),
+	    STORE_TEST(test_of_a_listing),
+	    STORE_TEST(test_of_a_listing_too_late),
 	};
 
 	return fixture_main(argc, argv, tests, sizeof(tests) / sizeof(*tests));
