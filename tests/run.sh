@@ -7,8 +7,9 @@
 # usage: tests/run.sh [--quick | --whole] [--no-install] [--patience N] [SUITE...]
 #
 #   --quick        the normal build only
-#   --whole        with the sanitizers also what they leave to the normal build (the
-#                  suite `whole` of such a build)
+#   --whole        with the sanitizers also what they leave to the normal build, and in
+#                  that a look through a read-only mount at what each mount test leaves
+#                  (the suite `whole` of each build)
 #   --no-install   do not look for packages
 #   --patience N   give each test N times as long, on a machine with other work
 #   SUITE          unit, conformance, mount (these by default), slow
@@ -29,7 +30,7 @@ memory=''
 jobs=$(nproc)
 
 usage() {
-	sed -n 's/^# \{0,1\}//; 7,17p' "$source/tests/run.sh"
+	sed -n 's/^# \{0,1\}//; 7,18p' "$source/tests/run.sh"
 }
 
 while [ $# -gt 0 ]; do
@@ -161,9 +162,9 @@ make_memory_folder() {
 	fi
 }
 
-suites_of() { # VARIANT
-	case $whole.$1 in
-	1.?san) echo "$suites whole" ;;
+suites_of() {
+	case $whole in
+	1) echo "$suites whole" ;;
 	*) echo "$suites" ;;
 	esac
 }
@@ -178,7 +179,7 @@ run_variant() {
 		exit 1
 	}
 	environment "$variant"
-	for suite in $(suites_of "$variant"); do
+	for suite in $(suites_of); do
 		echo "== $variant: $suite"
 		# They wait for the disk, clocks and each other half of the time.
 		case $suite in

@@ -255,6 +255,42 @@ packs_are_for_who_may_read_all() {
 	cat "$MNT/.memofs/view/pack/ns/private" >pack
 }
 
+# Found by READ, as nothing opens them here. All bytes are the store's, or an error.
+test_damage_is_found() {
+	populate() {
+		head -c 1000001 /dev/urandom >"$MNT/ns/cut"
+		head -c 1000002 /dev/urandom >"$MNT/ns/flipped"
+		head -c 1000003 /dev/urandom >"$MNT/ns/sound"
+		mkdir "$T/damaged"
+		head -c 1000004 /dev/urandom >"$T/damaged/file"
+		"$MEMOFS" save -q -C "$T/damaged" "$MNT/ns/tree" .
+		cp "$MNT/ns/sound" "$T/sound"
+	}
+	begin
+	umount_memofs
+	truncate -s 500000 "$(extent_of 1000001)"
+	printf 'damage' | dd of="$(extent_of 1000002)" bs=1 seek=500000 conv=notrunc status=none
+	printf 'damage' | dd of="$(extent_of 1000005 1100000)" bs=1 seek=500000 conv=notrunc \
+		status=none
+	mount_memofs --read-only
+	# What the kernel knows of it is known to be bad when it is read.
+	is "$(stat -c %s "$MNT/ns/cut" "$MNT/ns/flipped" "$MNT/ns/sound" "$MNT/ns/tree/file")" \
+		$'1000001\n1000002\n1000003\n1000004'
+	for bad in cut flipped tree/file; do
+		fails 'Input/output error|Stale' cat "$MNT/ns/$bad"
+		absent "$MNT/ns/$bad"
+	done
+	is "$(names "$MNT/ns")" sound
+	same "$MNT/ns/sound" "$T/sound"
+	umount_memofs
+	mount_memofs
+	is "$(names "$MNT/ns")" sound
+	umount_memofs
+}
+extent_of() { # BYTES [AT_MOST]
+	find "$STORE/extents" -type f -size +$(($1 - 1))c -size -$((${2:-$1} + 1))c | grep .
+}
+
 test_daemon_that_dies() {
 	needs_persistence
 	[ -x "$MEMOFS_BUILD/memofs-holder" ] || skip 'no holder'

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # What other tests leave behind, looked at through a read-only mount, where the kernel
 # opens files by itself: all of it is there as it was. Those that leave much of what can
-# be read are run; any script of one mount can be: MEMOFS_FAST=1 bash tests/mount/X.sh
+# be read are run; the others, whole, are in the suite `whole` (meson.build).
 # shellcheck source=functions.sh
 . "$(dirname "$0")/functions.sh"
 [ -z "${MEMOFS_PLAIN:-}" ] || skip_all 'an ordinary directory has no read-only mount'
@@ -33,6 +33,15 @@ test_modes() {
 	left_by threats modes_hold_on_every_path versions_hide_nothing_from_modes groups_hold \
 		sealing_opens_nothing
 }
+
+test_generations() {
+	left_by generations overwritten removed renamed truncated_and_appended \
+		many_generations_at_once
+}
+
+test_sizes() { left_by find_du_df find du sizes_agree; }
+
+test_rude_programs() { left_by hostile rude_programs; }
 
 test_what_tools_copied() { left_by tools links touch ttl_travels foreign_attributes_travel; }
 

@@ -73,8 +73,11 @@ def attributes(path):
 
 def lease(text):
     """A reservation's text, and apart from it when it ends: made from another clock each
-    time, and not to the nanosecond the same."""
+    time, and not to the nanosecond the same. Why the last producer failed is the daemon's
+    own to know."""
     words = text.split()
+    if "failed" in words:
+        words = words[:words.index("failed")]
     ends = [word for word in words if word.startswith("expires=")]
     return {"words": [word for word in words if word not in ends],
             "expires": ends[0][len("expires="):] if ends else None}
