@@ -12,7 +12,7 @@
 #                  (the suite `whole` of each build)
 #   --no-install   do not look for packages
 #   --patience N   give each test N times as long, on a machine with other work
-#   SUITE          unit, conformance, mount (these by default), slow
+#   SUITE          unit, conformance, mount (these by default), slow, jitter
 #
 # The last line says how many tests passed, failed and were skipped. The builds
 # stay in build-test/ (or $MEMOFS_TEST_BUILD); nothing else does.
@@ -52,7 +52,7 @@ while [ $# -gt 0 ]; do
 		usage
 		exit 0
 		;;
-	unit | conformance | mount | slow) suites="$suites $1" ;;
+	unit | conformance | mount | slow | jitter) suites="$suites $1" ;;
 	*)
 		echo "run.sh: unknown argument \"$1\"" >&2
 		usage >&2

@@ -17,6 +17,9 @@
 #                    where everything stands. MEMOFS_TIMEOUT_FACTOR multiplies it.
 #   MEMOFS_FAST      look at what the tests have left through a read-only mount, too:
 #                    all of it must be there as it was (looked.py)
+#   MEMOFS_JITTER    SEED or SEED:PERCENT: daemons and holders are late, now and then and
+#                    everywhere (jitter.c), so that what depends on luck shows. `any` is
+#                    another seed each time, which is told.
 #   MEMOFS_PLAIN     use this ordinary directory in place of a mount, to see that
 #                    a test is right; what needs memofs is skipped
 #
@@ -28,9 +31,11 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 MEMOFS_SOURCE=$(cd "$here/../.." && pwd)
 MEMOFS_BUILD=$(realpath "${MEMOFS_BUILD:-$MEMOFS_SOURCE/build}")
 MEMOFS=$MEMOFS_BUILD/memofs
+JITTER=$MEMOFS_BUILD/tests/mount/libjitter.so
 MEMOFS_BACKEND=${MEMOFS_BACKEND:-rocksdb}
 MEMOFS_PLAIN=${MEMOFS_PLAIN:-}
 MEMOFS_FAST=${MEMOFS_FAST:-}
+MEMOFS_JITTER=${MEMOFS_JITTER:-}
 LC_ALL=C
 export LC_ALL MEMOFS MEMOFS_SOURCE MEMOFS_BUILD MEMOFS_BACKEND
 
@@ -202,6 +207,9 @@ is_mounted() { # MOUNTPOINT
 mount_at() {
 	local store=$1 mnt=$2
 	shift 2
+	if [ -n "$MEMOFS_JITTER" ]; then
+		local -x LD_PRELOAD=${LD_PRELOAD:+$LD_PRELOAD:}$JITTER MEMOFS_JITTER
+	fi
 	# The log is not in the store, and one log has all daemons of the test.
 	timeout "$COMMAND_TIMEOUT_S" "$MEMOFS" mount -o "backend=$MEMOFS_BACKEND" --log "$LOG" \
 		"$@" "$store" "$mnt"
@@ -283,6 +291,11 @@ setup_folder() {
 	[ -x "$MEMOFS" ] || fail "no $MEMOFS; build first, or set MEMOFS_BUILD"
 	mkdir "$MNT"
 	sanitizer_environment
+	if [ -n "$MEMOFS_JITTER" ]; then
+		[ -e "$JITTER" ] || skip_all 'a sanitizer has to be loaded first'
+		MEMOFS_JITTER=${MEMOFS_JITTER/#any/$RANDOM}
+		say "the daemons are late: MEMOFS_JITTER=$MEMOFS_JITTER"
+	fi
 }
 
 setup() { # [arguments for memofs mount]
