@@ -60,6 +60,7 @@ struct kcache {
 	bool all_waits;	    /* a notice about everything is in the queue; under lock */
 	bool prune_waits;   /* one to prune is; under lock */
 	uint64_t dropped_dir, dropped_ticket; /* the last one told of; under lock */
+	_Atomic uint64_t attr_changes;
 	bool alone;	    /* the thread's: it has descriptors of its own */
 	_Atomic int failed; /* errno of a notice, to be logged */
 };
@@ -235,6 +236,20 @@ static void be_alone(struct kcache *kc)
 		(void)close_range(3, fd - 1, 0);
 }
 
+/*
+ * Of a virtual node the daemon knows whether the kernel has it. If it has not, an answer
+ * about it is under way, with attributes of before: they come under a name that is stale.
+ * Of another one it is not known, and nobody may ever have asked.
+ */
+static void expire_attributes(struct kcache *kc, const struct notice *n)
+{
+	int r =
+	    fuse_lowlevel_notify_inval_inode(kc->fs->se, n->nodeid, n->pages ? 0 : -1, 0);
+
+	if (r == -ENOENT && vnode_is(n->nodeid) && !n->pages)
+		all_changed(kc);
+}
+
 static void deliver(struct kcache *kc, const struct notice *n)
 {
 	if ((n->nodeid || n->prune) && !kc->alone)
@@ -248,8 +263,7 @@ static void deliver(struct kcache *kc, const struct notice *n)
 	else if (n->name_len)
 		expire_name(kc, n);
 	else
-		fuse_lowlevel_notify_inval_inode(kc->fs->se, n->nodeid, n->pages ? 0 : -1,
-						 0);
+		expire_attributes(kc, n);
 }
 
 /* Under the lock: it is not in the queue any more. */
@@ -501,6 +515,11 @@ void kcache_name_expires(struct kcache *kc, uint64_t nodeid, const char *name)
 
 /* ---- attributes ---- */
 
+uint64_t kcache_attr_changes(struct kcache *kc)
+{
+	return atomic_load(&kc->attr_changes);
+}
+
 /* By the thread, since a page is locked while it is copied to the memory of a program. */
 void kcache_listing_changed(struct kcache *kc, uint64_t nodeid)
 {
@@ -564,6 +583,7 @@ static uint64_t attr_changed(struct kcache *kc, uint64_t ino, uint64_t through,
 
 uint64_t kcache_dir_changed(struct kcache *kc, uint64_t dir_ino, uint64_t through)
 {
+	atomic_fetch_add(&kc->attr_changes, 1);
 	attach_dir_changed(kc->fs, dir_ino);
 	if (through == dir_ino && !vnode_any_dir(kc->fs->vnodes))
 		return 0;
@@ -572,6 +592,7 @@ uint64_t kcache_dir_changed(struct kcache *kc, uint64_t dir_ino, uint64_t throug
 
 uint64_t kcache_file_changed(struct kcache *kc, uint64_t ino, uint64_t through)
 {
+	atomic_fetch_add(&kc->attr_changes, 1);
 	attach_file_changed(kc->fs, ino);
 	return attr_changed(kc, ino, through, vnode_files_of);
 }

@@ -115,5 +115,11 @@ void kcache_prune(struct kcache *kc);
 uint64_t kcache_dir_changed(struct kcache *kc, uint64_t dir_ino, uint64_t through);
 /* The same of a file or symlink, which has a node under each view that restricts. */
 uint64_t kcache_file_changed(struct kcache *kc, uint64_t ino, uint64_t through);
+/*
+ * How often one of these was called. Who answers with a node that may not have been there
+ * asks before it looks at the attributes and, when the node is made, again: what changed
+ * in between was not told of that node, and what changes later is.
+ */
+uint64_t kcache_attr_changes(struct kcache *kc);
 
 #endif

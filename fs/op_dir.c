@@ -667,11 +667,14 @@ static int fill_entry(struct fs *fs, struct listing *d, bool plus,
 		      const struct store_dirent *ent, struct fuse_entry_param *ret_e)
 {
 	const struct store_dir *listed = ent == &d->ent ? d->stream : NULL;
+	uint64_t changes = kcache_attr_changes(fs->kcache);
 	struct store_attr now;
 	int r = -ENOENT;
 
 	if (plus && find_now(fs, d, ent, &now))
 		r = entry_fill_listed(fs, &d->dir, listed, &now, false, ret_e);
+	if (!r && vnode_is(ret_e->ino) && kcache_attr_changes(fs->kcache) != changes)
+		ret_e->attr_timeout = 0;
 	if (r != -ENOENT)
 		return r;
 	/* Without a node, also when it has just lost its name: that and its type. */

@@ -279,6 +279,7 @@ static int lookup_published(struct lookup *l, struct retry *note,
 			    struct fuse_entry_param *ret_e)
 {
 	bool busy = pending_busy(l->fs->pending, l->branch, l->name);
+	uint64_t changes = kcache_attr_changes(l->fs->kcache);
 	struct store_attr attr;
 	bool answered = false;
 	int r = look(l, note, &attr);
@@ -298,6 +299,8 @@ static int lookup_published(struct lookup *l, struct retry *note,
 	if (r || answered)
 		return r;
 	r = entry_fill(l->fs, &l->dir, &attr, busy, ret_e);
+	if (!r && vnode_is(ret_e->ino) && kcache_attr_changes(l->fs->kcache) != changes)
+		ret_e->attr_timeout = 0;
 	if (r == -ENOENT)
 		r = note_gone(l, attr.ino) ?: -EAGAIN;
 	if (note && r)

@@ -778,6 +778,35 @@ test_attributes_by_every_path() {
 	END
 }
 
+# Also by one that is looked at for the first time just then, which is answered late: what
+# the kernel had to be told, it has only learnt afterwards.
+test_attributes_of_a_path_that_is_new() {
+	local own=$T/new
+	[ -e "$JITTER" ] || skip 'a sanitizer has to be loaded first'
+	mkdir "$own"
+	MEMOFS_JITTER=${MEMOFS_JITTER:-8:300} mount_at "$own.store" "$own"
+	mkdir "$own/d"
+	timeout 100 python3 - "$own/d" <<-'END'
+		import os, random, sys, threading, time
+		d, stale = sys.argv[1], []
+		os.stat(f"{d}/.memofs/view/ro")
+		for i in range(200):
+		    key, path = f"{d}/{i}", f"{d}/.memofs/view/ro/{i}"
+		    with open(key, "w"):
+		        os.chmod(key, 0o600)
+		    os.stat(key) # it is published
+		    looks = threading.Thread(target=os.stat, args=(path,))
+		    looks.start()
+		    time.sleep(random.choice((0, 0.001, 0.003)))
+		    os.chmod(key, 0o640)
+		    looks.join()
+		    if os.stat(path).st_mode & 0o777 != 0o640:
+		        stale.append(i)
+		assert not stale, stale
+	END
+	umount_at "$own"
+}
+
 # And by a descriptor, a value that is cut in place is seen by every path.
 test_truncation_by_every_path() {
 	mkdir d
