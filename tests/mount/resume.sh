@@ -214,7 +214,7 @@ test_waiters() {
 	local i pids=()
 	mkfifo "$T/go"
 	(exec 5>slow && read -r -t 60 _ <>"$T/go" && echo ended >&5) &
-	eventually 20 test -n "$(ls .memofs/reservations)"
+	eventually 20 is_begun slow
 	for i in 1 2 3 4 5; do
 		cat .memofs/view/wait=60s/slow >"$T/seen$i" &
 		pids+=($!)
@@ -233,8 +233,10 @@ test_waiters() {
 		wait "${pids[i - 1]}"
 		has "$T/seen$i" $'ended\n'
 	done
-	is "$(status_of waiting_opens)" 0
+	eventually 20 waiting 0 # it is counted down after the answers
 }
+
+is_begun() { [ "$(ls .memofs/reservations)" = "$1" ]; }
 
 waiting() { [ "$(status_of waiting_opens)" -eq "$1" ]; }
 
