@@ -145,6 +145,8 @@ test_daemon_is_killed_half_way() {
 	umount_at "$M"
 }
 
+waits() { [ "$(status_of waiting_opens "$1")" -eq 1 ]; }
+
 test_daemon_is_killed_while_somebody_waits() {
 	begin
 	own_mount
@@ -158,7 +160,7 @@ test_daemon_is_killed_while_somebody_waits() {
 	eventually 20 test -e ready
 	memofs run -- ./job >second 2>err.2 &
 	local follower=$!
-	sleep 0.3
+	eventually 20 waits "$M"
 	kill_daemon "$M"
 	touch go
 	wait $leader

@@ -23,13 +23,7 @@ started() { [ -s "$DIR/calls" ]; }
 started_times() { [ "$(wc -l <"$DIR/calls")" -ge "$1" ]; }
 
 # So many wait in the daemon for what is being computed.
-waiting() { # COUNT
-	local n=0 pid
-	for pid in $(jobs -p); do
-		grep -qs request_wait_answer "/proc/$pid/wchan" && n=$((n + 1))
-	done
-	[ "$n" -ge "$1" ]
-}
+waiting() { [ "$(status_of waiting_opens)" -eq "$1" ]; } # COUNT
 
 test_32_at_once() {
 	begin
@@ -60,7 +54,7 @@ test_leader_is_killed() {
 	eventually 20 started
 	memofs run -- ./job >second &
 	local follower=$!
-	sleep 0.2
+	eventually 20 waiting 1
 	kill -KILL $leader
 	wait $follower
 	has second $'call 2\ndone\n'
@@ -83,7 +77,7 @@ test_command_is_killed() {
 	eventually 20 test -s pid
 	memofs run -- ./job >second &
 	local follower=$!
-	sleep 0.2
+	eventually 20 waiting 1
 	kill -KILL "$(cat pid)"
 	wait $leader || status=$?
 	is $status 137
@@ -117,7 +111,7 @@ test_failure_is_taken_over() {
 test_failure_is_shared() {
 	begin
 	program job <<-'END'
-		sleep 1
+		until [ -e "${0%/*}/go" ]; do sleep 0.02; done
 		echo out; echo bad >&2
 		exit 4
 	END
@@ -126,6 +120,8 @@ test_failure_is_shared() {
 		memofs run --on-leader-failure share --status-file "status.$i" -- ./job >out.$i 2>err.$i &
 		pids+=($!)
 	done
+	eventually 20 waiting 7
+	touch go
 	for i in "${pids[@]}"; do
 		status=0
 		wait "$i" || status=$?
@@ -153,7 +149,7 @@ test_interruption_is_not_shared() {
 	eventually 20 started
 	memofs run --on-leader-failure share -- ./job >second &
 	local follower=$!
-	sleep 0.2
+	eventually 20 waiting 1
 	kill -TERM $leader
 	wait $leader || status=$?
 	is $status 143
@@ -204,7 +200,7 @@ test_interrupted_while_waiting() {
 	for sig in TERM HUP; do
 		memofs run -- ./job >second &
 		follower=$!
-		sleep 0.3
+		eventually 20 waiting 1
 		status=0
 		kill -$sig $follower
 		wait $follower || status=$?
@@ -326,7 +322,7 @@ test_reserved_by_name() {
 	ran 1
 	memofs run --key k/x -- ./job >out &
 	local pid=$!
-	sleep 0.2
+	eventually 20 waiting 1
 	memofs release --owner "$id" "$MEMOFS_CACHE/k/x"
 	wait $pid
 	ran 2

@@ -86,6 +86,7 @@ test_names_of_another_version() {
 	cd "$MNT"
 	mkdir -p names_of_another_version/below moved
 	bash -c 'echo 2 >names_of_another_version/key; echo 3 >moved/key'
+	present moved/key # it is stored before it is moved, and counts there
 	# A namespace that is moved is none.
 	mv -T moved names_of_another_version/below/names_of_another_version
 	python3 -I "$promcheck" <"$MNT/.memofs/metrics" >/dev/null

@@ -190,6 +190,8 @@ test_F3_reservation_of_one_owner() {
 	memofs reserve -q "$MEMOFS_CACHE/k"
 }
 
+somebody_waits() { [ "$(status_of waiting_opens)" -eq 1 ]; }
+
 test_F4_the_next_takes_over_from_one_that_died() {
 	begin
 	cat >job <<-END
@@ -204,7 +206,7 @@ test_F4_the_next_takes_over_from_one_that_died() {
 	eventually 20 test -s pid
 	memofs run -- ./job >second &
 	local follower=$!
-	sleep 0.3
+	eventually 20 somebody_waits
 	kill -KILL "$leader"
 	wait "$follower"
 	has second $'done\n'
