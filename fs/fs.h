@@ -69,7 +69,7 @@ struct fs {
 	struct once_table
 	    *once; /* what a daemon before this one had begun; see fs/once.h */
 	_Atomic size_t request_bytes; /* of the longest; 0: not agreed yet */
-	atomic_uint aheads; /* op_dir.c: answers that nobody has asked for yet */
+	atomic_uint aheads; /* fs/listing.h: answers that nobody has asked for yet */
 	bool resuming;	    /* the kernel has sent requests to a daemon before this one */
 	atomic_bool
 	    parallel_dirops; /* for fs/init_flags.h: asked for, and not passed on */

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "fs/listing.h"
 #include "store/util/log.h"
 
 enum { SHARDS = 16, CHUNK_PLACES = 1024, CHUNKS_MAX = 16384 };

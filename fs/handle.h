@@ -58,7 +58,7 @@ struct handle {
 	uint64_t ino;	   /* HANDLE_GEN, HANDLE_PENDING: the number in the store */
 	uint64_t unique;   /* of the request that opened it; 0: not known */
 	struct kept *kept; /* NULL: it is not kept */
-	struct kept *page; /* of a HANDLE_DIR: see op_dir.c */
+	struct kept *page; /* of a HANDLE_DIR: see listing_keep.c */
 };
 
 struct fs;
@@ -89,8 +89,8 @@ void handle_free(struct handle_list *list, struct handle *h);
 void handle_list_keep(struct handle_list *list, struct keep *k);
 /*
  * Before it is answered; and again when `extra` has changed, which is kept with it: a
- * HANDLE_TEXT's text, what op_dir.c has. Without room it is not kept, with a line in the
- * log: a daemon that goes on for this one answers EIO to it.
+ * HANDLE_TEXT's text, what listing_keep.c has. Without room it is not kept, with a line
+ * in the log: a daemon that goes on for this one answers EIO to it.
  */
 void handle_keep(struct handle_list *list, struct handle *h, struct slice extra);
 /*
@@ -113,15 +113,5 @@ struct handle *handle_by_unique(struct handle_list *list, uint64_t unique);
 /* All of them; `each` may free the one it is given. For one thread that is alone. */
 void handle_each(struct handle_list *list, void (*each)(void *arg, struct handle *h),
 		 void *arg);
-
-/* op_dir.c */
-void listing_free(struct listing *l); /* NULL is fine */
-/*
- * Of a HANDLE_DIR that was kept: its listing, with what was kept of it. -ENOMEM;
- * -EUCLEAN; or as opendir(3).
- */
-int listing_resume(struct fs *fs, struct handle *h, struct slice extra);
-/* And what it has given out last: `o`, which it owns from then on. */
-void listing_resume_page(struct handle *h, struct kept *o);
 
 #endif

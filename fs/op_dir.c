@@ -1,14 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Listings.
- *
- * Offsets 0 and 1 are before "." and before ".."; from 2 on they are the
- * store's, moved by 2. A listing shows the directory as it was when it was
- * opened (or last rewound), which POSIX allows, so that offsets stay good.
- *
- * Under `stale` the names that were being computed at that moment come last, at
- * offsets of their own: the store's listing leaves out what has expired, and what
- * expires while it is read is neither to be missed nor to come twice.
+ * Listings; "fs/listing.h" says what one is.
  *
  * A directory of a sealed tree is held from the open on, so that who is listing goes
  * on when the tree is replaced. It never changes: the kernel may keep the listing.
@@ -16,9 +8,6 @@
  * So may it that of a large directory at its ordinary place, as long as nothing in it
  * changes (fs/dircache.h). Then the snapshot is of the open, too: the kernel may lose
  * what it has, and ask in the midst of it, and the offsets are to mean the same.
- *
- * While the kernel takes the names of one answer, those of the next are read: see
- * "ahead".
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -31,6 +20,7 @@
 #include "fs/dircache.h"
 #include "fs/handle.h"
 #include "fs/kcache.h"
+#include "fs/listing.h"
 #include "fs/node.h"
 #include "fs/open.h"
 #include "fs/pending.h"
@@ -39,57 +29,7 @@
 #include "fs/sealed.h"
 #include "fs/session.h"
 
-enum { FIRST_OFF = 2 };
 #define COMPUTED_OFF (UINT64_C(1) << 62)
-
-struct listed {
-	char *name;
-	mode_t type;
-};
-
-/* An answer to a READDIR. */
-struct page {
-	bool plus;
-	char *data;
-	size_t size, used;
-	uint64_t off, next_off; /* its first name is at, and what comes after it */
-	int64_t until_ns;	/* when one of its names expires */
-	uint64_t rules;		/* store_dir_rules() from before its names were judged */
-	struct buf names;	/* for who goes on: see "kept" */
-};
-
-struct listing {
-	struct fs *fs;
-	atomic_uint refs; /* the handle, and who reads ahead */
-	bool control;
-
-	/* A directory of the store. One request at a time: the kernel holds the
-	 * directory's lock, exclusively unless it is asked not to; `lock` is for
-	 * descriptors shared between processes. */
-	pthread_mutex_t lock;
-	struct dirref dir;
-	uint64_t branch;
-	struct store_dir *stream; /* NULL: to be opened */
-	uint64_t at;		  /* the position `stream` is at */
-	bool held;		  /* `ent` was read and did not fit: it comes next */
-	struct store_dirent ent;
-	struct dircache *copied; /* the kernel may keep it; NULL: it may not */
-	bool copy_begun;	 /* it has asked for names */
-	bool has_ahead;
-	struct page ahead; /* the answer to what is asked next */
-
-	/* A control directory: all its names. Else those being computed, sorted. */
-	struct vnode v;
-	struct listed *names;
-	size_t count;
-
-	/* For who goes on: see "kept". */
-	struct buf page; /* names given out last */
-	bool page_new;	 /* and not kept yet */
-	bool resumed;	 /* `stream` is not the one that gave the offsets out */
-	bool
-	    renumbered; /* and what it counts is not what they were: it may not go back */
-};
 
 static void free_names(struct listing *d)
 {
@@ -100,7 +40,7 @@ static void free_names(struct listing *d)
 	d->count = 0;
 }
 
-static struct listing *listing_new(struct fs *fs)
+struct listing *listing_new(struct fs *fs)
 {
 	struct listing *d = calloc(1, sizeof(*d));
 
@@ -112,29 +52,34 @@ static struct listing *listing_new(struct fs *fs)
 	return d;
 }
 
-static void page_deinit(struct page *pg)
+void listing_ref(struct listing *d)
+{
+	atomic_fetch_add(&d->refs, 1);
+}
+
+void dir_page_deinit(struct dir_page *pg)
 {
 	free(pg->data);
 	buf_deinit(&pg->names);
 }
 
-static void drop_ahead(struct listing *d)
+void listing_drop_ahead(struct listing *d)
 {
 	if (!d->has_ahead)
 		return;
 	d->has_ahead = false;
-	page_deinit(&d->ahead);
-	d->ahead = (struct page){0};
+	dir_page_deinit(&d->ahead);
+	d->ahead = (struct dir_page){0};
 	atomic_fetch_sub(&d->fs->aheads, 1);
 }
 
-static void listing_unref(struct listing *d)
+void listing_unref(struct listing *d)
 {
 	if (atomic_fetch_sub(&d->refs, 1) > 1)
 		return;
 	store_dir_close(d->stream);
 	free_names(d);
-	drop_ahead(d);
+	listing_drop_ahead(d);
 	buf_deinit(&d->page);
 	pthread_mutex_destroy(&d->lock);
 	free(d);
@@ -195,7 +140,7 @@ static bool take_name(struct slice *s, uint64_t *ret_off,
 	return true;
 }
 
-static void keep_listing(struct fs *fs, struct handle *h)
+void listing_keep(struct fs *fs, struct handle *h)
 {
 	const struct listing *d = h->listing;
 	struct dir_head head = {d->dir.ino, d->branch, d->control, (uint32_t)d->count};
@@ -212,7 +157,7 @@ static void keep_listing(struct fs *fs, struct handle *h)
 }
 
 /* The names of one answer: the first is preceded by the offset that was asked for. */
-static void keep_page(struct fs *fs, struct handle *h)
+void listing_keep_page(struct fs *fs, struct handle *h)
 {
 	struct slice names = buf_slice(&h->listing->page);
 	int r = 0;
@@ -230,7 +175,7 @@ static void keep_page(struct fs *fs, struct handle *h)
 	h->page = NULL;
 }
 
-static void note_added(const struct listing *d, struct page *pg)
+void listing_note_added(const struct listing *d, struct dir_page *pg)
 {
 	int r = 0;
 
@@ -244,7 +189,7 @@ static void note_added(const struct listing *d, struct page *pg)
 		buf_clear(&pg->names);
 }
 
-static void note_given(struct listing *d, struct page *pg)
+void listing_note_given(struct listing *d, struct dir_page *pg)
 {
 	struct buf was = d->page;
 
@@ -255,9 +200,8 @@ static void note_given(struct listing *d, struct page *pg)
 	d->page_new = true;
 }
 
-/* Where to go on at `off`: at a name, or after it. False: it was not given out last. */
-static bool find_in_page(const struct listing *d, uint64_t off,
-			 char ret_name[STORE_NAME_MAX + 1], bool *ret_after)
+bool listing_find_given(const struct listing *d, uint64_t off,
+			char ret_name[STORE_NAME_MAX + 1], bool *ret_after)
 {
 	struct slice s = buf_slice(&d->page);
 	uint64_t first, next_off;
@@ -277,8 +221,6 @@ static bool find_in_page(const struct listing *d, uint64_t off,
 	return false;
 }
 
-static int add_name(void *arg, const char *name, mode_t type);
-
 static int resume_names(struct listing *d, struct slice extra, uint32_t count)
 {
 	char name[STORE_NAME_MAX + 1];
@@ -288,7 +230,7 @@ static int resume_names(struct listing *d, struct slice extra, uint32_t count)
 	for (uint32_t i = 0; !r && i < count; i++) {
 		if (!take_name(&extra, &type, name))
 			return -EUCLEAN;
-		r = add_name(d, name, (mode_t)type);
+		r = listing_add_name(d, name, (mode_t)type);
 	}
 	return r;
 }
@@ -307,7 +249,7 @@ static int resume_dir(struct fs *fs, uint64_t nodeid, bool copied, struct listin
 		d->copied = copied ? fs->dircache : NULL;
 		return 0;
 	}
-	d->at = FIRST_OFF;
+	d->at = LISTING_FIRST_OFF;
 	return store_dir_open(fs->store, d->branch, &d->stream);
 }
 
@@ -346,9 +288,9 @@ void listing_resume_page(struct handle *h, struct kept *o)
 
 /* ---- open ---- */
 
-static int add_name(void *arg, const char *name, mode_t type)
+int listing_add_name(void *listing, const char *name, mode_t type)
 {
-	struct listing *d = arg;
+	struct listing *d = listing;
 	struct listed *names = realloc(d->names, (d->count + 1) * sizeof(*names));
 
 	if (!names)
@@ -364,7 +306,7 @@ static int add_name(void *arg, const char *name, mode_t type)
 
 static int add_computed(void *arg, const char *name, const struct store_lease *lease)
 {
-	return add_name(arg, name, S_IFREG);
+	return listing_add_name(arg, name, S_IFREG);
 }
 
 static int compare_names(const void *a, const void *b)
@@ -374,7 +316,7 @@ static int compare_names(const void *a, const void *b)
 	return strcmp(la->name, lb->name);
 }
 
-static int load_computed(struct fs *fs, struct listing *d)
+int listing_load_computed(struct fs *fs, struct listing *d)
 {
 	int r = 0;
 
@@ -386,7 +328,7 @@ static int load_computed(struct fs *fs, struct listing *d)
 	return r;
 }
 
-static bool is_computed(const struct listing *d, const char *name)
+bool listing_is_computed(const struct listing *d, const char *name)
 {
 	struct listed key = {.name = (char *)name};
 
@@ -428,7 +370,7 @@ static int open_sealed(fuse_req_t req, fuse_ino_t ino, struct listing *d)
 	struct fs *fs = fs_of(req);
 	int r;
 
-	d->at = FIRST_OFF;
+	d->at = LISTING_FIRST_OFF;
 	d->stream = take_pinned(req, ino);
 	if (d->stream)
 		return 0;
@@ -448,7 +390,7 @@ static int open_dir(fuse_req_t req, fuse_ino_t ino, struct listing *d)
 	if (r == -EPERM) {
 		d->control = true;
 		r = vnode_get(fs->vnodes, ino, &d->v);
-		return r ? r : control_list(req, &d->v, add_name, d);
+		return r ? r : control_list(req, &d->v, listing_add_name, d);
 	}
 	if (!r && store_ino_in_tree(d->dir.ino))
 		return open_sealed(req, ino, d);
@@ -498,7 +440,7 @@ static int open_copied(fuse_req_t req, struct listing *d, struct fuse_file_info 
 	r = store_dir_open(fs->store, d->branch, &d->stream);
 	if (r)
 		return r;
-	d->at = FIRST_OFF;
+	d->at = LISTING_FIRST_OFF;
 	if (worth == DIRCACHE_UNKNOWN && !learn_worth(fs, d))
 		return 0;
 	store_dir_stamp(d->stream, &names);
@@ -546,7 +488,7 @@ static int handle_new_dir(fuse_req_t req, fuse_ino_t ino, struct handle **ret_h,
 	if (store_ino_in_tree(h->ino))
 		fi->cache_readdir = fi->keep_cache = true;
 	open_tell(h, fi);
-	keep_listing(fs, h);
+	listing_keep(fs, h);
 	*ret_h = h;
 	return 0;
 }
@@ -587,8 +529,8 @@ void op_fsyncdir(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_
 /* ---- read ---- */
 
 /* False: the page is full, and nothing was added. */
-static bool page_add(struct page *pg, const char *name, const struct fuse_entry_param *e,
-		     uint64_t next_off)
+static bool page_add(struct dir_page *pg, const char *name,
+		     const struct fuse_entry_param *e, uint64_t next_off)
 {
 	size_t left = pg->size - pg->used, need;
 
@@ -604,7 +546,8 @@ static bool page_add(struct page *pg, const char *name, const struct fuse_entry_
 	return true;
 }
 
-static bool add_dot(struct page *pg, const char *name, uint64_t ino, uint64_t next_off)
+static bool add_dot(struct dir_page *pg, const char *name, uint64_t ino,
+		    uint64_t next_off)
 {
 	/* No node id: the kernel knows these two itself. */
 	struct fuse_entry_param e = {.attr = {.st_ino = ino, .st_mode = S_IFDIR}};
@@ -612,26 +555,26 @@ static bool add_dot(struct page *pg, const char *name, uint64_t ino, uint64_t ne
 	return page_add(pg, name, &e, next_off);
 }
 
-/* "." and ".."; moves *off on. False: full. */
-static bool add_dots(struct fs *fs, struct listing *d, struct page *pg, uint64_t *off)
+bool listing_fill_dots(struct fs *fs, struct listing *d, struct dir_page *pg,
+		       uint64_t *off)
 {
 	uint64_t self = d->control ? d->v.id : d->dir.ino, parent, branch;
 
 	if (d->control || store_parent(fs->store, d->dir.ino, &parent, &branch))
 		parent = d->control ? d->v.dir_ino : self;
-	for (; *off < FIRST_OFF; ++*off)
+	for (; *off < LISTING_FIRST_OFF; ++*off)
 		if (!add_dot(pg, *off ? ".." : ".", *off ? parent : self, *off + 1))
 			return false;
 	return true;
 }
 
-static void fill_control(struct listing *d, struct page *pg, uint64_t off)
+void listing_fill_control(struct listing *d, struct dir_page *pg, uint64_t off)
 {
-	for (size_t i = off - FIRST_OFF; i < d->count; i++) {
+	for (size_t i = off - LISTING_FIRST_OFF; i < d->count; i++) {
 		struct fuse_entry_param e = {
 		    .attr = {.st_ino = FUSE_ROOT_ID, .st_mode = d->names[i].type}};
 
-		if (!page_add(pg, d->names[i].name, &e, FIRST_OFF + i + 1))
+		if (!page_add(pg, d->names[i].name, &e, LISTING_FIRST_OFF + i + 1))
 			return;
 	}
 }
@@ -689,9 +632,9 @@ static int seek_resumed(struct listing *d, uint64_t off)
 	char name[STORE_NAME_MAX + 1];
 	bool after;
 
-	if (!find_in_page(d, off, name, &after))
-		return store_dir_seek(d->stream, off - FIRST_OFF);
-	return store_dir_seek_name(d->stream, name, after, off - FIRST_OFF);
+	if (!listing_find_given(d, off, name, &after))
+		return store_dir_seek(d->stream, off - LISTING_FIRST_OFF);
+	return store_dir_seek_name(d->stream, name, after, off - LISTING_FIRST_OFF);
 }
 
 static int open_stream(fuse_req_t req, struct handle *h, bool again)
@@ -704,23 +647,23 @@ static int open_stream(fuse_req_t req, struct handle *h, bool again)
 		return r;
 	pending_wait_branch(fs->pending, d->branch, fuse_req_ctx(req)->pid);
 	if (!again) {
-		r = load_computed(fs, d);
+		r = listing_load_computed(fs, d);
 		if (d->count)
-			keep_listing(fs, h);
+			listing_keep(fs, h);
 	}
 	if (!r)
 		r = store_dir_open(fs->store, d->branch, &d->stream);
-	d->at = FIRST_OFF;
+	d->at = LISTING_FIRST_OFF;
 	return r;
 }
 
 static int seek_to(fuse_req_t req, struct handle *h, uint64_t off)
 {
 	struct listing *d = h->listing;
-	bool resumed = d->resumed && off != FIRST_OFF;
+	bool resumed = d->resumed && off != LISTING_FIRST_OFF;
 	int r = 0;
 
-	if (d->stream && off == FIRST_OFF && d->at != off &&
+	if (d->stream && off == LISTING_FIRST_OFF && d->at != off &&
 	    !store_ino_in_tree(d->dir.ino)) {
 		store_dir_close(d->stream); /* rewound: as it is now */
 		d->stream = NULL;
@@ -730,7 +673,7 @@ static int seek_to(fuse_req_t req, struct handle *h, uint64_t off)
 		r = open_stream(req, h, resumed);
 	if (!r && d->at != off) {
 		r = resumed ? seek_resumed(d, off)
-			    : store_dir_seek(d->stream, off - FIRST_OFF);
+			    : store_dir_seek(d->stream, off - LISTING_FIRST_OFF);
 		d->held = false;
 	}
 	if (r)
@@ -747,7 +690,7 @@ static int seek_to(fuse_req_t req, struct handle *h, uint64_t off)
  */
 static bool is_listed(struct listing *d)
 {
-	return !is_computed(d, d->ent.name) &&
+	return !listing_is_computed(d, d->ent.name) &&
 	       (store_ino_in_tree(d->dir.ino) || !view_restricts(&d->dir.view) ||
 		view_admits(&d->dir.view, &d->ent.attr, time_now_ns(), NULL));
 }
@@ -768,7 +711,7 @@ static int next_entry(struct listing *d)
 }
 
 /* False: the page is full, and nothing was added. */
-static bool add_filled(struct fs *fs, struct page *pg, const char *name,
+static bool add_filled(struct fs *fs, struct dir_page *pg, const char *name,
 		       const struct fuse_entry_param *e, uint64_t next_off)
 {
 	bool added = page_add(pg, name, e, next_off);
@@ -779,7 +722,8 @@ static bool add_filled(struct fs *fs, struct page *pg, const char *name,
 }
 
 /* What is being computed, and what is shown of it meanwhile. */
-static int fill_computed(struct fs *fs, struct listing *d, struct page *pg, uint64_t off)
+static int fill_computed(struct fs *fs, struct listing *d, struct dir_page *pg,
+			 uint64_t off)
 {
 	uint64_t i = off > COMPUTED_OFF ? off - COMPUTED_OFF : 0;
 
@@ -800,8 +744,7 @@ static int fill_computed(struct fs *fs, struct listing *d, struct page *pg, uint
 	return 0;
 }
 
-/* From where the stream is on. */
-static int fill_rows(struct fs *fs, struct listing *d, struct page *pg)
+int listing_fill_rows(struct fs *fs, struct listing *d, struct dir_page *pg)
 {
 	struct fuse_entry_param e;
 	int r = 0;
@@ -815,19 +758,20 @@ static int fill_rows(struct fs *fs, struct listing *d, struct page *pg)
 			r = fill_entry(fs, d, pg->plus, &d->ent, &e);
 		if (r)
 			break;
-		d->held =
-		    !add_filled(fs, pg, d->ent.name, &e, FIRST_OFF + d->ent.next_off);
+		d->held = !add_filled(fs, pg, d->ent.name, &e,
+				      LISTING_FIRST_OFF + d->ent.next_off);
 		if (d->held)
 			return 0;
-		d->at = pg->next_off = FIRST_OFF + d->ent.next_off;
+		d->at = pg->next_off = LISTING_FIRST_OFF + d->ent.next_off;
 		if (d->ent.attr.expires_ns < pg->until_ns)
 			pg->until_ns = d->ent.attr.expires_ns;
-		note_added(d, pg);
+		listing_note_added(d, pg);
 	}
 	return r == -ENOENT ? fill_computed(fs, d, pg, COMPUTED_OFF) : r;
 }
 
-static int fill_store(fuse_req_t req, struct handle *h, struct page *pg, uint64_t off)
+int listing_fill_store(fuse_req_t req, struct handle *h, struct dir_page *pg,
+		       uint64_t off)
 {
 	struct fs *fs = fs_of(req);
 	int r;
@@ -835,7 +779,7 @@ static int fill_store(fuse_req_t req, struct handle *h, struct page *pg, uint64_
 	if (off >= COMPUTED_OFF)
 		return fill_computed(fs, h->listing, pg, off);
 	r = seek_to(req, h, off);
-	return r ? r : fill_rows(fs, h->listing, pg);
+	return r ? r : listing_fill_rows(fs, h->listing, pg);
 }
 
 /* ---- ahead ---- */
@@ -850,57 +794,55 @@ static int fill_store(fuse_req_t req, struct handle *h, struct page *pg, uint64_
  */
 enum { AHEAD_BYTES_MAX = 64 * 1024, AHEADS_MAX = 64 };
 
-/* Moves it to *pg, which has nothing yet. False: there is none for this. */
-static bool take_ahead(struct listing *d, struct page *pg, uint64_t off)
+bool listing_take_ahead(struct listing *d, struct dir_page *pg, uint64_t off)
 {
-	struct page *ahead = &d->ahead;
+	struct dir_page *ahead = &d->ahead;
 	bool good = d->has_ahead && !pg->plus && !pg->used && ahead->off == off &&
 		    ahead->size == pg->size &&
 		    ahead->rules == store_dir_rules(d->stream) &&
 		    (ahead->until_ns == DURATION_NONE || ahead->until_ns > time_now_ns());
 
 	if (good) {
-		struct page empty = *pg;
+		struct dir_page empty = *pg;
 
 		*pg = *ahead;
 		*ahead = empty;
 	}
-	drop_ahead(d);
+	listing_drop_ahead(d);
 	return good;
 }
 
-/* Is the next answer likely to be asked for, and needs nothing but the stream? */
-static bool may_read_ahead(const struct listing *d, const struct page *pg)
+/* Likely to be asked for, and needs nothing but the stream. */
+bool listing_may_read_ahead(const struct listing *d, const struct dir_page *pg)
 {
 	return d->held && !pg->plus && pg->size <= AHEAD_BYTES_MAX && !d->has_ahead &&
 	       !d->renumbered && !d->count && !view_restricts(&d->dir.view) &&
 	       !store_ino_in_tree(d->dir.ino);
 }
 
-/* After the answer, of which nothing is left to be done. */
-static void read_ahead(struct listing *d, size_t size)
+void listing_read_ahead(struct listing *d, size_t size)
 {
-	struct page pg = {.data = malloc(size), .size = size};
+	struct dir_page pg = {.data = malloc(size), .size = size};
 	struct fs *fs = d->fs;
 	bool room = atomic_fetch_add(&fs->aheads, 1) < AHEADS_MAX && pg.data;
 	bool kept = false;
 
 	pthread_mutex_lock(&d->lock);
 	/* Who asks next finds out what is wrong. */
-	if (room && !d->has_ahead && d->held && fill_rows(fs, d, &pg) == 0) {
+	if (room && !d->has_ahead && d->held && listing_fill_rows(fs, d, &pg) == 0) {
 		d->has_ahead = kept = true;
 		d->ahead = pg;
 	}
 	pthread_mutex_unlock(&d->lock);
 	if (!kept) {
-		page_deinit(&pg);
+		dir_page_deinit(&pg);
 		atomic_fetch_sub(&fs->aheads, 1);
 	}
 }
 
 /* ---- answer ---- */
 
-static void copy_end(struct fs *fs, struct listing *d, const struct page *pg)
+static void copy_end(struct fs *fs, struct listing *d, const struct dir_page *pg)
 {
 	bool end = !pg->used && !d->held;
 
@@ -910,12 +852,13 @@ static void copy_end(struct fs *fs, struct listing *d, const struct page *pg)
 	else if (d->copied && end)
 		dircache_end(d->copied, d->dir.nodeid, d);
 	else if (end && !d->dir.view.set && !store_ino_in_tree(d->dir.ino) &&
-		 pg->next_off >= FIRST_OFF + DIRCACHE_NAMES_MIN)
+		 pg->next_off >= LISTING_FIRST_OFF + DIRCACHE_NAMES_MIN)
 		dircache_learn(fs->dircache, d->dir.nodeid, true);
 }
 
 /* `off`: after the dots. */
-static int fill_copied(fuse_req_t req, struct handle *h, struct page *pg, uint64_t off)
+static int fill_copied(fuse_req_t req, struct handle *h, struct dir_page *pg,
+		       uint64_t off)
 {
 	struct fs *fs = fs_of(req);
 	struct listing *d = h->listing;
@@ -924,41 +867,41 @@ static int fill_copied(fuse_req_t req, struct handle *h, struct page *pg, uint64
 	if (d->copied)
 		dircache_read(d->copied, d->dir.nodeid, d, pg->off, !d->copy_begun);
 	d->copy_begun = true;
-	if (!take_ahead(d, pg, off))
-		r = fill_store(req, h, pg, off);
+	if (!listing_take_ahead(d, pg, off))
+		r = listing_fill_store(req, h, pg, off);
 	if (!r || pg->used)
 		copy_end(fs, d, pg);
-	note_given(d, pg);
+	listing_note_given(d, pg);
 	return r;
 }
 
-static int fill(fuse_req_t req, struct handle *h, struct page *pg)
+static int fill(fuse_req_t req, struct handle *h, struct dir_page *pg)
 {
 	struct listing *d = h->listing;
 	uint64_t at = pg->off;
 	int r = 0;
 
-	if (!add_dots(fs_of(req), d, pg, &at))
+	if (!listing_fill_dots(fs_of(req), d, pg, &at))
 		return 0;
 	if (d->control)
-		fill_control(d, pg, at);
+		listing_fill_control(d, pg, at);
 	else
 		r = fill_copied(req, h, pg, at);
 	return r;
 }
 
 /* True: it is to be gone on with, with a reference. */
-static bool make_page(fuse_req_t req, struct handle *h, struct page *pg, int *ret_r)
+static bool make_page(fuse_req_t req, struct handle *h, struct dir_page *pg, int *ret_r)
 {
 	struct listing *d = h->listing;
 	bool ahead;
 
 	pthread_mutex_lock(&d->lock);
 	*ret_r = fill(req, h, pg);
-	keep_page(d->fs, h);
-	ahead = !*ret_r && may_read_ahead(d, pg);
+	listing_keep_page(d->fs, h);
+	ahead = !*ret_r && listing_may_read_ahead(d, pg);
 	if (ahead)
-		atomic_fetch_add(&d->refs, 1);
+		listing_ref(d);
 	pthread_mutex_unlock(&d->lock);
 	return ahead;
 }
@@ -968,12 +911,12 @@ static void list(fuse_req_t req, size_t size, off_t off, struct fuse_file_info *
 {
 	struct handle *h = handle_get(fs_of(req)->handles, fi->fh);
 	struct listing *d = h->listing;
-	struct page pg = {.plus = plus,
-			  .data = malloc(size),
-			  .size = size,
-			  .off = (uint64_t)off,
-			  .next_off = (uint64_t)off,
-			  .until_ns = DURATION_NONE};
+	struct dir_page pg = {.plus = plus,
+			      .data = malloc(size),
+			      .size = size,
+			      .off = (uint64_t)off,
+			      .next_off = (uint64_t)off,
+			      .until_ns = DURATION_NONE};
 	int r = d ? -ENOMEM : -EIO;
 	bool ahead = d && pg.data && make_page(req, h, &pg, &r);
 
@@ -981,10 +924,10 @@ static void list(fuse_req_t req, size_t size, off_t off, struct fuse_file_info *
 		reply_err(req, r);
 	else
 		fuse_reply_buf(req, pg.data, pg.used);
-	page_deinit(&pg);
+	dir_page_deinit(&pg);
 	if (!ahead)
 		return;
-	read_ahead(d, size);
+	listing_read_ahead(d, size);
 	listing_unref(d);
 }
 

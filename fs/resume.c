@@ -7,6 +7,7 @@
 #include "fs/fs.h"
 #include "fs/handle.h"
 #include "fs/kcache.h"
+#include "fs/listing.h"
 #include "fs/once.h"
 #include "fs/open.h"
 #include "fs/pending.h"
