@@ -26,58 +26,10 @@
 #include "cli/paths.h"
 #include "cli/probe.h"
 #include "store/util/attach_packet.h"
+#include "store/util/fdpass.h"
 
 /* The daemon answers within milliseconds, and hears one after the other. */
 enum { ANSWER_MAX_S = 30 };
-
-/* ---- descriptors through sockets ---- */
-
-union control {
-	struct cmsghdr head;
-	char room[CMSG_SPACE(sizeof(int))];
-};
-
-static int send_fd(int to, int fd, const struct attach_packet *packet)
-{
-	union control control = {0};
-	struct iovec iov = {(void *)packet, sizeof(*packet)};
-	struct msghdr msg = {
-	    .msg_iov = &iov,
-	    .msg_iovlen = 1,
-	    .msg_control = control.room,
-	    .msg_controllen = sizeof(control.room),
-	};
-	struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
-
-	c->cmsg_level = SOL_SOCKET;
-	c->cmsg_type = SCM_RIGHTS;
-	c->cmsg_len = CMSG_LEN(sizeof(int));
-	memcpy(CMSG_DATA(c), &fd, sizeof(int));
-	return sendmsg(to, &msg, MSG_NOSIGNAL) < 0 ? -errno : 0;
-}
-
-/* -1: none came. */
-static int receive_fd(int from)
-{
-	union control control = {0};
-	char byte;
-	struct iovec iov = {&byte, 1};
-	struct msghdr msg = {
-	    .msg_iov = &iov,
-	    .msg_iovlen = 1,
-	    .msg_control = control.room,
-	    .msg_controllen = sizeof(control.room),
-	};
-	struct cmsghdr *c;
-	int fd = -1;
-
-	if (recvmsg(from, &msg, MSG_CMSG_CLOEXEC) <= 0)
-		return -1;
-	c = CMSG_FIRSTHDR(&msg);
-	if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS)
-		memcpy(&fd, CMSG_DATA(c), sizeof(int));
-	return fd;
-}
 
 /* ---- mounting ---- */
 
@@ -126,7 +78,7 @@ static int mount_by_helper(const char *store, const char *point)
 	CLEANUP_FREE char *options = helper_options(store);
 	const char *const argv[] = {"fusermount3", "-o", options, "--", point, NULL};
 	int fds[2], fd = -1;
-	char number[16];
+	char number[16], byte;
 
 	if (socketpair(AF_UNIX, SOCK_STREAM, 0, fds)) {
 		cli_error("mount: %s", strerror(errno));
@@ -135,7 +87,7 @@ static int mount_by_helper(const char *store, const char *point)
 	snprintf(number, sizeof(number), "%d", fds[1]);
 	fcntl(fds[0], F_SETFD, FD_CLOEXEC);
 	if (setenv("_FUSE_COMMFD", number, 1) == 0 && run_helper(argv) == 0)
-		fd = receive_fd(fds[0]);
+		(void)fdpass_receive(fds[0], &byte, 1, &fd, 1);
 	close(fds[0]);
 	close(fds[1]);
 	return fd;
@@ -294,7 +246,7 @@ static int hand_over(int to, int fuse_fd, const char *point)
 
 	if (r)
 		return r;
-	r = send_fd(to, fuse_fd, &packet);
+	r = fdpass_send(to, &packet, sizeof(packet), &fuse_fd, 1);
 	n = r ? -1 : recv(to, answer, sizeof(answer) - 1, 0);
 	if (n == 1 && !*answer)
 		return 0;

@@ -13,6 +13,7 @@
 
 #include "fs/attached.h"
 #include "fs/fast.h"
+#include "store/util/fdpass.h"
 #include "store/util/log.h"
 
 enum { HEAR_MAX_S = 5, PAUSE_MS = 1000 };
@@ -50,27 +51,6 @@ static bool is_of_this_user_ns(const struct ucred *who, const struct attach_pack
 	       (of_him.st_dev == own.st_dev && of_him.st_ino == own.st_ino);
 }
 
-/* The descriptor, which is the caller's; -1: there was none, or more. */
-static int take_descriptor(struct msghdr *msg)
-{
-	int fd = -1, other;
-
-	for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c)) {
-		size_t n = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-
-		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
-			continue;
-		for (size_t i = 0; i < n; i++) {
-			memcpy(&other, CMSG_DATA(c) + i * sizeof(int), sizeof(int));
-			if (fd >= 0)
-				close(other);
-			else
-				fd = other;
-		}
-	}
-	return fd;
-}
-
 /* Of the driver of FUSE: read(2) of anything else would hand requests to who sent it. */
 static bool is_fuse(int fd)
 {
@@ -87,32 +67,20 @@ static bool is_sound(const struct attach_packet *p, ssize_t len)
 	       memchr(p->mountpoint, '\0', sizeof(p->mountpoint));
 }
 
-/* -EBADMSG, -errno. */
+/* -EBADMSG; or as fdpass_receive(). */
 static int receive(int fd, struct attach_packet *ret_packet, int *ret_fuse_fd)
 {
-	union {
-		struct cmsghdr head;
-		char room[CMSG_SPACE(sizeof(int))];
-	} control = {0};
-	struct iovec iov = {ret_packet, sizeof(*ret_packet)};
-	struct msghdr msg = {
-	    .msg_iov = &iov,
-	    .msg_iovlen = 1,
-	    .msg_control = control.room,
-	    .msg_controllen = sizeof(control.room),
-	};
-	ssize_t len = recvmsg(fd, &msg, MSG_CMSG_CLOEXEC);
-	int fuse_fd = len < 0 ? -1 : take_descriptor(&msg);
+	int fuse_fd;
+	ssize_t len = fdpass_receive(fd, ret_packet, sizeof(*ret_packet), &fuse_fd, 1);
 
 	if (len < 0)
-		return -errno;
-	if (fuse_fd >= 0 && is_sound(ret_packet, len) && is_fuse(fuse_fd)) {
-		*ret_fuse_fd = fuse_fd;
-		return 0;
+		return (int)len;
+	if (fuse_fd < 0 || !is_sound(ret_packet, len) || !is_fuse(fuse_fd)) {
+		fdpass_close(&fuse_fd, 1);
+		return -EBADMSG;
 	}
-	if (fuse_fd >= 0)
-		close(fuse_fd);
-	return -EBADMSG;
+	*ret_fuse_fd = fuse_fd;
+	return 0;
 }
 
 static int judge(struct attach *a, const struct ucred *who,

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fs/holder/notify.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stddef.h>
@@ -11,6 +10,8 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
+
+#include "store/util/fdpass.h"
 
 enum { LISTEN_FIRST = 3 };
 
@@ -52,37 +53,21 @@ void notify_begin(struct notify *n)
 static void say(const struct notify *n, const char *state, int fd)
 {
 	struct sockaddr_un to = {.sun_family = AF_UNIX};
-	union {
-		struct cmsghdr align;
-		char bytes[CMSG_SPACE(sizeof(int))];
-	} control = {0};
-	struct iovec iov = {.iov_base = (void *)state, .iov_len = strlen(state)};
-	struct msghdr msg = {.msg_name = &to, .msg_iov = &iov, .msg_iovlen = 1};
+	size_t len = strlen(n->path);
 	int s;
 
-	if (!*n->path)
+	if (!len)
 		return;
-	memcpy(to.sun_path, n->path, strlen(n->path));
-	msg.msg_namelen =
-	    (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(n->path));
+	memcpy(to.sun_path, n->path, len);
 	if (*n->path == '@')
 		to.sun_path[0] = '\0'; /* no file: the abstract namespace */
-	if (fd >= 0) {
-		struct cmsghdr *c = &control.align;
-
-		msg.msg_control = control.bytes;
-		msg.msg_controllen = sizeof(control.bytes);
-		c->cmsg_level = SOL_SOCKET;
-		c->cmsg_type = SCM_RIGHTS;
-		c->cmsg_len = CMSG_LEN(sizeof(int));
-		memcpy(CMSG_DATA(c), &fd, sizeof(int));
-	}
+	len += offsetof(struct sockaddr_un, sun_path);
 	s = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	if (s < 0)
 		return;
 	/* Who is supervised has no way to go without its supervisor's ear. */
-	while (sendmsg(s, &msg, MSG_NOSIGNAL) < 0 && errno == EINTR)
-		;
+	if (connect(s, (struct sockaddr *)&to, (socklen_t)len) == 0)
+		(void)fdpass_send(s, state, strlen(state), &fd, fd >= 0);
 	close(s);
 }
 

@@ -35,7 +35,7 @@
 #include <sys/types.h>
 
 enum {
-	HOLDER_FDS_MAX = 4,
+	HOLDER_FDS_MAX = 4,    /* more are refused, by older ones too */
 	HOLDER_INIT_MAX = 512, /* bytes of an INIT request: it has 104 today */
 	HOLDER_VERSION_MAX = 64,
 };
@@ -95,7 +95,8 @@ int holder_send(int socket, const struct holder_message *m, const int *fds,
 		unsigned int count);
 /*
  * Waits for one. The descriptors are the caller's, closed on exec; what is missing is -1.
- * -EPIPE: the other end is gone; -EPROTO: that is no message; else -errno.
+ * -EPIPE: the other end is gone; -EPROTO: that is no message, or its descriptors could
+ * not be had; else -errno.
  */
 int holder_receive(int socket, struct holder_message *ret_m, int ret_fds[HOLDER_FDS_MAX]);
 void holder_close_fds(int fds[HOLDER_FDS_MAX]);

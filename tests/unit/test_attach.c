@@ -29,6 +29,7 @@
 #include "fs/pending.h"
 #include "fs/session.h"
 #include "store/internal.h"
+#include "store/util/fdpass.h"
 #include "store/util/log.h"
 
 #define assert_ok(call) assert_int_equal((call), 0)
@@ -514,23 +515,10 @@ static int connect_at(int dir_fd)
 static void hand_over(int dir_fd, const struct attach_packet *packet, int fuse_fd,
 		      char ret_text[ATTACH_ANSWER_MAX + 1])
 {
-	union {
-		struct cmsghdr head;
-		char room[CMSG_SPACE(sizeof(int))];
-	} control = {0};
-	struct iovec iov = {(void *)packet, sizeof(*packet)};
-	struct msghdr msg = {.msg_iov = &iov,
-			     .msg_iovlen = 1,
-			     .msg_control = control.room,
-			     .msg_controllen = sizeof(control.room)};
 	int fd = connect_at(dir_fd);
 	ssize_t n;
 
-	control.head = (struct cmsghdr){.cmsg_level = SOL_SOCKET,
-					.cmsg_type = SCM_RIGHTS,
-					.cmsg_len = CMSG_LEN(sizeof(int))};
-	memcpy(CMSG_DATA(&control.head), &fuse_fd, sizeof(int));
-	assert_int_equal(sendmsg(fd, &msg, 0), sizeof(*packet));
+	assert_ok(fdpass_send(fd, packet, sizeof(*packet), &fuse_fd, 1));
 	n = recv(fd, ret_text, ATTACH_ANSWER_MAX, 0);
 	assert_true(n > 0);
 	ret_text[n] = '\0';
