@@ -301,25 +301,33 @@ static int job_error(const struct carejob *job, const struct carestore *cs, int 
 	return r == -ENOTCONN || r == -ECONNABORTED ? CLI_MOUNT : CLI_FAILED;
 }
 
-static int follow_job(const char *path, struct follow *f)
+/* `busy`: some job was running already, and this one was not started. */
+static int follow_job(const char *path, bool busy, struct follow *f)
 {
 	int64_t wait_ns = LOOK_FIRST_NS;
+	int r = read_job(path, f);
 
-	for (;;) {
+	if (r)
+		return r;
+	if (busy && strcmp(f->state, "running") != 0)
+		return -EBUSY;
+	if (busy)
+		cli_error("%s: one is running already; following it", f->job->command);
+	/* A daemon that was started after we looked has counted from 0. */
+	if (busy || (f->run && f->run < f->want_run))
+		f->want_run = f->run;
+	while (!r && f->run == f->want_run && strcmp(f->state, "running") == 0) {
 		struct timespec ts = {.tv_nsec = wait_ns};
-		int r = read_job(path, f);
 
-		if (r)
-			return r;
-		if (f->run != f->want_run)
-			return f->run > f->want_run ? -ESTALE : -ECANCELED;
-		if (strcmp(f->state, "running") != 0)
-			return 0;
 		draw(f);
 		nanosleep(&ts, NULL);
 		if (wait_ns < LOOK_LAST_NS)
 			wait_ns += wait_ns / 2;
+		r = read_job(path, f);
 	}
+	if (!r && f->run != f->want_run)
+		r = f->run > f->want_run ? -ESTALE : -ECANCELED;
+	return r;
 }
 
 int carejob_mount(const struct carejob *job, const struct carestore *cs, const char *name,
@@ -335,16 +343,8 @@ int carejob_mount(const struct carejob *job, const struct carestore *cs, const c
 	f.want_run++;
 	if (!r)
 		r = start_job(path, *options ? options : "\n");
-	/* A daemon that was started after we looked has counted from 0. */
-	if (!r && read_job(path, &f) == 0 && f.run && f.run < f.want_run)
-		f.want_run = f.run;
-	if (r == -EBUSY && read_job(path, &f) == 0 && strcmp(f.state, "running") == 0) {
-		cli_error("%s: one is running already; following it", job->command);
-		f.want_run = f.run;
-		r = 0;
-	}
-	if (!r)
-		r = follow_job(path, &f);
+	if (!r || r == -EBUSY)
+		r = follow_job(path, r == -EBUSY, &f);
 	progress_end(&f.bar);
 	if (r)
 		return job_error(job, cs, r);
