@@ -323,7 +323,9 @@ unmount_everything() {
 			say "FAIL: cannot unmount $mnt: $(cat "$T/umount.err")"
 			FAILED=1
 		fi
-		umount -l "$mnt" 2>/dev/null || fusermount3 -u -z "$mnt"
+		# Nobody may be left to answer who is there, or who asks on the way.
+		umount -c -f "$mnt" 2>/dev/null || umount -c -l "$mnt" 2>/dev/null ||
+			fusermount3 -u -z "$mnt"
 		end_daemons "$mnt"
 	done
 }

@@ -8,7 +8,8 @@
 # SECONDS after the start, if process PID lives still, it, what it started and every
 # process that names FOLDER (its daemons) is shown: its command, what the kernel says
 # it waits for, and for memofs itself the stacks of its threads, where gdb is installed.
-# Then PID and what it started get SIGTERM.
+# Then PID and what it started get SIGTERM; and should that not be enough, the mounts below
+# FOLDER are ended by force.
 set -u
 
 seconds=$1 pid=$2 folder=$3
@@ -90,3 +91,7 @@ for proc in $family; do
 	[ "$proc" = "$pid" ] || kill -TERM "$proc" 2>/dev/null
 done
 kill -TERM "$pid"
+# Who waits for a daemon that is dead may be ended by no signal, and is waited for.
+sleep 10 >/dev/null 2>&1
+! alive || awk -v t="$folder/" 'index($5, t) == 1 { print $5 }' /proc/self/mountinfo | sort -r |
+	while read -r mnt; do umount -c -f "$mnt" 2>/dev/null; done
