@@ -447,6 +447,7 @@ static void fill_fs(struct daemon *d)
 	d->fs.started_ns = time_now_ns();
 	d->fs.threads = d->config->mount.threads;
 	d->fs.held = d->opt->held;
+	atomic_store(&d->fs.handed_over, resumes(d));
 	d->fs.config = d;
 	d->fs.config_text = config_text;
 }
@@ -459,6 +460,7 @@ static void session_mounted(void *arg, int fuse_fd, const void *init, size_t ini
 	if (!d->fs.keep)
 		return; /* nobody could go on */
 	r = held_mounted(d->opt->held, fuse_fd, init, init_len, d->opt->mountpoint);
+	atomic_store(&d->fs.handed_over, r == 0 && d->opt->held);
 	if (r)
 		log_warning(
 		    "the holder has not got the mount: %s; when this daemon dies, "

@@ -80,8 +80,9 @@ struct fs {
 	const char *backend_name;
 	int64_t started_ns;
 	unsigned int threads;
-	struct held *held; /* the holder; NULL: there is none */
-	void *config;	   /* of main.c, for /.memofs/config */
+	struct held *held;	 /* the holder; NULL: there is none */
+	atomic_bool handed_over; /* and it has the connection */
+	void *config;		 /* of main.c, for /.memofs/config */
 	int (*config_text)(void *config, struct buf *ret_text);
 
 	/* Called once, when the kernel has agreed on the protocol. */

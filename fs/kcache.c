@@ -13,6 +13,7 @@
 #include "fs/attach.h"
 #include "fs/fast.h"
 #include "fs/fs.h"
+#include "fs/held.h"
 #include "fs/reply.h"
 #include "fs/vnode.h"
 #include "store/util/log.h"
@@ -47,6 +48,8 @@ struct notice {
 struct kcache {
 	struct fs *fs;
 	_Atomic bool has_epoch;
+	_Atomic bool epoch_will_do; /* a name that is stale need not be thrown out */
+	_Atomic bool dropped;	    /* some were, and the next tick says so */
 	pthread_t thread;
 	pthread_mutex_t lock;
 	pthread_cond_t wake;
@@ -108,11 +111,35 @@ static int notify_epoch(struct kcache *kc)
 	return reply_header(kc->fs, 0, NOTIFY_INC_EPOCH);
 }
 
+/*
+ * Would nobody answer if this process were killed now? Then nothing of it may wait for
+ * an answer: a thread that the kernel does not let go has the connection open, so that it
+ * does not end either, and whoever comes to the mount waits for ever.
+ */
+static bool dies_alone(const struct fs *fs)
+{
+	return !atomic_load(&fs->handed_over) || !held_holder(fs->held);
+}
+
+/* So names are told of in the one way that takes no lock. */
+static bool takes_no_lock(struct kcache *kc)
+{
+	return atomic_load(&kc->epoch_will_do) && dies_alone(kc->fs);
+}
+
+bool kcache_lists_nodes(struct kcache *kc, uint64_t nodeid, uint64_t dir_ino)
+{
+	return store_ino_in_tree(dir_ino) || !takes_no_lock(kc) ||
+	       !(vnode_is(nodeid) || vnode_dir_shared(kc->fs->vnodes, dir_ino));
+}
+
 void kcache_probe(struct kcache *kc)
 {
 	bool has = notify_epoch(kc) == 0;
 
 	atomic_store(&kc->has_epoch, has);
+	/* Names of a read-only mount are thrown out for what is behind them. */
+	atomic_store(&kc->epoch_will_do, has && (!kc->fs->fast || fast_prunes(kc->fs)));
 	if (!has)
 		log_info("this kernel cannot make all names stale at once: "
 			 "names are cached for %.0f s at most",
@@ -225,7 +252,8 @@ static void expire_name(struct kcache *kc, const struct notice *n)
  * or for pages that it has asked for, and not even SIGKILL ends that. So a daemon that is
  * killed may leave this thread behind until its successor has answered. It must not have
  * then what the successor needs: the database is locked by who has the descriptors, and
- * the holder knows by them that the daemon is gone.
+ * the holder knows by them that the daemon is gone. Where there will be no successor it
+ * must not wait: takes_no_lock().
  */
 static void be_alone(struct kcache *kc)
 {
@@ -362,7 +390,7 @@ void kcache_tick(struct kcache *kc)
 	if (late)
 		kc->held_up = true;
 	pthread_mutex_unlock(&kc->lock);
-	if (late)
+	if (late || atomic_exchange(&kc->dropped, false))
 		all_changed(kc);
 	for (; late; late = next) {
 		next = late->next;
@@ -476,6 +504,17 @@ static size_t showing(struct kcache *kc, uint64_t branch, uint64_t through,
 	return kept;
 }
 
+/*
+ * With a name the kernel is told that the directory's times are others. (To find the node
+ * of a directory it waits for nothing: nobody reads ahead in one.)
+ */
+static void tell_without_name(struct kcache *kc, const uint64_t *ids, size_t n)
+{
+	all_changed(kc);
+	for (size_t i = 0; i < n; i++)
+		kcache_node_changed(kc, ids[i]);
+}
+
 /* Returns the ticket of the last notice; 0: there is none. */
 static uint64_t tell(struct kcache *kc, uint64_t branch, const char *name,
 		     uint64_t through)
@@ -486,6 +525,10 @@ static uint64_t tell(struct kcache *kc, uint64_t branch, const char *name,
 
 	if (n > NAMES_MAX || (n && is_held_up(kc))) {
 		all_changed(kc);
+		return 0;
+	}
+	if (n && takes_no_lock(kc)) {
+		tell_without_name(kc, ids, n);
 		return 0;
 	}
 	for (size_t i = 0; i < n; i++)
@@ -508,9 +551,16 @@ void kcache_name_changing(struct kcache *kc, uint64_t branch, const char *name,
 		reply_err(req, r);
 }
 
+/*
+ * An epoch is as good before the answer as after it: a name that the kernel moves keeps
+ * that in which it was looked up, and is not looked up while it is moved.
+ */
 void kcache_name_expires(struct kcache *kc, uint64_t nodeid, const char *name)
 {
-	enqueue_as(kc, nodeid, name, FUSE_EXPIRE_ONLY);
+	if (takes_no_lock(kc))
+		all_changed(kc);
+	else
+		enqueue_as(kc, nodeid, name, FUSE_EXPIRE_ONLY);
 }
 
 /* ---- attributes ---- */
@@ -523,7 +573,7 @@ uint64_t kcache_attr_changes(struct kcache *kc)
 /* By the thread, since a page is locked while it is copied to the memory of a program. */
 void kcache_listing_changed(struct kcache *kc, uint64_t nodeid)
 {
-	struct notice *n = calloc(1, sizeof(*n));
+	struct notice *n = dies_alone(kc->fs) ? NULL : calloc(1, sizeof(*n));
 
 	if (!n)
 		return; /* it is good for who has it open, all the same */
@@ -654,6 +704,10 @@ void kcache_name_dropped(struct kcache *kc, uint64_t branch, const char *name,
 	if (store_branch_owner(kc->fs->store, branch, &dir_ino, &version))
 		return; /* the directory is gone, too */
 	dir_dropped(kc, dir_ino);
+	if (takes_no_lock(kc)) {
+		atomic_store(&kc->dropped, true);
+		return;
+	}
 	if (!must_tell(kc, ino) && tell_all(kc))
 		return;
 	/* Where no view is in use, tell() knows of no path. */

@@ -9,7 +9,10 @@
  *    it, which a request that we are handling may hold;
  *  - everything: FUSE_NOTIFY_INC_EPOCH (kernel 6.16) makes all names stale in
  *    O(1) and takes no lock, so a handler may use it before it replies.
- * On a kernel without the last, names are given out for a short time only.
+ * On a kernel without the last, names are given out for a short time only. Where nobody
+ * goes on for a daemon that dies (no holder has the connection), the last is used in
+ * place of the second: who is killed while it waits for a lock takes the mount with it,
+ * which hangs. Once a second is enough for what the store drops.
  *
  * What is attached to the mount is told of the same changes, before these return
  * (fs/attach.h).
@@ -58,6 +61,12 @@ void kcache_tick(struct kcache *kc);
  * `expires_ns` (DURATION_NONE: until something changes).
  */
 double kcache_timeout(struct kcache *kc, int64_t expires_ns);
+/*
+ * May the kernel be told of nodes by READDIRPLUS of this directory? What it is told so
+ * gets the epoch in which it arrives; so not where other paths change what it shows and
+ * one name is not told of.
+ */
+bool kcache_lists_nodes(struct kcache *kc, uint64_t nodeid, uint64_t dir_ino);
 
 /* Names, any number of them, mean something else now. */
 void kcache_all_changed(struct kcache *kc);

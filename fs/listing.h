@@ -39,8 +39,8 @@ struct listed {
 
 /* An answer to a READDIR. */
 struct dir_page {
-	bool plus;
-	char *data; /* owned */
+	bool plus, nodes; /* `nodes`: with plus it may name them */
+	char *data;	  /* owned */
 	size_t size, used;
 	uint64_t off, next_off; /* its first name is at, and what comes after it */
 	int64_t until_ns;	/* when one of its names expires */

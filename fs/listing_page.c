@@ -95,7 +95,7 @@ static bool find_now(struct fs *fs, struct listing *d, const struct store_dirent
 }
 
 /* With plus the kernel gets a node, and counts a lookup of it. */
-static int fill_entry(struct fs *fs, struct listing *d, bool plus,
+static int fill_entry(struct fs *fs, struct listing *d, bool nodes,
 		      const struct store_dirent *ent, struct fuse_entry_param *ret_e)
 {
 	const struct store_dir *listed = ent == &d->ent ? d->stream : NULL;
@@ -103,7 +103,7 @@ static int fill_entry(struct fs *fs, struct listing *d, bool plus,
 	struct store_attr now;
 	int r = -ENOENT;
 
-	if (plus && find_now(fs, d, ent, &now))
+	if (nodes && find_now(fs, d, ent, &now))
 		r = entry_fill_listed(fs, &d->dir, listed, &now, false, ret_e);
 	if (!r && vnode_is(ret_e->ino) && kcache_attr_changes(fs->kcache) != changes)
 		ret_e->attr_timeout = 0;
@@ -222,7 +222,7 @@ static int fill_computed(struct fs *fs, struct listing *d, struct dir_page *pg,
 		int r = dirref_lookup(fs, &d->dir, d->branch, ent.name, &ent.attr);
 
 		if (!r)
-			r = fill_entry(fs, d, pg->plus, &ent, &e);
+			r = fill_entry(fs, d, pg->nodes, &ent, &e);
 		if (r == -ENOENT)
 			continue;
 		if (r)
@@ -244,7 +244,7 @@ int listing_fill_rows(struct fs *fs, struct listing *d, struct dir_page *pg)
 	while (!r) {
 		r = next_entry(d);
 		if (!r)
-			r = fill_entry(fs, d, pg->plus, &d->ent, &e);
+			r = fill_entry(fs, d, pg->nodes, &d->ent, &e);
 		if (r)
 			break;
 		d->held = !add_filled(fs, pg, d->ent.name, &e,
@@ -263,8 +263,10 @@ int listing_fill_store(fuse_req_t req, struct handle *h, struct dir_page *pg,
 		       uint64_t off)
 {
 	struct fs *fs = fs_of(req);
+	const struct dirref *dir = &h->listing->dir;
 	int r;
 
+	pg->nodes = pg->plus && kcache_lists_nodes(fs->kcache, dir->nodeid, dir->ino);
 	if (off >= COMPUTED_OFF)
 		return fill_computed(fs, h->listing, pg, off);
 	r = seek_to(req, h, off);

@@ -175,6 +175,57 @@ test_full() {
 	goes_on
 }
 
+# A directory is locked by who makes a name in it, and is never answered, when another name
+# of it is to be told of. Who is killed then leaves no mount that hangs, though nobody goes
+# on for him: it ends. (The test itself has nothing open, which may never be closed.)
+killed_while_it_tells() {
+	local pid writer maker
+	mkdir "$M/d"
+	echo one >"$M/d/key"
+	pid=$(daemon_pid "$M")
+	python3 - "$M/d" "$T/told" <<-'END' 2>/dev/null &
+		import os, sys, time
+		here, mark = sys.argv[1:]
+		view = here + "/.memofs/view/ro"
+		shown = os.open(view, os.O_RDONLY)
+		assert open(view + "/key").read() == "one\n"
+		key = os.open(here + "/key", os.O_WRONLY | os.O_TRUNC)
+		os.write(key, b"two\n")
+		os.mkdir(mark)
+		while not os.path.exists(mark + "/go"):
+		    time.sleep(0.01)
+		os.close(key)
+		os.mkdir(mark + "/done")
+	END
+	writer=$!
+	eventually 20 test -e "$T/told"
+	touch "$MISHAP/commit"
+	mkdir "$M/d/STUCK" 2>/dev/null &
+	maker=$!
+	eventually 20 test ! -e "$MISHAP/commit"
+	touch "$T/told/go"
+	eventually 20 test -e "$T/told/done"
+	kill -KILL "$pid"
+	eventually 20 process_gone "$pid"
+	fails 'not connected|connection abort' timeout 10 ls "$M"
+	eventually 20 process_gone "$maker"
+	eventually 20 process_gone "$writer"
+	rm -r "$T/told"
+	umount_at "$M"
+}
+
+test_killed_while_it_tells_a_name() {
+	begin names -o holder=no
+	killed_while_it_tells
+}
+
+test_killed_after_its_holder() {
+	begin orphan
+	kill -KILL "$H"
+	eventually 20 process_gone "$H"
+	killed_while_it_tells
+}
+
 # One that was ready once has a fresh start, also when it is killed soon.
 MEMOFS_QUICK_MS=0
 export MEMOFS_QUICK_MS

@@ -736,6 +736,68 @@ test_a_held_directory_holds_up_no_close() {
 	umount_at "$T/stopped"
 }
 
+# Where no holder goes on for the daemon no name is told of by itself, and what returned
+# is seen by every path all the same.
+test_without_a_holder() {
+	local name
+	mkdir "$T/alone"
+	mount_at "$T/alone.store" "$T/alone" -o holder=no
+	for name in publish_is_seen_at_once many_paths_at_once names_change_for_every_path \
+		writer_keeps_its_name attributes_by_every_path truncation_by_every_path rename; do
+		say "without a holder: $name"
+		mkdir "$T/alone/$name"
+		(
+			cd "$T/alone/$name"
+			"test_$name"
+		)
+	done
+	umount_at "$T/alone"
+}
+
+# What `ls -l` has brought is no older than what returned meanwhile.
+test_listed_while_it_changes() {
+	mkdir "$T/listed"
+	mount_at "$T/listed.store" "$T/listed" -o holder=no
+	mkdir "$T/listed/d"
+	timeout 60 python3 - "$T/listed/d" <<-'END'
+		import os, sys, time
+		from os.path import lexists
+		paths = [sys.argv[1], sys.argv[1] + "/.memofs/view/max-age=1h"]
+		shown = [os.open(p, os.O_RDONLY) for p in paths]
+
+		def listing():
+		    while True:
+		        for p in paths:
+		            for e in os.scandir(p):
+		                lexists(e.path)
+
+		children = []
+		for _ in range(6):
+		    pid = os.fork()
+		    if not pid:
+		        listing()
+		    children.append(pid)
+		try:
+		    end = time.monotonic() + 8
+		    i = 0
+		    while time.monotonic() < end:
+		        here, there = paths[i % 2], paths[(i + 1) % 2]
+		        name = f"n{i % 8}"
+		        os.symlink("x", f"{here}/{name}")
+		        assert lexists(f"{there}/{name}"), (i, "made")
+		        time.sleep(0.001)
+		        os.unlink(f"{here}/{name}")
+		        for wait in 0, 0.0002, 0.001:
+		            time.sleep(wait)
+		            assert not lexists(f"{there}/{name}"), (i, wait, "removed")
+		        i += 1
+		finally:
+		    for pid in children:
+		        os.kill(pid, 9)
+	END
+	umount_at "$T/listed"
+}
+
 # Who has the name open meanwhile keeps it, and keeps its name.
 test_writer_keeps_its_name() {
 	mkdir d
