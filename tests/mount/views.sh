@@ -751,6 +751,14 @@ test_without_a_holder() {
 			"test_$name"
 		)
 	done
+	# What the kernel moves along with a name is not believed for longer than that lasts.
+	mkdir "$T/alone/long" "$T/alone/short"
+	set_attr ttl 3s "$T/alone/short"
+	touch "$T/alone/long/key"
+	stat "$T/alone/long/key" >/dev/null
+	mv "$T/alone/long/key" "$T/alone/short/key"
+	sleep 3.1
+	absent "$T/alone/short/key"
 	umount_at "$T/alone"
 }
 
