@@ -256,7 +256,7 @@ process_gone() {
 # Sanitizer reports of a daemon in the background go to files, and count.
 sanitizer_environment() {
 	local log=log_path=$T/sanitizer
-	LSAN_OPTIONS=suppressions=$(dirname "${BASH_SOURCE[0]}")/../lsan.supp:print_suppressions=0
+	LSAN_OPTIONS=suppressions=$here/../lsan.supp:print_suppressions=0
 	export LSAN_OPTIONS
 	export ASAN_OPTIONS="${ASAN_OPTIONS:+$ASAN_OPTIONS:}$log"
 	export UBSAN_OPTIONS="${UBSAN_OPTIONS:+$UBSAN_OPTIONS:}$log"
