@@ -53,10 +53,14 @@ static char **arguments_new(const struct start *s, const char *held)
  * that is closed on exec. */
 static _Noreturn void run(const struct start *s, char **argv, int socket)
 {
-	sigset_t none;
+	sigset_t for_later;
 
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
+	/* What it is told before it listens would end it, and waits for it so. */
+	sigemptyset(&for_later);
+	sigaddset(&for_later, SIGHUP);
+	sigaddset(&for_later, SIGINT);
+	sigaddset(&for_later, SIGTERM);
+	sigprocmask(SIG_SETMASK, &for_later, NULL);
 	fcntl(socket, F_SETFD, 0);
 	if (s->fd >= 0)
 		execveat(s->fd, "", argv, environ, AT_EMPTY_PATH);

@@ -123,6 +123,32 @@ test_upgrade() {
 	umount_at "$M"
 }
 
+starts_slowly() { [ -n "$(pgrep -P "$H" -f "$T/slow")" ]; }
+
+# A signal for a daemon that does not listen yet waits until it does.
+test_reload_while_it_starts() {
+	local job before
+	before=$(grep -c SIGHUP "$LOG" || :)
+	own_mount starts
+	# No shell, which waits for what it has started with no signal blocked.
+	cat >"$T/slow" <<-END
+		#!$(command -v python3) -I
+		import os, sys, time
+		time.sleep(1)
+		os.execv("$MEMOFS_BUILD/memofsd", sys.argv)
+	END
+	chmod +x "$T/slow"
+	timeout 60 "$MEMOFS" upgrade --binary "$T/slow" "$M" >"$T/said" 2>&1 &
+	job=$!
+	eventually 20 starts_slowly
+	kill -HUP "$H"
+	wait "$job" || fail "it said: $(cat "$T/said")"
+	eventually 20 reloaded_since "$before"
+	umount_at "$M"
+}
+
+reloaded_since() { [ "$(grep -c SIGHUP "$LOG" || :)" -gt "$1" ]; }
+
 test_upgrade_rolls_back() {
 	local status=0
 	own_mount back
