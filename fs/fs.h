@@ -142,6 +142,8 @@ void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 /* The session calls it for every RELEASE before it receives the next request. */
 void release_noted(struct fs *fs, uint64_t fh);
+/* op_dir.c: and this for every RELEASEDIR. */
+void releasedir_noted(struct fs *fs, uint64_t fh);
 /* What a RELEASE does. */
 void close_handle(struct fs *fs, struct handle *h);
 /* Will closing it write much, or wait for the disk? For the session, too. */

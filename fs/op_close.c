@@ -60,6 +60,7 @@ void release_noted(struct fs *fs, uint64_t fh)
 	struct handle *h = handle_get(fs->handles, fh);
 
 	handle_releasing(h);
+	limit_closing(&h->hold);
 	if (h->writer)
 		pending_note_release(h->pending);
 }
@@ -80,7 +81,10 @@ void close_handle(struct fs *fs, struct handle *h)
 void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct fs *fs = fs_of(req);
+	struct handle *h = handle_get(fs->handles, fi->fh);
+	struct limits_user *user = h->hold.user;
 
-	close_handle(fs, handle_get(fs->handles, fi->fh));
+	close_handle(fs, h);
+	limit_closed(user);
 	reply_err(req, 0);
 }

@@ -200,11 +200,19 @@ void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		handle_free(fs->handles, h);
 }
 
+void releasedir_noted(struct fs *fs, uint64_t fh)
+{
+	limit_closing(&handle_get(fs->handles, fh)->hold);
+}
+
 void op_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct fs *fs = fs_of(req);
+	struct handle *h = handle_get(fs->handles, fi->fh);
+	struct limits_user *user = h->hold.user;
 
-	handle_free(fs->handles, handle_get(fs->handles, fi->fh));
+	handle_free(fs->handles, h);
+	limit_closed(user);
 	reply_err(req, 0);
 }
 

@@ -242,6 +242,9 @@ static void finish(struct pending *p, bool published)
 	const struct pending_events *ev = &t->events;
 
 	hold_end(p, published);
+	/* It does not count any more when somebody sees that it is published. */
+	limit_give(&p->value);
+	limit_give(&p->bytes);
 	pthread_mutex_lock(&t->lock);
 	pending_unlist(t, p);
 	p->closing = false;

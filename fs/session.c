@@ -214,6 +214,8 @@ static void look_at(struct session *s, const struct fuse_in_header *in)
 	}
 	if (in->opcode == FUSE_RELEASE)
 		release_noted(fs, ((const struct fuse_release_in *)(in + 1))->fh);
+	if (in->opcode == FUSE_RELEASEDIR)
+		releasedir_noted(fs, ((const struct fuse_release_in *)(in + 1))->fh);
 }
 
 /*

@@ -8,11 +8,16 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "fs/session.h"
 #include "store/store.h"
 #include "store/util/htab.h"
 #include "store/util/log.h"
+#include "store/util/monocond.h"
 
 #define SAY_EACH_NS (60 * NSEC_PER_SEC)
+/* A user who is refused takes no more of the workers than that, for what he closes. */
+#define CLOSING_MAX_NS (NSEC_PER_SEC / 2)
+enum { CLOSING_WAITERS_MAX = 2 };
 
 static const struct {
 	const char *name, *option, *remedy;
@@ -32,6 +37,7 @@ struct limits_user {
 	_Atomic uint64_t used[LIMIT_KINDS];
 	_Atomic uint64_t refused[LIMIT_KINDS];
 	_Atomic int64_t said_ns[LIMIT_KINDS]; /* monotonic; 0: never */
+	atomic_uint closing;		      /* limit_closing() less limit_closed() */
 };
 
 struct limits {
@@ -39,6 +45,8 @@ struct limits {
 	_Atomic uint64_t max[LIMIT_KINDS];
 	pthread_mutex_t lock; /* a leaf */
 	struct htab users;    /* under lock; what is in it stays */
+	pthread_cond_t closed;
+	atomic_uint waiting; /* for that; changed under lock */
 };
 
 int limits_new(struct limits **ret_limits)
@@ -51,6 +59,7 @@ int limits_new(struct limits **ret_limits)
 	for (int i = 0; i < LIMIT_KINDS; i++)
 		atomic_init(&l->max[i], LIMIT_NONE);
 	pthread_mutex_init(&l->lock, NULL);
+	monocond_init(&l->closed);
 	*ret_limits = l;
 	return 0;
 }
@@ -68,6 +77,7 @@ void limits_free(struct limits *l)
 		}
 	}
 	htab_deinit(&l->users);
+	pthread_cond_destroy(&l->closed);
 	pthread_mutex_destroy(&l->lock);
 	free(l);
 }
@@ -148,15 +158,61 @@ static int refuse(struct limits_user *u, enum limit_kind kind)
 	return -kinds[kind].errnum;
 }
 
-static int take(struct limits_user *u, enum limit_kind kind, uint64_t amount)
+static bool fits(struct limits_user *u, enum limit_kind kind, uint64_t amount)
 {
 	uint64_t max = limits_max(u->limits, kind, u->uid);
 	uint64_t before = atomic_fetch_add(&u->used[kind], amount);
 
 	if (amount <= max && before <= max - amount)
-		return 0;
+		return true;
 	atomic_fetch_sub(&u->used[kind], amount);
+	return false;
+}
+
+/* Wait for what is being closed, unless others do already. */
+static bool fits_when_closed(struct limits_user *u, enum limit_kind kind, uint64_t amount)
+{
+	struct limits *l = u->limits;
+	struct timespec until = monocond_after(CLOSING_MAX_NS);
+	bool taken = false;
+	int r = 0;
+
+	session_pass_token(); /* who reads must not sleep */
+	pthread_mutex_lock(&l->lock);
+	if (atomic_fetch_add(&l->waiting, 1) >= CLOSING_WAITERS_MAX)
+		r = -EBUSY;
+	while (!r && !(taken = fits(u, kind, amount)) && atomic_load(&u->closing))
+		r = pthread_cond_timedwait(&l->closed, &l->lock, &until);
+	atomic_fetch_sub(&l->waiting, 1);
+	pthread_mutex_unlock(&l->lock);
+	return taken;
+}
+
+static int take(struct limits_user *u, enum limit_kind kind, uint64_t amount)
+{
+	if (fits(u, kind, amount) ||
+	    (atomic_load(&u->closing) && fits_when_closed(u, kind, amount)) ||
+	    fits(u, kind, amount)) /* what was closed just then */
+		return 0;
 	return refuse(u, kind);
+}
+
+void limit_closing(const struct limit_hold *hold)
+{
+	if (hold->user)
+		atomic_fetch_add(&hold->user->closing, 1);
+}
+
+void limit_closed(struct limits_user *user)
+{
+	if (!user)
+		return;
+	atomic_fetch_sub(&user->closing, 1);
+	if (!atomic_load(&user->limits->waiting))
+		return;
+	pthread_mutex_lock(&user->limits->lock);
+	pthread_cond_broadcast(&user->limits->closed);
+	pthread_mutex_unlock(&user->limits->lock);
 }
 
 int limits_take(struct limits *l, enum limit_kind kind, uid_t uid, uint64_t amount,

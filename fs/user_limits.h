@@ -57,6 +57,14 @@ int limits_take(struct limits *l, enum limit_kind kind, uid_t uid, uint64_t amou
 /* Have it hold `amount` at least. Fails as limits_take(), and holds what it held. */
 int limit_grow(struct limit_hold *hold, uint64_t amount);
 void limit_give(struct limit_hold *hold);
+/*
+ * close(2) returns before its RELEASE is handled. From when that was received, which is
+ * before any later request is, to when all is given back that the descriptor held, a user
+ * who would be refused waits for it, half a second at most. limit_closed() is called with
+ * what `user` of the same hold was; NULL is fine.
+ */
+void limit_closing(const struct limit_hold *hold);
+void limit_closed(struct limits_user *user);
 /* `to` holds nothing; from now on it holds what `from` held. */
 void limit_move(struct limit_hold *to, struct limit_hold *from);
 /* Something counted elsewhere was refused to this user: count that, and log it. */

@@ -293,11 +293,12 @@ static void count_wait(struct waiters *ws, struct parked *p)
 	metrics_add(ns, STORE_COUNT_WAITS, 1);
 }
 
-/* Before the answer: who gets it may look at the count. */
+/* Before the answer: who gets it may look at the count, or wait for something else. */
 static void count_end(struct parked *p)
 {
 	struct metrics *m = fs_of(p->req)->metrics;
 
+	limit_give(&p->hold);
 	if (p->since_ns)
 		metrics_add(metrics_ns(m, p->ns_ino), STORE_COUNT_WAITED_US,
 			    (uint64_t)(time_monotonic_ns() - p->since_ns) / 1000);

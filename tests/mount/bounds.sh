@@ -121,4 +121,44 @@ for n in json.load(sys.stdin):
 	rmdir "$MNT/bounded"
 }
 
+# What close(2) has returned for does not count any more, however late the daemon is.
+test_what_is_closed_makes_room() {
+	local own=$T/room
+	needs_root
+	needs setpriv python3
+	[ -e "$JITTER" ] || skip 'a sanitizer has to be loaded first'
+	mkdir "$own"
+	MEMOFS_JITTER=${MEMOFS_JITTER:-8:300} mount_at "$own.store" "$own" \
+		-o user-handles=6,user-values=3,user-bytes=1MiB
+	chmod 777 "$own"
+	cd "$own"
+	setpriv --reuid 65534 --regid 65534 --clear-groups timeout 100 python3 -I - <<-'END'
+		import os
+		def begin(name):
+		    return os.open(name, os.O_CREAT | os.O_WRONLY)
+		for i in range(40):
+		    fd = begin(f"b{i}")
+		    os.write(fd, b"x" * (600 << 10))
+		    os.unlink(f"b{i}")
+		    os.close(fd)
+		values = [begin(f"v{i}") for i in range(3)]
+		for i in range(40):
+		    os.close(values.pop(0))
+		    os.stat(f"v{i}") # it is published
+		    values.append(begin(f"v{i + 3}"))
+		for fd in values:
+		    os.close(fd)
+		for flags in (os.O_RDONLY, os.O_RDONLY | os.O_DIRECTORY):
+		    fds = []
+		    for i in range(60):
+		        if len(fds) == 6:
+		            os.close(fds.pop(0))
+		        fds.append(os.open("." if flags else "v0", flags))
+		    for fd in fds:
+		        os.close(fd)
+	END
+	cd /
+	umount_at "$own"
+}
+
 run_tests "$@"

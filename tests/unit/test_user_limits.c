@@ -51,6 +51,38 @@ static void test_each_has_his_own(void **state)
 	limits_free(l);
 }
 
+static void *close_later(void *arg)
+{
+	const struct timespec pause = {.tv_nsec = 30 * 1000 * 1000};
+	struct limit_hold *hold = arg;
+	struct limits_user *user = hold->user;
+
+	nanosleep(&pause, NULL);
+	limit_give(hold);
+	limit_closed(user);
+	return NULL;
+}
+
+static void test_what_is_being_closed_is_waited_for(void **state)
+{
+	struct limits *l = new_limits(LIMIT_HANDLES, 2);
+	struct limit_hold open = {0}, closing = {0}, next = {0}, more = {0};
+	pthread_t thread;
+
+	assert_ok(limits_take(l, LIMIT_HANDLES, ANNA, 1, &open));
+	assert_ok(limits_take(l, LIMIT_HANDLES, ANNA, 1, &closing));
+	limit_closing(&closing);
+	assert_ok(pthread_create(&thread, NULL, close_later, &closing));
+	assert_ok(limits_take(l, LIMIT_HANDLES, ANNA, 1, &next));
+	assert_int_equal(limits_take(l, LIMIT_HANDLES, ANNA, 1, &more), -EMFILE);
+	pthread_join(thread, NULL);
+	/* One that does not come to an end is not waited for for ever. */
+	limit_closing(&open);
+	assert_int_equal(limits_take(l, LIMIT_HANDLES, ANNA, 1, &more), -EMFILE);
+	limit_closed(NULL); /* of who holds nothing */
+	limits_free(l);
+}
+
 static void test_errors_and_shares(void **state)
 {
 	static const int errors[LIMIT_KINDS] = {
@@ -167,6 +199,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_each_has_his_own),
+	    cmocka_unit_test(test_what_is_being_closed_is_waited_for),
 	    cmocka_unit_test(test_errors_and_shares),
 	    cmocka_unit_test(test_growing),
 	    cmocka_unit_test(test_showing),
