@@ -33,7 +33,7 @@ tmp=$(mktemp -d) || exit 1
 trap 'rm -rf "$tmp"' EXIT
 trap 'exit 1' HUP INT TERM
 
-# It takes a while, and says on stderr who does it. Its helpers must not have the
+# It takes a while, and until it may go on, and says on stderr who does it. Its helpers must not have the
 # result open: what is open is being computed still. Nor are they in the mount, which
 # the one that is left of a killed process would keep busy.
 cat >"$tmp/compute" <<'END'
@@ -41,6 +41,7 @@ cat >"$tmp/compute" <<'END'
 echo "process $$ computes" >&2 && echo $$ >"$1/$$.pid"
 printf 'the answer '
 cd / && sleep 1 >/dev/null
+until [ -e "$1/go" ]; do sleep 0.1 >/dev/null; done
 echo "is 42, says process $$"
 END
 
@@ -63,12 +64,15 @@ show() { # KEY
 }
 
 echo "== $processes processes ask for the same"
+: >"$tmp/go"
 ask_all asked.$$
 wait
 show asked.$$
 
 echo "== again, and whoever computes is killed"
+rm "$tmp/go"
 ask_all killed.$$
 kill -KILL "$(somebody)"
+: >"$tmp/go"
 wait
 show killed.$$
