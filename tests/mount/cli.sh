@@ -90,9 +90,9 @@ test_put_attributes() {
 	is "$(stat -c %a masked)" 640
 	echo x | memofs put --ttl none forever
 	is "$(attr expires forever)" never
-	echo x | memofs put --ttl 400ms short
+	echo x | memofs put --ttl 2s short
 	exits 0 get short
-	sleep 0.5
+	wait_until "$(attr expires short)"
 	exits 1 get short
 	echo x | memofs put -p a/b/c/k
 	has a/b/c/k $'x\n'

@@ -72,8 +72,8 @@ test_tree() {
 # What is being made anew is shown to who asks for what is old.
 test_reserved() {
 	echo old >key
-	set_attr ttl 100ms key
 	echo 'me 10m' >.memofs/reservations/key
+	set_attr ttl 100ms key
 	# Another one goes meanwhile.
 	echo old >other
 	set_attr ttl 100ms other

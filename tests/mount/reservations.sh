@@ -169,8 +169,9 @@ test_extend_only() {
 
 test_takeover_after_expiry() {
 	local token
-	reserve 'me 300ms' key
+	reserve 'me 1h' key
 	token=$(field token key)
+	reserve 'me 300ms' key # the same one
 	eventually 20 is_free_now key
 	is "$(ls "$R")" ''
 	fails "$STALE" extend 'me 60s' key

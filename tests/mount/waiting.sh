@@ -270,12 +270,13 @@ test_a_named_reservation_expires() {
 }
 
 test_a_named_reservation_is_extended() {
-	local pid
-	reserve me 700ms key
+	local pid expires
+	reserve me 3s key
+	expires=$(attr reservation .memofs/reservations/key | sed 's/.*expires=\([^ ]*\).*/\1/')
 	cat "$W/key" >"$T/extended" & pid=$!
 	await 1
 	reserve me 60s key
-	sleep 1
+	wait_until "$expires"
 	waiting 1 || fail 'did not wait on'
 	(echo there >.memofs/view/owner=me/key)
 	wait "$pid"
