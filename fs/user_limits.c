@@ -15,8 +15,8 @@
 #include "store/util/monocond.h"
 
 #define SAY_EACH_NS (60 * NSEC_PER_SEC)
-/* A user who is refused takes no more of the workers than that, for what he closes. */
-#define CLOSING_MAX_NS (NSEC_PER_SEC / 2)
+/* Much longer than a RELEASE takes. No more of the workers than that wait for one. */
+#define CLOSING_MAX_NS (2 * NSEC_PER_SEC)
 enum { CLOSING_WAITERS_MAX = 2 };
 
 static const struct {

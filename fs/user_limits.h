@@ -60,7 +60,7 @@ void limit_give(struct limit_hold *hold);
 /*
  * close(2) returns before its RELEASE is handled. From when that was received, which is
  * before any later request is, to when all is given back that the descriptor held, a user
- * who would be refused waits for it, half a second at most. limit_closed() is called with
+ * who would be refused waits for it, two seconds at most. limit_closed() is called with
  * what `user` of the same hold was; NULL is fine.
  */
 void limit_closing(const struct limit_hold *hold);
