@@ -33,9 +33,9 @@ tmp=$(mktemp -d) || exit 1
 trap 'rm -rf "$tmp"' EXIT
 trap 'exit 1' HUP INT TERM
 
-# It takes a while, and until it may go on, and says on stderr who does it. Its helpers must not have the
-# result open: what is open is being computed still. Nor are they in the mount, which
-# the one that is left of a killed process would keep busy.
+# It takes a while, and until it may go on, and says on stderr who does it. Its helpers must
+# not have the result open: what is open is being computed still. Nor are they in the
+# mount, which the one that is left of a killed process would keep busy.
 cat >"$tmp/compute" <<'END'
 #!/bin/sh
 echo "process $$ computes" >&2 && echo $$ >"$1/$$.pid"
