@@ -389,16 +389,20 @@ static void take_message(struct holder *h, const struct holder_message *m, int *
 static void hear(struct holder *h)
 {
 	struct holder_message m;
-	int fds[HOLDER_FDS_MAX];
+	int fds[HOLDER_FDS_MAX], r;
 
 	for (;;) {
 		struct pollfd pfd = {.fd = h->socket, .events = POLLIN};
 
 		if (h->socket < 0 || poll(&pfd, 1, 0) != 1)
 			return;
-		if (holder_receive(h->socket, &m, fds)) {
+		r = holder_receive(h->socket, &m, fds);
+		if (r) {
 			/* It is gone, or about to go: SIGCHLD follows, but see leave().
 			 */
+			if (r != -EPIPE)
+				log_error("what the daemon says cannot be received: %s",
+					  strerror(-r));
 			close(h->socket);
 			h->socket = -1;
 			/* One that ends in order may take its time for that. */

@@ -134,7 +134,8 @@ test_reload_while_it_starts() {
 	cat >"$T/slow" <<-END
 		#!$(command -v python3) -I
 		import os, sys, time
-		time.sleep(1)
+		while not os.path.exists("$T/slow.go"):
+		    time.sleep(0.05)
 		os.execv("$MEMOFS_BUILD/memofsd", sys.argv)
 	END
 	chmod +x "$T/slow"
@@ -142,6 +143,7 @@ test_reload_while_it_starts() {
 	job=$!
 	eventually 20 starts_slowly
 	kill -HUP "$H"
+	touch "$T/slow.go"
 	wait "$job" || fail "it said: $(cat "$T/said")"
 	eventually 20 reloaded_since "$before"
 	umount_at "$M"
