@@ -379,7 +379,8 @@ static void value_dropped(void *arg, const struct store_dropped *what)
 {
 	struct fs *fs = arg;
 
-	kcache_name_dropped(fs->kcache, what->branch, what->name, what->ino);
+	kcache_name_dropped(fs->kcache, what->branch, what->name, what->ino,
+			    what->why == STORE_DROP_EXPIRED);
 	metrics_dropped(fs->metrics, what);
 }
 
@@ -643,6 +644,8 @@ static int bring_up(struct daemon *d, struct errmsg *err)
 	limits_configure(d->fs.limits, d->fs.store, &d->config->mount.user);
 	/* Half of them, rounded up, are for those who need not wait. */
 	pending_set_waiting_max(d->fs.pending, (d->fs.threads + 1) / 2);
+	/* One of three, two at most, for those at a limit who close something. */
+	limits_set_waiting_max(d->fs.limits, d->fs.threads < 6 ? d->fs.threads / 3 : 2);
 	if (mount_it(d, err))
 		return EXIT_MOUNT;
 	return EXIT_OK;

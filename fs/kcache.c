@@ -41,6 +41,7 @@ struct notice {
 	unsigned int flags; /* of an INVAL_ENTRY */
 	size_t name_len;    /* 0: the node's attributes */
 	bool pages;	    /* and what is copied of it, a listing */
+	bool new;	    /* the kernel may be about to get the node, in an answer */
 	bool prune;	    /* only what is held is to be forgotten */
 	char name[];
 };
@@ -55,6 +56,7 @@ struct kcache {
 	pthread_cond_t wake;
 	pthread_cond_t told;	      /* `delivered` has grown; CLOCK_MONOTONIC */
 	struct notice *first, **last; /* under lock */
+	struct notice *later;	      /* for the next tick; under lock */
 	uint64_t tickets;   /* given out, in the order of the queue; under lock */
 	uint64_t delivered; /* the last ticket of which it is true; under lock */
 	bool stop;	    /* under lock */
@@ -63,7 +65,7 @@ struct kcache {
 	bool all_waits;	    /* a notice about everything is in the queue; under lock */
 	bool prune_waits;   /* one to prune is; under lock */
 	uint64_t dropped_dir, dropped_ticket; /* the last one told of; under lock */
-	_Atomic uint64_t attr_changes;
+	_Atomic uint64_t dir_changes, file_changes;
 	bool alone;	    /* the thread's: it has descriptors of its own */
 	_Atomic int failed; /* errno of a notice, to be logged */
 };
@@ -166,15 +168,21 @@ void kcache_all_changed(struct kcache *kc)
 
 /* ---- one name or node, by the thread ---- */
 
+static uint64_t append_locked(struct kcache *kc, struct notice *n)
+{
+	n->ticket = ++kc->tickets;
+	*kc->last = n;
+	kc->last = &n->next;
+	pthread_cond_signal(&kc->wake);
+	return n->ticket;
+}
+
 static uint64_t append(struct kcache *kc, struct notice *n)
 {
 	uint64_t ticket;
 
 	pthread_mutex_lock(&kc->lock);
-	ticket = n->ticket = ++kc->tickets;
-	*kc->last = n;
-	kc->last = &n->next;
-	pthread_cond_signal(&kc->wake);
+	ticket = append_locked(kc, n);
 	pthread_mutex_unlock(&kc->lock);
 	return ticket;
 }
@@ -264,18 +272,35 @@ static void be_alone(struct kcache *kc)
 		(void)close_range(3, fd - 1, 0);
 }
 
+/* Once more at the next tick. Without memory it is not. */
+static void tell_again(struct kcache *kc, uint64_t nodeid)
+{
+	struct notice *n = calloc(1, sizeof(*n));
+
+	if (!n)
+		return;
+	n->nodeid = nodeid;
+	pthread_mutex_lock(&kc->lock);
+	n->next = kc->later;
+	kc->later = n;
+	pthread_mutex_unlock(&kc->lock);
+}
+
 /*
- * Of a virtual node the daemon knows whether the kernel has it. If it has not, an answer
- * about it is under way, with attributes of before: they come under a name that is stale.
- * Of another one it is not known, and nobody may ever have asked.
+ * Where the kernel does not have the node, an answer may be under way that brings it,
+ * with attributes of before. What answers a LOOKUP comes under a name that is stale then.
+ * Names in a READDIRPLUS get the epoch in which they arrive: so it is told again when
+ * that has.
  */
 static void expire_attributes(struct kcache *kc, const struct notice *n)
 {
 	int r =
 	    fuse_lowlevel_notify_inval_inode(kc->fs->se, n->nodeid, n->pages ? 0 : -1, 0);
 
-	if (r == -ENOENT && vnode_is(n->nodeid) && !n->pages)
-		all_changed(kc);
+	if (r != -ENOENT || !n->new)
+		return;
+	all_changed(kc);
+	tell_again(kc, n->nodeid);
 }
 
 static void deliver(struct kcache *kc, const struct notice *n)
@@ -287,6 +312,8 @@ static void deliver(struct kcache *kc, const struct notice *n)
 	else if (n->prune)
 		fast_prune(kc->fs->fast);
 	else if (!n->nodeid)
+		all_changed(kc);
+	else if (n->name_len && takes_no_lock(kc)) /* the holder has died meanwhile */
 		all_changed(kc);
 	else if (n->name_len)
 		expire_name(kc, n);
@@ -375,6 +402,18 @@ static struct notice *unlink_late(struct kcache *kc)
 	return late;
 }
 
+/* Under the lock. */
+static void tell_later(struct kcache *kc)
+{
+	struct notice *n;
+
+	while ((n = kc->later)) {
+		kc->later = n->next;
+		n->next = NULL;
+		append_locked(kc, n);
+	}
+}
+
 void kcache_tick(struct kcache *kc)
 {
 	int failed = atomic_exchange(&kc->failed, 0);
@@ -389,6 +428,7 @@ void kcache_tick(struct kcache *kc)
 	late = unlink_late(kc);
 	if (late)
 		kc->held_up = true;
+	tell_later(kc);
 	pthread_mutex_unlock(&kc->lock);
 	if (late || atomic_exchange(&kc->dropped, false))
 		all_changed(kc);
@@ -449,6 +489,10 @@ void kcache_free(struct kcache *kc)
 	if (!kc)
 		return;
 	kcache_stop(kc);
+	for (struct notice *n = kc->later, *next; n; n = next) {
+		next = n->next;
+		free(n);
+	}
 	pthread_cond_destroy(&kc->told);
 	pthread_cond_destroy(&kc->wake);
 	pthread_mutex_destroy(&kc->lock);
@@ -506,13 +550,16 @@ static size_t showing(struct kcache *kc, uint64_t branch, uint64_t through,
 
 /*
  * With a name the kernel is told that the directory's times are others. (To find the node
- * of a directory it waits for nothing: nobody reads ahead in one.)
+ * of a directory it waits for nothing: nobody reads ahead in one.) Returns the same.
  */
-static void tell_without_name(struct kcache *kc, const uint64_t *ids, size_t n)
+static uint64_t tell_without_name(struct kcache *kc, const uint64_t *ids, size_t n)
 {
+	uint64_t last = 0;
+
 	all_changed(kc);
 	for (size_t i = 0; i < n; i++)
-		kcache_node_changed(kc, ids[i]);
+		last = kcache_later(last, enqueue(kc, ids[i], NULL));
+	return last;
 }
 
 /* Returns the ticket of the last notice; 0: there is none. */
@@ -527,10 +574,8 @@ static uint64_t tell(struct kcache *kc, uint64_t branch, const char *name,
 		all_changed(kc);
 		return 0;
 	}
-	if (n && takes_no_lock(kc)) {
-		tell_without_name(kc, ids, n);
-		return 0;
-	}
+	if (n && takes_no_lock(kc))
+		return tell_without_name(kc, ids, n);
 	for (size_t i = 0; i < n; i++)
 		last = kcache_later(last, enqueue(kc, ids[i], name));
 	return last;
@@ -565,9 +610,18 @@ void kcache_name_expires(struct kcache *kc, uint64_t nodeid, const char *name)
 
 /* ---- attributes ---- */
 
-uint64_t kcache_attr_changes(struct kcache *kc)
+struct kcache_changes kcache_changes(struct kcache *kc)
 {
-	return atomic_load(&kc->attr_changes);
+	return (struct kcache_changes){atomic_load(&kc->dir_changes),
+				       atomic_load(&kc->file_changes)};
+}
+
+bool kcache_changed_since(struct kcache *kc, const struct kcache_changes *before,
+			  mode_t mode)
+{
+	struct kcache_changes now = kcache_changes(kc);
+
+	return S_ISDIR(mode) ? now.dirs != before->dirs : now.files != before->files;
 }
 
 /* By the thread, since a page is locked while it is copied to the memory of a program. */
@@ -605,6 +659,21 @@ void kcache_prune(struct kcache *kc)
 		append(kc, n);
 }
 
+/* Of a virtual node it is known that the kernel has it, or is about to. Of another one it
+ * is not, and most of the time nobody asks just then. */
+static uint64_t attr_of_node_changed(struct kcache *kc, uint64_t nodeid, uint64_t through)
+{
+	struct notice *n = calloc(1, sizeof(*n));
+
+	if (!n) {
+		all_changed(kc);
+		return 0;
+	}
+	n->nodeid = nodeid;
+	n->new = vnode_is(nodeid) || vnode_is(through);
+	return append(kc, n);
+}
+
 /* Returns the ticket of the last notice; 0: there is none. */
 static uint64_t attr_changed(struct kcache *kc, uint64_t ino, uint64_t through,
 			     size_t (*nodes_of)(struct vnode_table *t, uint64_t ino,
@@ -623,9 +692,10 @@ static uint64_t attr_changed(struct kcache *kc, uint64_t ino, uint64_t through,
 	}
 	for (size_t i = 0; i < n; i++)
 		if (ids[i] != through)
-			last = kcache_later(last, enqueue(kc, ids[i], NULL));
+			last =
+			    kcache_later(last, attr_of_node_changed(kc, ids[i], through));
 	if (ino != through)
-		last = kcache_later(last, enqueue(kc, ino, NULL));
+		last = kcache_later(last, attr_of_node_changed(kc, ino, through));
 	if (ids != few)
 		free(ids);
 	return last;
@@ -633,7 +703,7 @@ static uint64_t attr_changed(struct kcache *kc, uint64_t ino, uint64_t through,
 
 uint64_t kcache_dir_changed(struct kcache *kc, uint64_t dir_ino, uint64_t through)
 {
-	atomic_fetch_add(&kc->attr_changes, 1);
+	atomic_fetch_add(&kc->dir_changes, 1);
 	attach_dir_changed(kc->fs, dir_ino);
 	if (through == dir_ino && !vnode_any_dir(kc->fs->vnodes))
 		return 0;
@@ -642,7 +712,7 @@ uint64_t kcache_dir_changed(struct kcache *kc, uint64_t dir_ino, uint64_t throug
 
 uint64_t kcache_file_changed(struct kcache *kc, uint64_t ino, uint64_t through)
 {
-	atomic_fetch_add(&kc->attr_changes, 1);
+	atomic_fetch_add(&kc->file_changes, 1);
 	attach_file_changed(kc->fs, ino);
 	return attr_changed(kc, ino, through, vnode_files_of);
 }
@@ -695,7 +765,7 @@ static bool must_tell(struct kcache *kc, uint64_t ino)
 }
 
 void kcache_name_dropped(struct kcache *kc, uint64_t branch, const char *name,
-			 uint64_t ino)
+			 uint64_t ino, bool expired)
 {
 	CLEANUP_BUF struct buf version = BUF_INIT;
 	uint64_t dir_ino;
@@ -705,7 +775,8 @@ void kcache_name_dropped(struct kcache *kc, uint64_t branch, const char *name,
 		return; /* the directory is gone, too */
 	dir_dropped(kc, dir_ino);
 	if (takes_no_lock(kc)) {
-		atomic_store(&kc->dropped, true);
+		if (!expired)
+			atomic_store(&kc->dropped, true);
 		return;
 	}
 	if (!must_tell(kc, ino) && tell_all(kc))

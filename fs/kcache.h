@@ -22,6 +22,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 struct fs;
 struct fuse_req;
@@ -103,11 +104,12 @@ void kcache_name_changing(struct kcache *kc, uint64_t branch, const char *name,
 			  struct fuse_req *req, int r);
 /*
  * The store has dropped the name of `ino` by itself: every path is told a moment later.
- * Any number of them; where they come faster than one by one can be told, all names are
- * made stale together. (Without the means for it, they expire within a second.)
+ * `expired`: what the kernel was told of it ended before. Any number of them; where they
+ * come faster than one by one can be told, all names are made stale together. (Without
+ * the means for it, they expire within a second.)
  */
 void kcache_name_dropped(struct kcache *kc, uint64_t branch, const char *name,
-			 uint64_t ino);
+			 uint64_t ino, bool expired);
 /*
  * What the kernel knows about this one name may be good for too long, though not
  * yet: it has not expired.
@@ -125,10 +127,16 @@ uint64_t kcache_dir_changed(struct kcache *kc, uint64_t dir_ino, uint64_t throug
 /* The same of a file or symlink, which has a node under each view that restricts. */
 uint64_t kcache_file_changed(struct kcache *kc, uint64_t ino, uint64_t through);
 /*
- * How often one of these was called. Who answers with a node that may not have been there
- * asks before it looks at the attributes and, when the node is made, again: what changed
- * in between was not told of that node, and what changes later is.
+ * How often each of these was called. Who answers with a node that the kernel may not
+ * have asks before it looks at the attributes and, when the node is made, again: what
+ * changed in between was not told of that node, and what changes later is.
  */
-uint64_t kcache_attr_changes(struct kcache *kc);
+struct kcache_changes {
+	uint64_t dirs, files;
+};
+struct kcache_changes kcache_changes(struct kcache *kc);
+/* May attributes of something of this mode, looked at after `before`, be old by now? */
+bool kcache_changed_since(struct kcache *kc, const struct kcache_changes *before,
+			  mode_t mode);
 
 #endif

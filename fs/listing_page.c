@@ -2,6 +2,7 @@
 #include "fs/listing.h"
 
 #include <errno.h>
+#include <linux/fuse.h>
 #include <stdlib.h>
 
 #include "fs/attach.h"
@@ -99,14 +100,11 @@ static int fill_entry(struct fs *fs, struct listing *d, bool nodes,
 		      const struct store_dirent *ent, struct fuse_entry_param *ret_e)
 {
 	const struct store_dir *listed = ent == &d->ent ? d->stream : NULL;
-	uint64_t changes = kcache_attr_changes(fs->kcache);
 	struct store_attr now;
 	int r = -ENOENT;
 
 	if (nodes && find_now(fs, d, ent, &now))
 		r = entry_fill_listed(fs, &d->dir, listed, &now, false, ret_e);
-	if (!r && vnode_is(ret_e->ino) && kcache_attr_changes(fs->kcache) != changes)
-		ret_e->attr_timeout = 0;
 	if (r != -ENOENT)
 		return r;
 	/* Without a node, also when it has just lost its name: that and its type. */
@@ -259,16 +257,40 @@ int listing_fill_rows(struct fs *fs, struct listing *d, struct dir_page *pg)
 	return r == -ENOENT ? fill_computed(fs, d, pg, COMPUTED_OFF) : r;
 }
 
+/* Attributes that may have changed since they were looked at, of a node that the kernel
+ * may not have been told of: it is to ask for them again. */
+static void distrust_changed(struct fs *fs, struct dir_page *pg,
+			     const struct kcache_changes *before)
+{
+	struct fuse_direntplus *e;
+
+	for (size_t at = 0; at < pg->used; at += FUSE_DIRENTPLUS_SIZE(e)) {
+		e = (struct fuse_direntplus *)(pg->data + at);
+		if (!e->entry_out.nodeid ||
+		    !kcache_changed_since(fs->kcache, before, e->entry_out.attr.mode))
+			continue;
+		e->entry_out.attr_valid = 0;
+		e->entry_out.attr_valid_nsec = 0;
+	}
+}
+
 int listing_fill_store(fuse_req_t req, struct handle *h, struct dir_page *pg,
 		       uint64_t off)
 {
 	struct fs *fs = fs_of(req);
 	const struct dirref *dir = &h->listing->dir;
+	struct kcache_changes before = kcache_changes(fs->kcache);
 	int r;
 
 	pg->nodes = pg->plus && kcache_lists_nodes(fs->kcache, dir->nodeid, dir->ino);
-	if (off >= COMPUTED_OFF)
-		return fill_computed(fs, h->listing, pg, off);
-	r = seek_to(req, h, off);
-	return r ? r : listing_fill_rows(fs, h->listing, pg);
+	if (off >= COMPUTED_OFF) {
+		r = fill_computed(fs, h->listing, pg, off);
+	} else {
+		r = seek_to(req, h, off);
+		if (!r)
+			r = listing_fill_rows(fs, h->listing, pg);
+	}
+	if (pg->nodes)
+		distrust_changed(fs, pg, &before);
+	return r;
 }

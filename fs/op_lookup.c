@@ -62,7 +62,7 @@ static int look(struct lookup *l, const struct retry *note, struct store_attr *r
 {
 	struct dirref dir = l->dir;
 
-	if (note && note->kind == RETRY_WRITE)
+	if (note && note->kind != RETRY_READ)
 		dir.view.set &= ~VIEW_STALE;
 	return dirref_lookup(l->fs, &dir, l->branch, l->name, ret_attr);
 }
@@ -279,7 +279,7 @@ static int lookup_published(struct lookup *l, struct retry *note,
 			    struct fuse_entry_param *ret_e)
 {
 	bool busy = pending_busy(l->fs->pending, l->branch, l->name);
-	uint64_t changes = kcache_attr_changes(l->fs->kcache);
+	struct kcache_changes before = kcache_changes(l->fs->kcache);
 	struct store_attr attr;
 	bool answered = false;
 	int r = look(l, note, &attr);
@@ -299,7 +299,7 @@ static int lookup_published(struct lookup *l, struct retry *note,
 	if (r || answered)
 		return r;
 	r = entry_fill(l->fs, &l->dir, &attr, busy, ret_e);
-	if (!r && vnode_is(ret_e->ino) && kcache_attr_changes(l->fs->kcache) != changes)
+	if (!r && kcache_changed_since(l->fs->kcache, &before, ret_e->attr.st_mode))
 		ret_e->attr_timeout = 0;
 	if (r == -ENOENT)
 		r = note_gone(l, attr.ino) ?: -EAGAIN;

@@ -15,9 +15,8 @@
 #include "store/util/monocond.h"
 
 #define SAY_EACH_NS (60 * NSEC_PER_SEC)
-/* Much longer than a RELEASE takes. No more of the workers than that wait for one. */
+/* Much longer than a RELEASE takes. */
 #define CLOSING_MAX_NS (2 * NSEC_PER_SEC)
-enum { CLOSING_WAITERS_MAX = 2 };
 
 static const struct {
 	const char *name, *option, *remedy;
@@ -38,6 +37,7 @@ struct limits_user {
 	_Atomic uint64_t refused[LIMIT_KINDS];
 	_Atomic int64_t said_ns[LIMIT_KINDS]; /* monotonic; 0: never */
 	atomic_uint closing;		      /* limit_closing() less limit_closed() */
+	bool waits;			      /* for that; under limits.lock */
 };
 
 struct limits {
@@ -47,6 +47,7 @@ struct limits {
 	struct htab users;    /* under lock; what is in it stays */
 	pthread_cond_t closed;
 	atomic_uint waiting; /* for that; changed under lock */
+	unsigned int waiting_max;
 };
 
 int limits_new(struct limits **ret_limits)
@@ -62,6 +63,11 @@ int limits_new(struct limits **ret_limits)
 	monocond_init(&l->closed);
 	*ret_limits = l;
 	return 0;
+}
+
+void limits_set_waiting_max(struct limits *l, unsigned int n)
+{
+	l->waiting_max = n;
 }
 
 void limits_free(struct limits *l)
@@ -179,11 +185,15 @@ static bool fits_when_closed(struct limits_user *u, enum limit_kind kind, uint64
 
 	session_pass_token(); /* who reads must not sleep */
 	pthread_mutex_lock(&l->lock);
-	if (atomic_fetch_add(&l->waiting, 1) >= CLOSING_WAITERS_MAX)
+	if (atomic_fetch_add(&l->waiting, 1) >= l->waiting_max || u->waits)
 		r = -EBUSY;
+	else
+		u->waits = true;
 	while (!r && !(taken = fits(u, kind, amount)) && atomic_load(&u->closing))
 		r = pthread_cond_timedwait(&l->closed, &l->lock, &until);
 	atomic_fetch_sub(&l->waiting, 1);
+	if (r != -EBUSY)
+		u->waits = false;
 	pthread_mutex_unlock(&l->lock);
 	return taken;
 }

@@ -42,6 +42,9 @@ struct limit_hold {
 
 /* The caller's user is the daemon's. All are LIMIT_NONE until they are set. -ENOMEM. */
 int limits_new(struct limits **ret_limits);
+/* How many may wait in limit_closing()'s way at a time, none at first: some worker must
+ * be left to close. Before there are any. */
+void limits_set_waiting_max(struct limits *l, unsigned int n);
 void limits_free(struct limits *l); /* NULL is fine; what is held is not given back */
 /* For an ordinary user; what is held already stays. */
 void limits_set(struct limits *l, enum limit_kind kind, uint64_t max);
@@ -60,8 +63,8 @@ void limit_give(struct limit_hold *hold);
 /*
  * close(2) returns before its RELEASE is handled. From when that was received, which is
  * before any later request is, to when all is given back that the descriptor held, a user
- * who would be refused waits for it, two seconds at most. limit_closed() is called with
- * what `user` of the same hold was; NULL is fine.
+ * who would be refused waits for it, two seconds at most, one request of his at a time.
+ * limit_closed() is called with what `user` of the same hold was; NULL is fine.
  */
 void limit_closing(const struct limit_hold *hold);
 void limit_closed(struct limits_user *user);

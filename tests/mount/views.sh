@@ -877,6 +877,42 @@ test_attributes_of_a_path_that_is_new() {
 	umount_at "$own"
 }
 
+# `ls -l` while modes change all the time: what it shows is one that was, and the last one
+# when nothing changes any more.
+test_attributes_of_what_is_listed() {
+	mkdir d d/sub
+	echo x | tee d/key{1..300} >/dev/null
+	timeout 100 python3 - <<-'END'
+		import os, threading
+		views = ["d"] + [f"d/.memofs/view/max-age={h}h" for h in range(1, 9)]
+		named = ["key1", "key150", "key300", "sub"]
+		end = threading.Event()
+
+		def change():
+		    i = 0
+		    while not end.is_set():
+		        for n in named:
+		            os.chmod(f"{views[i % 3]}/{n}", 0o700 | i % 64)
+		        i += 1
+
+		changing = threading.Thread(target=change)
+		changing.start()
+		try:
+		    for i in range(60):
+		        names = {e.name: e.stat(follow_symlinks=False)
+		                 for e in os.scandir(views[i % len(views)]) if e.name != ".memofs"}
+		        assert len(names) == 301, len(names)
+		        assert all(st.st_mode & 0o600 == 0o600 for st in names.values())
+		finally:
+		    end.set()
+		    changing.join()
+		for n in named:
+		    os.chmod(f"{views[1]}/{n}", 0o711)
+		for n in named:
+		    assert len({os.lstat(f"{v}/{n}").st_mode for v in views}) == 1, n
+	END
+}
+
 # And by a descriptor, a value that is cut in place is seen by every path.
 test_truncation_by_every_path() {
 	mkdir d

@@ -28,6 +28,7 @@ static struct limits *new_limits(enum limit_kind kind, uint64_t max)
 
 	assert_ok(limits_new(&l));
 	limits_set(l, kind, max);
+	limits_set_waiting_max(l, 2);
 	return l;
 }
 
