@@ -187,22 +187,36 @@ static uint64_t append(struct kcache *kc, struct notice *n)
 	return ticket;
 }
 
+static struct notice *notice_new(uint64_t nodeid, size_t name_len)
+{
+	struct notice *n = calloc(1, sizeof(*n) + name_len + 1);
+
+	if (!n)
+		return NULL;
+	n->nodeid = nodeid;
+	n->name_len = name_len;
+	return n;
+}
+
 /* Returns the ticket, or 0 when it is done already. */
+static uint64_t append_or_all(struct kcache *kc, struct notice *n)
+{
+	if (n)
+		return append(kc, n);
+	all_changed(kc); /* dearer, but needs no memory */
+	return 0;
+}
+
 static uint64_t enqueue_as(struct kcache *kc, uint64_t nodeid, const char *name,
 			   unsigned int flags)
 {
-	size_t len = name ? strlen(name) : 0;
-	struct notice *n = calloc(1, sizeof(*n) + len + 1);
+	struct notice *n = notice_new(nodeid, name ? strlen(name) : 0);
 
-	if (!n) { /* dearer, but needs no memory */
-		all_changed(kc);
-		return 0;
+	if (n) {
+		n->flags = flags;
+		memcpy(n->name, name ? name : "", n->name_len);
 	}
-	n->nodeid = nodeid;
-	n->flags = flags;
-	n->name_len = len;
-	memcpy(n->name, name ? name : "", len);
-	return append(kc, n);
+	return append_or_all(kc, n);
 }
 
 /*
@@ -275,11 +289,10 @@ static void be_alone(struct kcache *kc)
 /* Once more at the next tick. Without memory it is not. */
 static void tell_again(struct kcache *kc, uint64_t nodeid)
 {
-	struct notice *n = calloc(1, sizeof(*n));
+	struct notice *n = notice_new(nodeid, 0);
 
 	if (!n)
 		return;
-	n->nodeid = nodeid;
 	pthread_mutex_lock(&kc->lock);
 	n->next = kc->later;
 	kc->later = n;
@@ -627,11 +640,10 @@ bool kcache_changed_since(struct kcache *kc, const struct kcache_changes *before
 /* By the thread, since a page is locked while it is copied to the memory of a program. */
 void kcache_listing_changed(struct kcache *kc, uint64_t nodeid)
 {
-	struct notice *n = dies_alone(kc->fs) ? NULL : calloc(1, sizeof(*n));
+	struct notice *n = dies_alone(kc->fs) ? NULL : notice_new(nodeid, 0);
 
 	if (!n)
 		return; /* it is good for who has it open, all the same */
-	n->nodeid = nodeid;
 	n->pages = true;
 	append(kc, n);
 }
@@ -663,15 +675,11 @@ void kcache_prune(struct kcache *kc)
  * is not, and most of the time nobody asks just then. */
 static uint64_t attr_of_node_changed(struct kcache *kc, uint64_t nodeid, uint64_t through)
 {
-	struct notice *n = calloc(1, sizeof(*n));
+	struct notice *n = notice_new(nodeid, 0);
 
-	if (!n) {
-		all_changed(kc);
-		return 0;
-	}
-	n->nodeid = nodeid;
-	n->new = vnode_is(nodeid) || vnode_is(through);
-	return append(kc, n);
+	if (n)
+		n->new = vnode_is(nodeid) || vnode_is(through);
+	return append_or_all(kc, n);
 }
 
 /* Returns the ticket of the last notice; 0: there is none. */
