@@ -13,7 +13,8 @@ void config_init(struct config *c)
 	    .mount = {.threads = CONFIG_THREADS_DEFAULT,
 		      .log_level = LOG_LEVEL_INFO,
 		      .watchdog_ns = CONFIG_WATCHDOG_DEFAULT_NS,
-		      .fast = true},
+		      .fast = true,
+		      .busy_poll = true},
 	    .store = {.root_mode = 0755},
 	};
 }

@@ -44,6 +44,7 @@ enum config_mount_key {
 	CONFIG_USER_WAITERS = 1 << 9,
 	CONFIG_WATCHDOG = 1 << 10,
 	CONFIG_FAST = 1 << 11,
+	CONFIG_BUSY_POLL = 1 << 12,
 };
 
 /* What one user may have at a time: 0: the default; CONFIG_USER_NONE: no limit. */
@@ -56,7 +57,8 @@ struct config_mount {
 	uint32_t set;
 	bool allow_other; /* when it is not set, the daemon's user decides */
 	bool read_only;
-	bool fast; /* where it is read_only: see fs/fast.h */
+	bool fast;	/* where it is read_only: see fs/fast.h */
+	bool busy_poll; /* see fs/busy_poll.h */
 	uint32_t threads;
 	/* "stderr", "syslog" or a path; NULL: stderr in the foreground, else syslog. */
 	char *log;

@@ -443,6 +443,7 @@ static int parse_scrub(const struct config_key *key, void *field, const char *te
 
 static const struct config_key mount_keys[] = {
     {"allow-other", CONFIG_ALLOW_OTHER, MOUNT(allow_other), parse_bool},
+    {"busy-poll", CONFIG_BUSY_POLL, MOUNT(busy_poll), parse_bool},
     {"fast", CONFIG_FAST, MOUNT(fast), parse_bool},
     {"read-only", CONFIG_READ_ONLY, MOUNT(read_only), parse_bool},
     {"threads", CONFIG_THREADS, MOUNT(threads), parse_number, 1, CONFIG_THREADS_MAX},

@@ -88,9 +88,11 @@ static int put_mount(const struct config_mount *m, struct buf *out)
 			       m->allow_other ? "true" : "false");
 	if (!r)
 		r = buf_printf(out,
-			       "  read-only: %s\n  fast: %s\n  threads: %" PRIu32 "\n",
+			       "  read-only: %s\n  fast: %s\n  busy-poll: %s\n"
+			       "  threads: %" PRIu32 "\n",
 			       m->read_only ? "true" : "false",
-			       m->fast ? "true" : "false", m->threads);
+			       m->fast ? "true" : "false",
+			       m->busy_poll ? "true" : "false", m->threads);
 	if (!r && m->log)
 		r = put_quoted(out, "  log", m->log);
 	if (!r)

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "fs/attach.h"
+#include "fs/busy_poll.h"
 #include "fs/config_text.h"
 #include "fs/dircache.h"
 #include "fs/fast.h"
@@ -81,12 +82,14 @@ static void warn_fixed(const struct config *was, const struct config *is)
 	    was->mount.allow_other != is->mount.allow_other ||
 	    was->mount.read_only != is->mount.read_only ||
 	    was->mount.fast != is->mount.fast ||
+	    was->mount.busy_poll != is->mount.busy_poll ||
 	    was->mount.watchdog_ns != is->mount.watchdog_ns ||
 	    was->store.cache_bytes != is->store.cache_bytes ||
 	    was->store.small_max_bytes != is->store.small_max_bytes ||
 	    was->store.staged_memory_bytes != is->store.staged_memory_bytes)
-		log_warning("allow-other, read-only, fast, threads, watchdog, cache, "
-			    "small-max and staged-memory take effect at the next mount");
+		log_warning("allow-other, read-only, fast, busy-poll, threads, watchdog, "
+			    "cache, small-max and staged-memory take effect at the next "
+			    "mount");
 }
 
 /* A bad file keeps the old settings. */
@@ -447,6 +450,8 @@ static void fill_fs(struct daemon *d)
 	d->fs.backend_name = d->opt->kind == STORE_MEMORY ? "memory" : "rocksdb";
 	d->fs.started_ns = time_now_ns();
 	d->fs.threads = d->config->mount.threads;
+	d->fs.busy_poll = d->config->mount.busy_poll;
+	busy_poll_set_cpus(busy_poll_cpus());
 	d->fs.held = d->opt->held;
 	atomic_store(&d->fs.handed_over, resumes(d));
 	d->fs.config = d;
@@ -494,6 +499,7 @@ static int mount_it(struct daemon *d, struct errmsg *err)
 	    .read_only = d->config->mount.read_only,
 	    .nonempty = d->opt->nonempty,
 	    .threads = d->config->mount.threads,
+	    .busy_poll = d->fs.busy_poll,
 	    .mounted = session_mounted,
 	    .arg = d,
 	};

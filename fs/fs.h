@@ -55,6 +55,7 @@ struct fs {
 	struct jobs *jobs;	       /* what the daemon is asked to do */
 	struct limits *limits;	       /* what one user may have */
 	_Atomic uint64_t requests;     /* for /.memofs/status */
+	_Atomic uint64_t polled;       /* of them: see fs/busy_poll.h */
 	/* When sealed_refuse() has spoken last, monotonic, and of which tree. */
 	_Atomic int64_t sealed_said_ns;
 	_Atomic uint64_t sealed_said_ino;
@@ -80,6 +81,7 @@ struct fs {
 	const char *backend_name;
 	int64_t started_ns;
 	unsigned int threads;
+	bool busy_poll;
 	struct held *held;	 /* the holder; NULL: there is none */
 	atomic_bool handed_over; /* and it has the connection */
 	void *config;		 /* of main.c, for /.memofs/config */

@@ -31,15 +31,18 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "fs/busy_poll.h"
 #include "fs/init_flags.h"
 #include "fs/metrics.h"
 #include "fs/mountpoint.h"
 #include "fs/once.h"
+#include "fs/pending.h"
 #include "fs/reply.h"
 #include "fs/resume.h"
 #include "fs/retry.h"
 #include "fs/topic.h"
 #include "fs/waiters.h"
+#include "store/util/duration.h"
 #include "store/util/keep.h"
 #include "store/util/log.h"
 
@@ -58,6 +61,7 @@ struct session {
 	unsigned int token_waiters; /* under lock */
 	unsigned int streak;	    /* with the token */
 	unsigned int not_looked;    /* with the token */
+	struct busy_poll busy_poll; /* with the token */
 	pthread_cond_t ended;
 	unsigned int running; /* under lock */
 	bool mounted;	      /* under lock */
@@ -406,6 +410,23 @@ static int go_on(struct session *s, struct errmsg *err)
 	return 0;
 }
 
+/* With the token. */
+static int receive_new(struct session *s, struct fuse_buf *buf)
+{
+	int64_t began = time_monotonic_ns();
+	enum busy_poll_result looked = BUSY_POLL_OFF;
+	int n;
+
+	/* While values are written the CPUs have other threads of ours to run. */
+	if (!pending_count(s->fs->pending))
+		looked = busy_poll_look(&s->busy_poll, fuse_session_fd(s->fs->se));
+	if (looked == BUSY_POLL_FOUND)
+		atomic_fetch_add_explicit(&s->fs->polled, 1, memory_order_relaxed);
+	n = fuse_session_receive_buf(s->fs->se, buf);
+	busy_poll_came(&s->busy_poll, looked, time_monotonic_ns() - began);
+	return n;
+}
+
 static int next_request(struct worker *w, struct fuse_buf *buf)
 {
 	struct session *s = w->session;
@@ -418,7 +439,7 @@ static int next_request(struct worker *w, struct fuse_buf *buf)
 		w->early = true;
 		return (int)buf->size;
 	}
-	n = fuse_session_receive_buf(s->fs->se, buf);
+	n = receive_new(s, buf);
 	if (n > 0 && s->fs->foreign_pids)
 		((struct fuse_in_header *)buf->mem)->pid = 0;
 	if (n > 0)
@@ -690,6 +711,7 @@ int session_new(struct fs *fs, const struct session_options *opt, struct session
 	s->mountpoint = opt->mountpoint;
 	s->threads = opt->threads;
 	s->early_releases = s->early_last = &s->early;
+	busy_poll_init(&s->busy_poll, opt->busy_poll);
 	s->pulse = keep_pulse(fs->keep);
 	s->on_mounted = opt->mounted;
 	s->arg = opt->arg;

@@ -35,12 +35,13 @@ static int write_counts(struct fs *fs, const struct store_stats *s, struct buf *
 			  "pending_writes: %" PRIu64 "\n"
 			  "waiting_opens: %" PRIu64 "\n"
 			  "virtual_nodes: %" PRIu64 "\n"
-			  "requests: %" PRIu64 "\n",
+			  "requests: %" PRIu64 "\n"
+			  "polled_requests: %" PRIu64 "\n",
 			  s->entries, s->dirs, s->bytes, s->memory_bytes, s->staged_bytes,
 			  s->db_disk_bytes, s->disk_total_bytes, s->disk_avail_bytes,
 			  handle_count(fs->handles), pending_count(fs->pending),
 			  waiters_count(fs->waiters), vnode_count(fs->vnodes),
-			  atomic_load(&fs->requests));
+			  atomic_load(&fs->requests), atomic_load(&fs->polled));
 }
 
 /* Of a read-only mount: see fs/fast.h. */

@@ -209,6 +209,32 @@ test_trees() {
 }
 
 # The last: it mounts anew.
+# Many reads, one after the other; has any of their requests been found by looking?
+polled_at() { # MOUNTPOINT
+	timeout "$COMMAND_TIMEOUT_S" python3 - "$1/polled/key" <<-'END' || fail 'cannot read'
+		import sys
+		for _ in range(2000):
+		    with open(sys.argv[1]) as f:
+		        f.read()
+	END
+	[ "$(status_of polled_requests "$1")" -gt 0 ]
+}
+
+test_requests_are_looked_for() {
+	needs_mount
+	needs python3
+	[ "$(nproc)" -gt 1 ] || skip 'there is one processor'
+	mkdir "$MNT/polled"
+	echo x >"$MNT/polled/key"
+	eventually 60 polled_at "$MNT" || fail 'none was found by looking'
+	mkdir "$T/asleep"
+	mount_at "$STORE.$BASHPID" "$T/asleep" -o busy-poll=no
+	mkdir "$T/asleep/polled"
+	echo x >"$T/asleep/polled/key"
+	! polled_at "$T/asleep" || fail 'it looks though it is told not to'
+	umount_at "$T/asleep"
+}
+
 test_z_totals_are_kept() {
 	needs_persistence
 	local hits saved lines

@@ -226,7 +226,7 @@ static const struct {
      "F:2:3: unknown key \"alow-other\" in mount; did you mean \"allow-other\"?"},
     {"mount:\n  xyzzy: 1\n",
      "F:2:3: unknown key \"xyzzy\" in mount; its keys are "
-     "allow-other, fast, read-only, threads, log, log-level, watchdog, "
+     "allow-other, busy-poll, fast, read-only, threads, log, log-level, watchdog, "
      "user-handles, user-values, user-bytes, "
      "user-reservations, user-waiters"},
     {"mount: {user-handles: 0}", "F:1:23: user-handles: \"0\" is not a number from 1 to "
@@ -259,8 +259,8 @@ static const struct {
     {"\"mo\\nunt\": 1",
      "F:1:1: unknown key \"mo\\nunt\" in the file; did you mean \"mount\"?"},
     {"mount: {<<: {threads: 1}}",
-     "F:1:9: unknown key \"<<\" in mount; its keys are allow-other, fast, read-only, "
-     "threads, "
+     "F:1:9: unknown key \"<<\" in mount; its keys are allow-other, busy-poll, fast, "
+     "read-only, threads, "
      "log, log-level, watchdog, user-handles, user-values, user-bytes, "
      "user-reservations, "
      "user-waiters"},
