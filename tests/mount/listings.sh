@@ -209,6 +209,10 @@ test_attributes_are_not_asked_for_each() {
 	END
 }
 
+all_stopped() { # PID: each of its threads
+	! grep -h '^State:' /proc/"$1"/task/*/status | grep -qv 'T (stopped)'
+}
+
 # While the daemon is stopped, the kernel counts how many requests wait for it.
 test_lookups_side_by_side() {
 	local number waiting pid i
@@ -219,7 +223,7 @@ test_lookups_side_by_side() {
 	mkdir side
 	pid=$(status_of pid)
 	kill -STOP "$pid"
-	# It stops when it gets to it: some may be answered before.
+	eventually 20 all_stopped "$pid" || fail 'the daemon does not stop'
 	for i in {1..9}; do
 		cat "side/$i" 2>/dev/null &
 	done
