@@ -155,7 +155,7 @@ int attach_one(struct attach *a, int fuse_fd, int guard_fd,
 	at->guard_fd = fcntl(guard_fd, F_DUPFD_CLOEXEC, 0);
 	pthread_mutex_init(&at->told_lock, NULL);
 	fill(at, a->live);
-	at->dev = (dev_t)packet->dev;
+	at->fs.dev = (dev_t)packet->dev;
 	/* The numbers of processes are those of where it was mounted. */
 	at->fs.foreign_pids = packet->pid_ns != own_pid_ns();
 	snprintf(at->mountpoint, sizeof(at->mountpoint), "%s", packet->mountpoint);
@@ -324,7 +324,7 @@ static void unmount(const struct attached *at)
 	if (fd < 0)
 		return;
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	if (is_of(fd, at->dev))
+	if (is_of(fd, at->fs.dev))
 		session_unmount(geteuid() == 0 ? path : at->mountpoint);
 	close(fd);
 }

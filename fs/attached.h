@@ -25,7 +25,6 @@ struct attached {
 	struct session *session;
 	struct attached *next;	   /* under attach.list */
 	char mountpoint[PATH_MAX]; /* as who has mounted it sees it */
-	dev_t dev;
 	int guard_fd; /* to who sees our end, and tells the kernel; see cli/attach.c */
 	atomic_bool failed;  /* it never began: the next tick frees it */
 	bool leaves;	     /* it waits for no mark any more; under attach.mark_lock */

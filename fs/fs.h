@@ -17,6 +17,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "store/store.h"
 
@@ -74,6 +75,8 @@ struct fs {
 	bool resuming;	    /* the kernel has sent requests to a daemon before this one */
 	atomic_bool
 	    parallel_dirops; /* for fs/init_flags.h: asked for, and not passed on */
+
+	dev_t dev; /* of an attached mount; 0: not known, see mountpoint_dev() */
 
 	/* For the control files; set once before the first request. */
 	const char *store_path;

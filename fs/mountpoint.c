@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 /* mountinfo writes spaces and the like as \040. In place. */
@@ -27,8 +28,8 @@ static void unescape(char *text)
 	*to = '\0';
 }
 
-/* Is a memofs the topmost mount at this absolute path? */
-static bool has_memofs(const char *path)
+/* The topmost mount at this absolute path, if that is a memofs. */
+static bool find_memofs(const char *path, dev_t *ret_dev)
 {
 	FILE *f = fopen("/proc/self/mountinfo", "re");
 	char *line = NULL;
@@ -37,18 +38,32 @@ static bool has_memofs(const char *path)
 
 	while (f && getline(&line, &size, f) > 0) {
 		char *at = NULL, *type = strstr(line, " - ");
+		unsigned int major, minor;
 
-		if (!type || sscanf(line, "%*d %*d %*s %*s %ms", &at) != 1)
+		if (!type ||
+		    sscanf(line, "%*d %*d %u:%u %*s %ms", &major, &minor, &at) != 3)
 			continue;
 		unescape(at);
-		if (strcmp(at, path) == 0)
+		if (strcmp(at, path) == 0) {
 			found = strncmp(type + 3, "fuse.memofs ", 12) == 0;
+			*ret_dev = makedev(major, minor);
+		}
 		free(at);
 	}
 	free(line);
 	if (f)
 		fclose(f);
 	return found;
+}
+
+int mountpoint_dev(const char *path, dev_t *ret_dev)
+{
+	dev_t dev = 0;
+
+	if (!find_memofs(path, &dev))
+		return -ENOENT;
+	*ret_dev = dev;
+	return 0;
 }
 
 static bool is_empty(const char *path)
@@ -67,6 +82,7 @@ static bool is_empty(const char *path)
 int mountpoint_check(const char *path, bool nonempty, struct errmsg *err)
 {
 	struct stat st;
+	dev_t dev;
 
 	if (stat(path, &st)) {
 		int e = errno;
@@ -86,7 +102,7 @@ int mountpoint_check(const char *path, bool nonempty, struct errmsg *err)
 	if (!S_ISDIR(st.st_mode))
 		return err_set(err, ENOTDIR,
 			       "%s: not a directory; a mount point must be one", path);
-	if (has_memofs(path))
+	if (find_memofs(path, &dev))
 		return err_set(
 		    err, EBUSY,
 		    "%s: a memofs is mounted here already; see memofs status, or "

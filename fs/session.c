@@ -37,6 +37,7 @@
 #include "fs/mountpoint.h"
 #include "fs/once.h"
 #include "fs/pending.h"
+#include "fs/readahead.h"
 #include "fs/reply.h"
 #include "fs/resume.h"
 #include "fs/retry.h"
@@ -525,6 +526,8 @@ static void process(struct worker *w, const struct fuse_buf *buf)
 	topic_enter_node(s->fs, in->nodeid);
 	fuse_session_process_buf(s->fs->se, buf);
 	topic_enter(TOPIC_NONE, 0);
+	if (in->opcode == FUSE_INIT)
+		readahead_begin(s->fs);
 	pulse_end(w);
 	if (op != METRICS_OPS)
 		metrics_took(s->fs->metrics, op, time_monotonic_ns() - begun_ns);
