@@ -3,6 +3,7 @@
 #ifndef MEMOFS_STORE_GEN_H
 #define MEMOFS_STORE_GEN_H
 
+#include "store/ahead.h"
 #include "store/digest.h"
 #include "store/internal.h"
 #include "store/util/htab.h"
@@ -52,6 +53,7 @@ struct store_gen {
 	struct share *shared; /* of it, what is in others; NULL: nothing */
 	/* Of an extent, sums_chunks() of them; each is NULL until it is read. */
 	_Atomic(struct gen_chunk *) *chunks;
+	struct ahead_place place; /* of an extent: where it is read */
 
 	/*
 	 * A file in a sealed tree: what follows is unused, and its bytes are those

@@ -253,6 +253,9 @@ static int read_extent(struct store_gen *gen, uint8_t *data, size_t len, uint64_
 	uint64_t end = off + len, at = off;
 	int r = 0;
 
+	if (!gen->shared) /* else it is not all in its own file */
+		ahead_note(gen->st->ahead, &gen->place, gen->ino, gen->size_bytes, off,
+			   len);
 	while (!r && at < end) {
 		uint64_t stop = (at / SUMS_CHUNK_BYTES + 1) * SUMS_CHUNK_BYTES;
 		size_t n = (size_t)((stop < end ? stop : end) - at);

@@ -83,6 +83,7 @@ struct store {
 	struct sealed_cache *sealed; /* sealed_index.c */
 	struct gc *gc;		     /* gc.c; NULL until gc_start */
 	struct writeback *writeback; /* from the beginning on */
+	struct ahead *ahead;	     /* NULL: memory has no disk */
 	struct scrub *scrub;	     /* scrub.c; NULL: off */
 	struct evictor *evictor;     /* evict.c; NULL until evict_new */
 	struct census *census;	     /* census.c; NULL until census_start */

@@ -11,6 +11,7 @@
 
 #include <errno.h>
 
+#include "store/ahead.h"
 #include "store/dedup.h"
 #include "store/gen.h"
 #include "store/resume.h"
@@ -78,6 +79,7 @@ static int remove_extent(struct reaper *rp, uint64_t ino, struct batch *b, bool 
 		return r;
 	rp->synced = true;
 	writeback_forget(rp->st->writeback, ino);
+	ahead_forget(rp->st->ahead, ino);
 	return backend_extent_remove(rp->st->be, ino);
 }
 

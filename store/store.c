@@ -14,6 +14,7 @@
 #include <sys/statvfs.h>
 #include <sys/sysinfo.h>
 
+#include "store/ahead.h"
 #include "store/backup.h"
 #include "store/census.h"
 #include "store/commits.h"
@@ -208,9 +209,13 @@ static int open_backend(struct store *st, const struct store_options *opt,
 	be_opt.staged = resume_extents(st, &be_opt.staged_count);
 	r = opt->kind == STORE_MEMORY ? backend_memory_new(&be_opt, &st->be, err)
 				      : backend_rocksdb_new(&be_opt, &st->be, err);
-	if (!r && commits_new(&st->be->commits))
-		r = err_set(err, ENOMEM, "no memory to open %s", st->path);
-	return r;
+	if (r)
+		return r;
+	if (opt->kind != STORE_MEMORY) /* that is in memory */
+		r = ahead_new(st->be, &st->ahead);
+	if (r || commits_new(&st->be->commits))
+		return err_set(err, ENOMEM, "no memory to open %s", st->path);
+	return 0;
 }
 
 static int open_parts(struct store *st, const struct store_options *opt,
@@ -320,6 +325,7 @@ void store_close(struct store *st)
 	}
 	evict_free(st);
 	writeback_free(st->writeback);
+	ahead_free(st->ahead);
 	leases_free(st->leases);
 	resume_free(st);
 	if (st->sealed)

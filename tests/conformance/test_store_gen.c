@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Reading generations: what keeps them, what deletes them, what is damaged. */
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
+#include "store/gen.h"
 #include "store/internal.h"
 #include "tests/conformance/value_fixture.h"
 
@@ -317,6 +320,107 @@ static void test_damage_of_a_replaced_one(void **state)
 	assert_left(st, 1, 0);
 }
 
+/* ---- reading ahead ---- */
+
+/* As <linux/mman.h> has it since 6.5, which is newer than some headers. */
+#ifndef SYS_cachestat
+#define SYS_cachestat 451
+#endif
+struct pages {
+	uint64_t cached, dirty, writeback, evicted, recently_evicted;
+};
+
+/* How many pages of these bytes are in memory. -1: it cannot be said. */
+static int64_t cached_pages(int fd, uint64_t off, uint64_t len)
+{
+	uint64_t range[2] = {off, len};
+	struct pages pages;
+
+	return syscall(SYS_cachestat, fd, range, &pages, 0) ? -1 : (int64_t)pages.cached;
+}
+
+/* Nothing of it is in memory, and of who reads it the kernel does not read ahead. */
+static bool make_cold(struct store_gen *gen)
+{
+	assert_ok(fdatasync(gen->fd));
+	assert_ok(posix_fadvise(gen->fd, 0, 0, POSIX_FADV_RANDOM));
+	assert_ok(posix_fadvise(gen->fd, 0, 0, POSIX_FADV_DONTNEED));
+	return cached_pages(gen->fd, 0, gen->size_bytes) == 0;
+}
+
+static void read_range(struct store_gen *gen, const uint8_t *want, size_t from, size_t to)
+{
+	static uint8_t data[4 * BLOCK];
+	size_t n;
+
+	for (size_t at = from; at < to; at += n) {
+		assert_ok(store_gen_read(gen, data, sizeof(data), at, &n));
+		assert_int_equal(n, sizeof(data));
+		assert_memory_equal(data, want + at, n);
+	}
+}
+
+/* And what it finds is not believed: what is bad is so when it is read, not before. */
+static void test_reads_ahead(void **state)
+{
+	struct store *st = store_of(state);
+	const size_t size = 32 * MIB, come = 8 * MIB, bad = come + 6 * MIB;
+	uint64_t ino = put_value(st, "large", size, 1);
+	uint8_t *want = pattern(size, 1), byte;
+	struct store_gen *gen;
+	size_t n;
+
+	flip_extent(st, ino, bad + 7);
+	gen = open_value(st, ino);
+	if (make_cold(gen)) {
+		int64_t end_ns = time_monotonic_ns() + 25 * NSEC_PER_SEC;
+		const int64_t pages = (int64_t)(6 * MIB / 4096);
+
+		read_range(gen, want, 0, come);
+		while (cached_pages(gen->fd, come, 6 * MIB) < pages) {
+			assert_true(time_monotonic_ns() < end_ns);
+			usleep(1000);
+		}
+		read_range(gen, want, come, bad);
+	}
+	assert_int_equal(store_gen_read(gen, &byte, 1, bad, &n), -EUCLEAN);
+	store_gen_close(gen);
+	assert_left(st, 0, 0);
+	free(want);
+}
+
+/* Nor is it kept: not by who removes it, nor by who closes the store (the fixture). */
+static void test_removed_while_it_is_read_ahead(void **state)
+{
+	struct store *st = store_of(state);
+	const size_t size = 16 * MIB;
+	uint8_t *want = pattern(size, 1);
+
+	for (int i = 0; i < 12; i++) {
+		struct store_gen *gen = open_value(st, put_value(st, "large", size, 1));
+
+		make_cold(gen);
+		read_range(gen, want, 0, 4 * MIB);
+		if (i % 2)
+			assert_ok(store_unlink(st, ROOT, "large"));
+		if (i % 3)
+			read_range(gen, want, 4 * MIB, 12 * MIB);
+		store_gen_close(gen);
+		assert_left(st, 0, !(i % 2));
+	}
+	free(want);
+	want = pattern(size, 2);
+	for (int i = 0; i < 2; i++) {
+		struct store_gen *gen =
+		    open_value(st, put_value(st, i ? "a" : "b", size, 2));
+
+		make_cold(gen);
+		read_range(gen, want, 0, 4 * MIB);
+		store_gen_close(gen);
+	}
+	free(want);
+}
+
 /* ---- many at once ---- */
 
 enum { WRITERS = 4, READERS = 4, ROUNDS = 150 };
@@ -509,6 +613,8 @@ int main(int argc, char **argv)
 	    STORE_TEST(test_flipped_bit_in_whole_read),
 	    STORE_TEST(test_missing_content),
 	    STORE_TEST(test_damage_of_a_replaced_one),
+	    STORE_TEST(test_reads_ahead),
+	    STORE_TEST(test_removed_while_it_is_read_ahead),
 	    STORE_TEST(test_whole_generations_only),
 	    STORE_TEST(test_readers_of_one_object),
 	};
