@@ -13,6 +13,7 @@
 #include "store/check_parts.h"
 #include "store/content.h"
 #include "store/digest.h"
+#include "store/gen.h"
 #include "store/share.h"
 #include "store/util/pack.h"
 #include "store/value.h"
@@ -220,5 +221,6 @@ int check_content(struct store *st, uint64_t ino, const struct check_pace *pace,
 		r = compare_once(st, ino, pace, ret_why);
 	if (r != -EUCLEAN)
 		return r;
+	gen_distrust(st, ino);
 	return inode_load(st, ino, &in) == -ENOENT ? 0 : -EUCLEAN;
 }

@@ -25,6 +25,7 @@
 #include "store/util/keep.h"
 #include "store/util/log.h"
 #include "store/value.h"
+#include "store/verified.h"
 
 /* ---- the table ---- */
 
@@ -104,6 +105,8 @@ static void gen_free(struct store_gen *gen)
 	if (small)
 		atomic_fetch_sub(&gen->st->gens->small_bytes, gen->size_bytes);
 	free(small);
+	if (!gen->reap)
+		gen_tell_verified(gen);
 	free_chunks(gen);
 	if (gen->fd >= 0)
 		close(gen->fd);
@@ -222,6 +225,7 @@ int gen_condemn(struct store_gen *gen, const char *why)
 {
 	if (atomic_exchange(&gen->condemned, true))
 		return -EUCLEAN;
+	verified_forget(gen->st->verified, gen->ino);
 	return value_condemn(gen->st, gen->ino, why);
 }
 
@@ -258,6 +262,8 @@ static int open_extent(struct store_gen *gen, const struct row_core *core,
 		return r;
 	}
 	gen->fd = fd;
+	gen->mtime = sb.st_mtim;
+	gen->sealed = core->sealed;
 	return 0;
 }
 

@@ -3,6 +3,8 @@
 #ifndef MEMOFS_STORE_GEN_H
 #define MEMOFS_STORE_GEN_H
 
+#include <time.h>
+
 #include "store/ahead.h"
 #include "store/digest.h"
 #include "store/internal.h"
@@ -49,8 +51,10 @@ struct store_gen {
 	enum layout layout;
 	bool has_hash;
 	uint8_t hash[DIGEST_HASH_BYTES];
-	int fd;		      /* of an extent, or -1 */
-	struct share *shared; /* of it, what is in others; NULL: nothing */
+	int fd;		       /* of an extent, or -1 */
+	struct timespec mtime; /* of that file when it was opened */
+	bool sealed;	       /* a tree: what it has may move to where others have it */
+	struct share *shared;  /* of it, what is in others; NULL: nothing */
 	/* Of an extent, sums_chunks() of them; each is NULL until it is read. */
 	_Atomic(struct gen_chunk *) *chunks;
 	struct ahead_place place; /* of an extent: where it is read */
@@ -88,6 +92,13 @@ int gen_hold(struct store *st, uint64_t ino, struct store_gen **ret_gen);
 
 /* Its content is bad: log it, once, and drop the entry. Returns -EUCLEAN. */
 int gen_condemn(struct store_gen *gen, const char *why);
+
+/* What it has compared is known beyond its last close: see "store/verified.h". */
+void gen_tell_verified(struct store_gen *gen);
+/* The extent behind `fd` was just published: all of it was summed by this process. */
+void gen_verified_published(struct store *st, uint64_t ino, int fd);
+/* Damage was found in it: nothing that was compared counts any more. */
+void gen_distrust(struct store *st, uint64_t ino);
 
 /*
  * True when the inode is open. Then gc_reap() is called for it after the last

@@ -46,6 +46,7 @@ struct gen_table;
 struct leases;
 struct policy_cache;
 struct sealed_cache;
+struct verified;
 
 /* What leases are measured by. Another one than the machine's is for tests. */
 struct store_clock {
@@ -80,6 +81,7 @@ struct store {
 
 	struct policy_cache *policy;
 	struct gen_table *gens;	     /* gen.c */
+	struct verified *verified;   /* verified.c; a leaf */
 	struct sealed_cache *sealed; /* sealed_index.c */
 	struct gc *gc;		     /* gc.c; NULL until gc_start */
 	struct writeback *writeback; /* from the beginning on */

@@ -22,6 +22,7 @@
 
 #include "store/dedup.h"
 #include "store/gc.h"
+#include "store/gen.h"
 #include "store/seal.h"
 #include "store/sealed.h"
 #include "store/staged.h"
@@ -309,6 +310,8 @@ static int publish_content(struct store_staged *sg, uint64_t branch, struct slic
 	if (r)
 		return r;
 	sg->published = true;
+	if (sg->row.core.layout == LAYOUT_EXTENT && !sg->row.core.sealed)
+		gen_verified_published(sg->st, sg->ino, sg->content.fd);
 	content_uncount(&sg->content);
 	room_release(&sg->hold);
 	sg->intent.recorded = sg->intent.durable = false;

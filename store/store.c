@@ -29,6 +29,7 @@
 #include "store/scrub.h"
 #include "store/sealed.h"
 #include "store/util/log.h"
+#include "store/verified.h"
 #include "store/writeback.h"
 
 static int struct_new(const struct store_options *opt, struct store **ret_store)
@@ -48,9 +49,10 @@ static int struct_new(const struct store_options *opt, struct store **ret_store)
 	pthread_rwlock_init(&st->watch_lock, NULL);
 	pthread_mutex_init(&st->names, NULL);
 	pthread_mutex_init(&st->ids, NULL);
-	if (!st->path || policy_cache_new(&st->policy) || gen_table_new(&st->gens) ||
-	    sealed_cache_new(&st->sealed) || leases_new(&st->leases) ||
-	    writeback_new(&st->writeback)) {
+	st->verified = verified_new();
+	if (!st->path || !st->verified || policy_cache_new(&st->policy) ||
+	    gen_table_new(&st->gens) || sealed_cache_new(&st->sealed) ||
+	    leases_new(&st->leases) || writeback_new(&st->writeback)) {
 		store_close(st);
 		return -ENOMEM;
 	}
@@ -332,6 +334,7 @@ void store_close(struct store *st)
 		sealed_forget_unused(st);
 	sealed_cache_free(st->sealed);
 	gen_table_free(st->gens);
+	verified_free(st->verified);
 	backend_free(st->be);
 	policy_cache_free(st->policy);
 	lockfile_free(st->lock);

@@ -309,6 +309,19 @@ int store_gen_reopen(struct store *st, uint64_t ino, struct store_gen **ret_gen)
  */
 int store_gen_read(struct store_gen *gen, void *data, size_t len, uint64_t off,
 		   size_t *ret_len);
+/* Of less the kernel reads no faster than we do, and to arrange it costs some calls. */
+#define STORE_BACKING_MIN_BYTES (UINT64_C(1) << 20)
+/*
+ * For who hands reads on to the kernel: can that ever be of this one? It has an extent of
+ * its own of STORE_BACKING_MIN_BYTES. The answer stays the same.
+ */
+bool store_gen_may_back(const struct store_gen *gen);
+/*
+ * May it be now? *ret_fd is its extent, of which every byte is what was published and is
+ * in the page cache; the generation's, good until store_gen_close(). -ENODATA: no; who
+ * reads by store_gen_read() has each block checked.
+ */
+int store_gen_backing(struct store_gen *gen, int *ret_fd);
 /* lseek(2) with SEEK_DATA or SEEK_HOLE. -ENXIO. */
 int store_gen_seek(struct store_gen *gen, uint64_t off, int whence, uint64_t *ret_off);
 /* The attributes of an inode that is open, even if it was removed. -ENOENT: not open. */
