@@ -14,7 +14,8 @@ void config_init(struct config *c)
 		      .log_level = LOG_LEVEL_INFO,
 		      .watchdog_ns = CONFIG_WATCHDOG_DEFAULT_NS,
 		      .fast = true,
-		      .busy_poll = true},
+		      .busy_poll = true,
+		      .passthrough = true},
 	    .store = {.root_mode = 0755},
 	};
 }

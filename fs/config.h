@@ -45,6 +45,7 @@ enum config_mount_key {
 	CONFIG_WATCHDOG = 1 << 10,
 	CONFIG_FAST = 1 << 11,
 	CONFIG_BUSY_POLL = 1 << 12,
+	CONFIG_PASSTHROUGH = 1 << 13,
 };
 
 /* What one user may have at a time: 0: the default; CONFIG_USER_NONE: no limit. */
@@ -57,8 +58,9 @@ struct config_mount {
 	uint32_t set;
 	bool allow_other; /* when it is not set, the daemon's user decides */
 	bool read_only;
-	bool fast;	/* where it is read_only: see fs/fast.h */
-	bool busy_poll; /* see fs/busy_poll.h */
+	bool fast;	  /* where it is read_only: see fs/fast.h */
+	bool busy_poll;	  /* see fs/busy_poll.h */
+	bool passthrough; /* where the kernel can: see fs/backing.h */
 	uint32_t threads;
 	/* "stderr", "syslog" or a path; NULL: stderr in the foreground, else syslog. */
 	char *log;

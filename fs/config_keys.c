@@ -314,6 +314,15 @@ static int parse_watchdog(const struct config_key *key, void *field, const char 
 	return r;
 }
 
+static int parse_passthrough(const struct config_key *key, void *field, const char *text,
+			     struct errmsg *err)
+{
+	if (strcmp(text, "auto") != 0 && strcmp(text, "off") != 0)
+		return err_set(err, EINVAL, "%s is neither auto nor off", QUOTE(text));
+	*(bool *)field = strcmp(text, "auto") == 0;
+	return 0;
+}
+
 static int parse_version(const struct config_key *key, void *field, const char *text,
 			 struct errmsg *err)
 {
@@ -445,6 +454,7 @@ static const struct config_key mount_keys[] = {
     {"allow-other", CONFIG_ALLOW_OTHER, MOUNT(allow_other), parse_bool},
     {"busy-poll", CONFIG_BUSY_POLL, MOUNT(busy_poll), parse_bool},
     {"fast", CONFIG_FAST, MOUNT(fast), parse_bool},
+    {"passthrough", CONFIG_PASSTHROUGH, MOUNT(passthrough), parse_passthrough},
     {"read-only", CONFIG_READ_ONLY, MOUNT(read_only), parse_bool},
     {"threads", CONFIG_THREADS, MOUNT(threads), parse_number, 1, CONFIG_THREADS_MAX},
     {"log", CONFIG_LOG, MOUNT(log), parse_log},

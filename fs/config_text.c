@@ -89,10 +89,11 @@ static int put_mount(const struct config_mount *m, struct buf *out)
 	if (!r)
 		r = buf_printf(out,
 			       "  read-only: %s\n  fast: %s\n  busy-poll: %s\n"
-			       "  threads: %" PRIu32 "\n",
+			       "  passthrough: %s\n  threads: %" PRIu32 "\n",
 			       m->read_only ? "true" : "false",
 			       m->fast ? "true" : "false",
-			       m->busy_poll ? "true" : "false", m->threads);
+			       m->busy_poll ? "true" : "false",
+			       m->passthrough ? "auto" : "off", m->threads);
 	if (!r && m->log)
 		r = put_quoted(out, "  log", m->log);
 	if (!r)

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "fs/attach.h"
+#include "fs/backing.h"
 #include "fs/busy_poll.h"
 #include "fs/config_text.h"
 #include "fs/dircache.h"
@@ -83,13 +84,14 @@ static void warn_fixed(const struct config *was, const struct config *is)
 	    was->mount.read_only != is->mount.read_only ||
 	    was->mount.fast != is->mount.fast ||
 	    was->mount.busy_poll != is->mount.busy_poll ||
+	    was->mount.passthrough != is->mount.passthrough ||
 	    was->mount.watchdog_ns != is->mount.watchdog_ns ||
 	    was->store.cache_bytes != is->store.cache_bytes ||
 	    was->store.small_max_bytes != is->store.small_max_bytes ||
 	    was->store.staged_memory_bytes != is->store.staged_memory_bytes)
-		log_warning("allow-other, read-only, fast, busy-poll, threads, watchdog, "
-			    "cache, small-max and staged-memory take effect at the next "
-			    "mount");
+		log_warning("allow-other, read-only, fast, busy-poll, passthrough, "
+			    "threads, watchdog, cache, small-max and staged-memory take "
+			    "effect at the next mount");
 }
 
 /* A bad file keeps the old settings. */
@@ -396,12 +398,15 @@ static void watch_drops(struct fs *fs)
 
 int fs_make_own_tables(struct fs *fs)
 {
+	const struct backing_calls kernel = backing_kernel(fs);
 	int r = vnode_table_new(&fs->vnodes);
 
 	if (!r)
 		r = retry_table_new(&fs->retries);
 	if (!r)
 		r = handle_list_new(&fs->handles);
+	if (!r && !fs->no_open)
+		r = backing_table_new(&kernel, &fs->backings);
 	if (!r)
 		r = recent_new(&fs->recent);
 	return r ? r : kcache_new(fs, &fs->kcache);
@@ -445,6 +450,7 @@ static void fill_fs(struct daemon *d)
 {
 	d->fs.read_only = d->config->mount.read_only;
 	d->fs.no_open = d->fs.read_only && d->config->mount.fast;
+	d->fs.passthrough = d->config->mount.passthrough && !d->fs.no_open;
 	d->fs.store_path = d->opt->store_path;
 	d->fs.mountpoint = d->opt->mountpoint;
 	d->fs.backend_name = d->opt->kind == STORE_MEMORY ? "memory" : "rocksdb";
@@ -557,6 +563,7 @@ void fs_free_own_tables(struct fs *fs)
 	if (fs->se)
 		fuse_session_destroy(fs->se);
 	handle_list_free(fs->handles); /* what is still open */
+	backing_table_free(fs->backings);
 	recent_free(fs->recent);
 	retry_table_free(fs->retries);
 	fast_free(fs->fast);

@@ -39,24 +39,27 @@ struct once_table;
 struct fast;
 struct attach;
 struct dircache;
+struct backing_table;
 
 struct fs {
 	struct fuse_session *se;
 	struct store *store;
-	struct pending_table *pending; /* values being written */
-	struct vnode_table *vnodes;    /* .memofs, and directories under views */
-	struct retry_table *retries;   /* opens that were told to look again */
-	struct kcache *kcache;	       /* what the kernel was told it may keep */
-	struct handle_list *handles;   /* all that is open */
-	struct recent *recent;	       /* attributes given out lately */
-	struct dircache *dircache;     /* listings that the kernel has */
-	struct waiters *waiters;       /* opens of what is being computed */
-	struct metrics *metrics;       /* what is counted */
-	struct slow *slow;	       /* answers held back */
-	struct jobs *jobs;	       /* what the daemon is asked to do */
-	struct limits *limits;	       /* what one user may have */
-	_Atomic uint64_t requests;     /* for /.memofs/status */
-	_Atomic uint64_t polled;       /* of them: see fs/busy_poll.h */
+	struct pending_table *pending;	/* values being written */
+	struct vnode_table *vnodes;	/* .memofs, and directories under views */
+	struct retry_table *retries;	/* opens that were told to look again */
+	struct kcache *kcache;		/* what the kernel was told it may keep */
+	struct handle_list *handles;	/* all that is open */
+	struct backing_table *backings; /* how, where the kernel may read itself; NULL:
+					   it may nowhere */
+	struct recent *recent;		/* attributes given out lately */
+	struct dircache *dircache;	/* listings that the kernel has */
+	struct waiters *waiters;	/* opens of what is being computed */
+	struct metrics *metrics;	/* what is counted */
+	struct slow *slow;		/* answers held back */
+	struct jobs *jobs;		/* what the daemon is asked to do */
+	struct limits *limits;		/* what one user may have */
+	_Atomic uint64_t requests;	/* for /.memofs/status */
+	_Atomic uint64_t polled;	/* of them: see fs/busy_poll.h */
 	/* When sealed_refuse() has spoken last, monotonic, and of which tree. */
 	_Atomic int64_t sealed_said_ns;
 	_Atomic uint64_t sealed_said_ino;
@@ -73,8 +76,8 @@ struct fs {
 	_Atomic size_t request_bytes; /* of the longest; 0: not agreed yet */
 	atomic_uint aheads; /* fs/listing.h: answers that nobody has asked for yet */
 	bool resuming;	    /* the kernel has sent requests to a daemon before this one */
-	atomic_bool
-	    parallel_dirops; /* for fs/init_flags.h: asked for, and not passed on */
+	bool passthrough;   /* it is wanted */
+	atomic_uint init_flags; /* enum init_flags: asked for, and not passed on */
 
 	dev_t dev; /* of an attached mount; 0: not known, see mountpoint_dev() */
 

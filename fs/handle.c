@@ -283,7 +283,8 @@ void handle_list_free(struct handle_list *list)
 struct record {
 	uint64_t nodeid, ino, ns_ino, unique;
 	uint32_t kind, told;
-	uint32_t writer, unused;
+	uint32_t writer;
+	int32_t backing_id;
 };
 
 void handle_list_keep(struct handle_list *list, struct keep *k)
@@ -293,6 +294,7 @@ void handle_list_keep(struct handle_list *list, struct keep *k)
 
 static void say_full(struct handle_list *list, int r)
 {
+	atomic_store(&keep_pulse(list->keep)->unkept, 1);
 	if (!atomic_exchange(&list->said_full, true))
 		log_warning("an open file cannot be kept for a daemon that goes on for "
 			    "this one, and would read EIO then: %s",
@@ -309,6 +311,7 @@ void handle_keep(struct handle_list *list, struct handle *h, struct slice extra)
 	    .kind = h->kind,
 	    .told = h->told,
 	    .writer = h->writer,
+	    .backing_id = h->backing_id,
 	};
 	struct slice pieces[] = {slice(&rec, sizeof(rec)), extra};
 	int r = 0;
@@ -399,6 +402,7 @@ int handle_resume(struct handle_list *list, struct kept *o, struct handle **ret_
 	    .nodeid = rec.nodeid,
 	    .ino = rec.ino,
 	    .unique = rec.unique,
+	    .backing_id = rec.backing_id,
 	    .kept = o,
 	};
 	r = put_at(list, h);
@@ -440,6 +444,11 @@ int handle_resume_end(struct handle_list *list)
 		qsort(list->opened.data, list->opened.len / sizeof(struct opened),
 		      sizeof(struct opened), compare_opened);
 	return list->resume_error;
+}
+
+bool handle_some_unkept(const struct handle_list *list)
+{
+	return list->keep && atomic_load(&keep_pulse(list->keep)->unkept);
 }
 
 /* A counter of its object. */

@@ -39,6 +39,13 @@ enum handle_told {
 	HANDLE_CACHE_READDIR = 1 << 3,
 };
 
+/* How fs/backing.h has counted it. */
+enum handle_backing {
+	BACKING_NONE,
+	BACKING_CACHED,
+	BACKING_PASSED,
+};
+
 struct handle {
 	enum handle_kind kind;
 	bool writer;
@@ -51,14 +58,16 @@ struct handle {
 	size_t counted;		 /* of it, by handle_count_text() */
 	struct listing *listing; /* HANDLE_DIR; owned */
 	struct limit_hold hold;	 /* its user's, one of LIMIT_HANDLES */
+	enum handle_backing backing;
 
 	/* For who goes on. Set before handle_keep(). */
-	unsigned int told; /* enum handle_told */
-	uint64_t nodeid;   /* what was opened */
-	uint64_t ino;	   /* HANDLE_GEN, HANDLE_PENDING: the number in the store */
-	uint64_t unique;   /* of the request that opened it; 0: not known */
-	struct kept *kept; /* NULL: it is not kept */
-	struct kept *page; /* of a HANDLE_DIR: see listing_keep.c */
+	unsigned int told;  /* enum handle_told */
+	uint64_t nodeid;    /* what was opened */
+	uint64_t ino;	    /* HANDLE_GEN, HANDLE_PENDING: the number in the store */
+	uint64_t unique;    /* of the request that opened it; 0: not known */
+	int32_t backing_id; /* what the kernel reads it from; 0: from us */
+	struct kept *kept;  /* NULL: it is not kept */
+	struct kept *page;  /* of a HANDLE_DIR: see listing_keep.c */
 };
 
 struct fs;
@@ -108,6 +117,8 @@ int handle_kept_ino(struct kept *o, enum handle_kind *ret_kind, uint64_t *ret_in
 /* Its RELEASE was received. Who goes on can tell, until handle_free(). */
 void handle_releasing(struct handle *h);
 bool handle_was_releasing(const struct handle *h);
+/* Is anything open that could not be kept, by this daemon or one before it? */
+bool handle_some_unkept(const struct handle_list *list);
 /* The one that this request made for a daemon before this one, or NULL. */
 struct handle *handle_by_unique(struct handle_list *list, uint64_t unique);
 /* All of them; `each` may free the one it is given. For one thread that is alone. */

@@ -2,14 +2,44 @@
 #include "fs/init_flags.h"
 
 #include <linux/fuse.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "fs/fs.h"
+#include "fs/fuse_passthrough.h"
+
+bool init_flags_offered(const void *init, size_t len)
+{
+	const uint8_t *in = (const uint8_t *)init + sizeof(struct fuse_in_header);
+	uint32_t flags, flags2;
+
+	if (len < sizeof(struct fuse_in_header) + INIT_IN_FLAGS2 + sizeof(flags2))
+		return false;
+	memcpy(&flags, in + INIT_IN_FLAGS2 - sizeof(flags), sizeof(flags));
+	memcpy(&flags2, in + INIT_IN_FLAGS2, sizeof(flags2));
+	return (flags & INIT_EXT) && (flags2 & INIT2_PASSTHROUGH);
+}
 
 /* Of an INIT's answer, since 7.5; before it there were 8 bytes, and no flags. */
 enum { WITH_FLAGS = 24 };
 
-bool init_flags_complete(const struct iovec *iov, int count)
+/*
+ * A depth of 1 is that of this file system alone: extents are on one that has no other
+ * below it, and an overlay may be above.
+ */
+static void ask_passthrough(struct fuse_init_out *out)
+{
+	const uint32_t depth = 1;
+	uint32_t flags2;
+
+	out->flags |= INIT_EXT;
+	memcpy(&flags2, (uint8_t *)out + INIT_OUT_FLAGS2, sizeof(flags2));
+	flags2 |= INIT2_PASSTHROUGH;
+	memcpy((uint8_t *)out + INIT_OUT_FLAGS2, &flags2, sizeof(flags2));
+	memcpy((uint8_t *)out + INIT_OUT_MAX_STACK_DEPTH, &depth, sizeof(depth));
+}
+
+bool init_flags_complete(const struct iovec *iov, int count, unsigned int flags)
 {
 	const struct fuse_out_header *head = iov[0].iov_base;
 	struct fuse_init_out *out;
@@ -20,7 +50,11 @@ bool init_flags_complete(const struct iovec *iov, int count)
 	out = iov[1].iov_base;
 	if (out->major != FUSE_KERNEL_VERSION)
 		return false;
-	out->flags |= FUSE_PARALLEL_DIROPS;
+	if (flags & INIT_FLAGS_PARALLEL_DIROPS)
+		out->flags |= FUSE_PARALLEL_DIROPS;
+	if ((flags & INIT_FLAGS_PASSTHROUGH) &&
+	    iov[1].iov_len >= INIT_OUT_MAX_STACK_DEPTH + sizeof(uint32_t))
+		ask_passthrough(out);
 	return true;
 }
 
@@ -30,10 +64,10 @@ bool init_flags_complete(const struct iovec *iov, int count)
 static ssize_t write_answer(int fd, struct iovec *iov, int count, void *userdata)
 {
 	struct fs *fs = userdata;
+	unsigned int flags = atomic_load_explicit(&fs->init_flags, memory_order_relaxed);
 
-	if (atomic_load_explicit(&fs->parallel_dirops, memory_order_relaxed) &&
-	    init_flags_complete(iov, count))
-		atomic_store(&fs->parallel_dirops, false);
+	if (flags && init_flags_complete(iov, count, flags))
+		atomic_store(&fs->init_flags, 0);
 	return writev(fd, iov, count);
 }
 

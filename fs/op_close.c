@@ -5,6 +5,7 @@
 #include <errno.h>
 
 #include "fs/attach.h"
+#include "fs/backing.h"
 #include "fs/handle.h"
 #include "fs/kcache.h"
 #include "fs/pending.h"
@@ -60,6 +61,7 @@ void release_noted(struct fs *fs, uint64_t fh)
 	struct handle *h = handle_get(fs->handles, fh);
 
 	handle_releasing(h);
+	backing_close(fs->backings, h); /* who opens it next may have it otherwise */
 	limit_closing(&h->hold);
 	if (h->writer)
 		pending_note_release(h->pending);

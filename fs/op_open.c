@@ -13,6 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fs/backing.h"
+#include "fs/fuse_passthrough.h"
 #include "fs/handle.h"
 #include "fs/kcache.h"
 #include "fs/metrics.h"
@@ -45,6 +47,7 @@ void open_abandon(struct fs *fs, struct handle *h)
 {
 	if (h->writer)
 		give_up(h->pending);
+	backing_close(fs->backings, h);
 	handle_free(fs->handles, h);
 }
 
@@ -78,18 +81,41 @@ struct handle *open_again(fuse_req_t req, struct fuse_file_info *fi)
 	return h;
 }
 
+/* fuse_reply_open() has no number to send before libfuse 3.17. */
+static int reply_backed(fuse_req_t req, const struct handle *h,
+			const struct fuse_file_info *fi)
+{
+	const struct open_backed_out out = {
+	    .fh = h->fh,
+	    .open_flags = OPEN_PASSTHROUGH | (fi->noflush ? OPEN_NOFLUSH : 0) |
+			  (fi->direct_io ? OPEN_DIRECT_IO : 0),
+	    .backing_id = h->backing_id,
+	};
+
+	return fuse_reply_buf(req, (const char *)&out, sizeof(out));
+}
+
 static void send_open(fuse_req_t req, struct handle *h, struct fuse_file_info *fi)
 {
 	struct fs *fs = fs_of(req);
+	int r = h->backing_id ? reply_backed(req, h, fi) : fuse_reply_open(req, fi);
 
-	if (fuse_reply_open(req, fi) == -ENOENT)
+	if (r == -ENOENT)
 		open_abandon(fs, h);
 }
 
 void reply_open(fuse_req_t req, struct handle *h, struct fuse_file_info *fi)
 {
+	struct fs *fs = fs_of(req);
+	int r = backing_open(fs->backings, h, fi);
+
+	if (r) {
+		open_abandon(fs, h);
+		reply_err(req, r);
+		return;
+	}
 	open_tell(h, fi);
-	handle_keep(fs_of(req)->handles, h, buf_slice(&h->text));
+	handle_keep(fs->handles, h, buf_slice(&h->text));
 	send_open(req, h, fi);
 }
 

@@ -9,6 +9,7 @@
 
 #include "fs/attach.h"
 #include "fs/fs.h"
+#include "fs/init_flags.h"
 #include "store/util/log.h"
 
 /* Requests that the kernel may have under way in the background, and when it
@@ -25,6 +26,21 @@ static void want(struct fuse_conn_info *conn, unsigned int cap, bool on)
 		conn->want |= cap;
 	else
 		conn->want &= ~cap;
+}
+
+/* fs->passthrough says by now whether the kernel offers it, too: see session.c. */
+static void ask_for_left_out(struct fs *fs, struct fuse_conn_info *conn)
+{
+	unsigned int flags = 0;
+
+#ifdef FUSE_CAP_PASSTHROUGH
+	want(conn, FUSE_CAP_PASSTHROUGH, fs->passthrough);
+#endif
+	if (conn->want & FUSE_CAP_PARALLEL_DIROPS)
+		flags |= INIT_FLAGS_PARALLEL_DIROPS;
+	if (fs->passthrough)
+		flags |= INIT_FLAGS_PASSTHROUGH;
+	atomic_store(&fs->init_flags, flags);
 }
 
 static void op_init(void *userdata, struct fuse_conn_info *conn)
@@ -49,7 +65,7 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 	want(conn, FUSE_CAP_WRITEBACK_CACHE, false);
 	want(conn, FUSE_CAP_POSIX_LOCKS, false);
 	want(conn, FUSE_CAP_FLOCK_LOCKS, false);
-	atomic_store(&fs->parallel_dirops, conn->want & FUSE_CAP_PARALLEL_DIROPS);
+	ask_for_left_out(fs, conn);
 	conn->max_background = BACKGROUND_MAX;
 	conn->congestion_threshold = BACKGROUND_MAX;
 	conn->time_gran = 1;

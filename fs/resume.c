@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "fs/backing.h"
 #include "fs/fs.h"
 #include "fs/handle.h"
 #include "fs/kcache.h"
@@ -108,7 +109,9 @@ static int resume_handle(void *arg, struct kept *o)
 		keep_free(o);
 		return 0;
 	}
-	return r ? r : attach(fs, h, extra);
+	if (!r)
+		r = attach(fs, h, extra);
+	return r ? r : backing_resume(fs->backings, h);
 }
 
 static int resume_page(void *arg, struct kept *o)
@@ -128,6 +131,8 @@ static int resume_handles(struct fs *fs)
 	int r;
 
 	handle_list_keep(fs->handles, fs->keep);
+	if (handle_some_unkept(fs->handles))
+		backing_lost(fs->backings);
 	r = keep_each(fs->keep, KEEP_HANDLE, resume_handle, fs);
 	if (!r)
 		r = keep_each(fs->keep, KEEP_HANDLE_DIR, resume_page, fs);
@@ -183,6 +188,7 @@ void resume_session_begin(struct fs *fs)
 	CLEANUP_BUF struct buf ids = BUF_INIT;
 	uint64_t id;
 
+	backing_resume_end(fs->backings);
 	kcache_probe(fs->kcache);
 	kcache_node_changed(fs->kcache, FUSE_ROOT_ID);
 	handle_each(fs->handles, ask_anew, fs);

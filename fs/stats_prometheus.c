@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "fs/backing.h"
 #include "fs/stats.h"
 #include "store/util/text.h"
 #include "store/util/utf8.h"
@@ -234,6 +235,18 @@ static void put_now(struct text *t)
 	put_gauge(t, "reservations", s->reservations, "Reservations that are held.");
 }
 
+/* Of these opens the daemon sees no reads. */
+static void put_passthrough(struct text *t)
+{
+	struct backing_counts c;
+
+	backing_count(t->fs->backings, &c);
+	head(t, "passthrough_opens_total", "counter",
+	     "Opens after which the kernel reads the extent itself.");
+	put(&t->p, "memofs_passthrough_opens_total %" PRIu64 "\n", c.opens);
+	put_gauge(t, "passthrough_files", c.files, "Files that are open so.");
+}
+
 /* ---- latencies ---- */
 
 static void put_latency(struct text *t, enum metrics_op op)
@@ -276,6 +289,7 @@ int stats_metrics(struct fs *fs, uint64_t dir_ino, struct buf *out)
 	if (!t.p.r && !t.only) {
 		put_now(&t);
 		put_sizes(&t);
+		put_passthrough(&t);
 		put_latencies(&t);
 	}
 	put_counters(&t);

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "fs/attach.h"
+#include "fs/backing.h"
 #include "fs/caller.h"
 #include "fs/fast.h"
 #include "fs/handle.h"
@@ -57,6 +58,17 @@ static int write_fast(struct fs *fs, struct buf *out)
 			  fs->no_open ? "yes" : "no", known, held);
 }
 
+static int write_passthrough(struct fs *fs, struct buf *out)
+{
+	struct backing_counts c;
+
+	backing_count(fs->backings, &c);
+	return buf_printf(out,
+			  "passthrough: %s\npassthrough_opens: %" PRIu64
+			  "\npassthrough_files: %" PRIu64 "\n",
+			  c.on ? "yes" : "no", c.opens, c.files);
+}
+
 static int write_holder(struct fs *fs, struct buf *out)
 {
 	const struct held *h = fs->held;
@@ -93,6 +105,8 @@ static int write_status(struct fs *fs, uint64_t dir_ino, struct buf *out)
 				  trouble == -ENOENT ? "the store was removed"
 						     : strerror(-trouble));
 	r = write_counts(fs, &s, out);
+	if (!r)
+		r = write_passthrough(fs, out);
 	if (!r)
 		r = write_fast(fs, out);
 	return r ? r : attach_text(fs, out);

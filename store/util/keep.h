@@ -29,7 +29,7 @@
 
 /* Raised with any change of what is in it: of the form here, or of a record of any kind.
  * A process of another layout refuses the file. */
-enum { KEEP_LAYOUT = 1 };
+enum { KEEP_LAYOUT = 2 };
 
 enum {
 	KEEP_COUNTERS = 2,
@@ -101,8 +101,8 @@ int keep_record(struct kept *o, struct slice *ret_record);
 
 /*
  * A page that both processes look at: the daemon writes what it is doing, the holder
- * reads. Zeroed by keep_open(), but for `last_unique`. Times are of CLOCK_MONOTONIC, 0
- * is none.
+ * reads. Zeroed by keep_open(), but for what follows `last_unique`. Times are of
+ * CLOCK_MONOTONIC, 0 is none.
  */
 enum { KEEP_PULSE_WORKERS = 256 };
 
@@ -115,6 +115,8 @@ struct keep_pulse {
 	_Alignas(64) _Atomic uint64_t worker_since_ns[KEEP_PULSE_WORKERS];
 	/* For a successor: the highest number of a request that was read. */
 	_Alignas(64) _Atomic uint64_t last_unique;
+	/* Not 0: something is open of which there is no object. */
+	_Atomic uint64_t unkept;
 };
 
 /* The daemon's side, good until keep_close(). NULL with a NULL `k`. */

@@ -226,7 +226,8 @@ static const struct {
      "F:2:3: unknown key \"alow-other\" in mount; did you mean \"allow-other\"?"},
     {"mount:\n  xyzzy: 1\n",
      "F:2:3: unknown key \"xyzzy\" in mount; its keys are "
-     "allow-other, busy-poll, fast, read-only, threads, log, log-level, watchdog, "
+     "allow-other, busy-poll, fast, passthrough, read-only, threads, log, log-level, "
+     "watchdog, "
      "user-handles, user-values, user-bytes, "
      "user-reservations, user-waiters"},
     {"mount: {user-handles: 0}", "F:1:23: user-handles: \"0\" is not a number from 1 to "
@@ -260,7 +261,7 @@ static const struct {
      "F:1:1: unknown key \"mo\\nunt\" in the file; did you mean \"mount\"?"},
     {"mount: {<<: {threads: 1}}",
      "F:1:9: unknown key \"<<\" in mount; its keys are allow-other, busy-poll, fast, "
-     "read-only, threads, "
+     "passthrough, read-only, threads, "
      "log, log-level, watchdog, user-handles, user-values, user-bytes, "
      "user-reservations, "
      "user-waiters"},
@@ -309,6 +310,7 @@ static const struct {
 			      "with a slash; did you mean \"syslog\"?"},
     {"mount: {log: memofs.log}",
      "F:1:14: log: \"memofs.log\" is not stderr, syslog or a path with a slash"},
+    {"mount: {passthrough: on}", "F:1:22: passthrough: \"on\" is neither auto nor off"},
     {"mount: {watchdog: 10ms}",
      "F:1:19: watchdog: \"10ms\" is no time to wait for an answer; use 1s or more, or "
      "none"},

@@ -680,7 +680,7 @@ static void test_refused(void **state)
 	keep_close(keep_of(fd));
 	assert_int_equal(pwrite(fd, &layout, 4, offsetof(struct arena_header, layout)),
 			 4);
-	refused(fd, EPROTO, "layout 2, this program has 1");
+	refused(fd, EPROTO, "layout 3, this program has 2");
 	layout = KEEP_LAYOUT;
 	assert_int_equal(pwrite(fd, &layout, 4, offsetof(struct arena_header, layout)),
 			 4);
