@@ -263,6 +263,7 @@ static int open_extent(struct store_gen *gen, const struct row_core *core,
 	}
 	gen->fd = fd;
 	gen->mtime = sb.st_mtim;
+	atomic_store(&gen->checked_ns, time_monotonic_ns());
 	gen->sealed = core->sealed;
 	return 0;
 }

@@ -51,10 +51,11 @@ struct store_gen {
 	enum layout layout;
 	bool has_hash;
 	uint8_t hash[DIGEST_HASH_BYTES];
-	int fd;		       /* of an extent, or -1 */
-	struct timespec mtime; /* of that file when it was opened */
-	bool sealed;	       /* a tree: what it has may move to where others have it */
-	struct share *shared;  /* of it, what is in others; NULL: nothing */
+	int fd;			    /* of an extent, or -1 */
+	struct timespec mtime;	    /* of that file when it was opened */
+	_Atomic int64_t checked_ns; /* monotonic: `checked` of chunks is not older */
+	bool sealed;	      /* a tree: what it has may move to where others have it */
+	struct share *shared; /* of it, what is in others; NULL: nothing */
 	/* Of an extent, sums_chunks() of them; each is NULL until it is read. */
 	_Atomic(struct gen_chunk *) *chunks;
 	struct ahead_place place; /* of an extent: where it is read */

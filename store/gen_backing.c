@@ -30,6 +30,12 @@ static uint64_t blocks_of(uint64_t size_bytes)
 	return (size_bytes + SUMS_BLOCK_BYTES - 1) / SUMS_BLOCK_BYTES;
 }
 
+/*
+ * What the page cache has read again since, nobody has told: so long it is believed. Then
+ * somebody reads it through us once more.
+ */
+#define TRUST_NS (3600 * NSEC_PER_SEC)
+
 /* All of a page is there or nothing of it. Also false: nobody can tell. */
 static bool all_cached(int fd, uint64_t size_bytes)
 {
@@ -49,6 +55,11 @@ bool store_gen_may_back(const struct store_gen *gen)
 
 void gen_tell_verified(struct store_gen *gen)
 {
+	const struct verified_file file = {.ino = gen->ino,
+					   .blocks = blocks_of(gen->size_bytes),
+					   .mtime = gen->mtime,
+					   .since_ns = atomic_load(&gen->checked_ns)};
+
 	if (!store_gen_may_back(gen) || atomic_load(&gen->condemned))
 		return;
 	for (uint64_t i = 0; i < sums_chunks(gen->size_bytes); i++) {
@@ -61,18 +72,20 @@ void gen_tell_verified(struct store_gen *gen)
 		for (size_t w = 0; w < (count + 63) / 64; w++)
 			bits[w] = atomic_load_explicit(&chunk->checked[w],
 						       memory_order_relaxed);
-		verified_add(gen->st->verified, gen->ino, blocks_of(gen->size_bytes),
-			     &gen->mtime, i * SUMS_PER_CHUNK, bits, count);
+		verified_add(gen->st->verified, &file, i * SUMS_PER_CHUNK, bits, count);
 	}
 }
 
 void gen_verified_published(struct store *st, uint64_t ino, int fd)
 {
+	struct verified_file file = {.ino = ino, .since_ns = time_monotonic_ns()};
 	struct stat sb;
 
-	if (fstat(fd, &sb) == 0 && (uint64_t)sb.st_size >= STORE_BACKING_MIN_BYTES)
-		verified_add_all(st->verified, ino, blocks_of((uint64_t)sb.st_size),
-				 &sb.st_mtim);
+	if (fstat(fd, &sb) || (uint64_t)sb.st_size < STORE_BACKING_MIN_BYTES)
+		return;
+	file.blocks = blocks_of((uint64_t)sb.st_size);
+	file.mtime = sb.st_mtim;
+	verified_add_all(st->verified, &file);
 }
 
 /* What it reads from now on is compared again. */
@@ -86,6 +99,7 @@ static void forget_checked(struct store_gen *gen)
 			atomic_store_explicit(&chunk->checked[w], 0,
 					      memory_order_relaxed);
 	}
+	atomic_store(&gen->checked_ns, time_monotonic_ns());
 	verified_forget(gen->st->verified, gen->ino);
 }
 
@@ -125,6 +139,9 @@ int store_gen_backing(struct store_gen *gen, int *ret_fd)
 	if (!store_gen_may_back(gen) || atomic_load(&gen->condemned) ||
 	    fstat(gen->fd, &sb) || (uint64_t)sb.st_size != gen->size_bytes)
 		return -ENODATA;
+	if (verified_is_older(v, gen->ino, time_monotonic_ns() - TRUST_NS) ||
+	    atomic_load(&gen->checked_ns) < time_monotonic_ns() - TRUST_NS)
+		forget_checked(gen);
 	if (!verified_has_all(v, gen->ino, &sb.st_mtim)) {
 		gen_tell_verified(gen);
 		if (!verified_has_all(v, gen->ino, &sb.st_mtim))

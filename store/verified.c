@@ -11,9 +11,7 @@
 struct known {
 	struct hlink link;
 	struct known *newer, *older; /* by when they were asked for */
-	uint64_t ino;
-	uint64_t blocks;
-	struct timespec mtime;
+	struct verified_file file;
 	int64_t seen_ns; /* when all pages were there; 0: nobody has looked */
 	uint64_t *bits;	 /* NULL: all */
 };
@@ -43,7 +41,7 @@ static size_t words_of(uint64_t blocks)
 
 static size_t bytes_of(const struct known *k)
 {
-	return sizeof(*k) + (k->bits ? words_of(k->blocks) * sizeof(uint64_t) : 0);
+	return sizeof(*k) + (k->bits ? words_of(k->file.blocks) * sizeof(uint64_t) : 0);
 }
 
 static struct known *find(struct verified *v, uint64_t ino)
@@ -53,7 +51,7 @@ static struct known *find(struct verified *v, uint64_t ino)
 	for (; l; l = htab_next(l)) {
 		struct known *k = CONTAINER_OF(l, struct known, link);
 
-		if (k->ino == ino)
+		if (k->file.ino == ino)
 			return k;
 	}
 	return NULL;
@@ -101,39 +99,38 @@ static bool same_time(const struct timespec *a, const struct timespec *b)
 }
 
 /* A new one, of which nothing is known. NULL: no memory. */
-static struct known *make(struct verified *v, uint64_t ino, uint64_t blocks,
-			  const struct timespec *mtime)
+static struct known *make(struct verified *v, const struct verified_file *file)
 {
 	struct known *k = calloc(1, sizeof(*k));
 
 	if (k)
-		k->bits = calloc(words_of(blocks), sizeof(*k->bits));
-	if (!k || !k->bits || htab_add(&v->table, &k->link, hash_u64(ino))) {
+		k->bits = calloc(words_of(file->blocks), sizeof(*k->bits));
+	if (!k || !k->bits || htab_add(&v->table, &k->link, hash_u64(file->ino))) {
 		if (k)
 			free(k->bits);
 		free(k);
 		return NULL;
 	}
-	k->ino = ino;
-	k->blocks = blocks;
-	k->mtime = *mtime;
+	k->file = *file;
 	put_first(v, k);
 	v->bytes += bytes_of(k);
 	return k;
 }
 
 /* What is known of the file as it was then, perhaps nothing. NULL: no memory. */
-static struct known *get(struct verified *v, uint64_t ino, uint64_t blocks,
-			 const struct timespec *mtime)
+static struct known *get(struct verified *v, const struct verified_file *file)
 {
-	struct known *k = find(v, ino);
+	struct known *k = find(v, file->ino);
 
-	if (k && (k->blocks != blocks || !same_time(&k->mtime, mtime))) {
+	if (k && (k->file.blocks != file->blocks ||
+		  !same_time(&k->file.mtime, &file->mtime))) {
 		drop(v, k);
 		k = NULL;
 	}
 	if (!k)
-		return make(v, ino, blocks, mtime);
+		return make(v, file);
+	if (k->file.since_ns > file->since_ns)
+		k->file.since_ns = file->since_ns;
 	use(v, k);
 	return k;
 }
@@ -148,8 +145,8 @@ static void know_all(struct verified *v, struct known *k)
 
 static bool has_all(const struct known *k)
 {
-	uint64_t rest = k->blocks % 64;
-	size_t words = words_of(k->blocks);
+	uint64_t rest = k->file.blocks % 64;
+	size_t words = words_of(k->file.blocks);
 
 	for (size_t i = 0; i < words; i++) {
 		uint64_t want =
@@ -163,14 +160,13 @@ static bool has_all(const struct known *k)
 
 /* ---- the calls ---- */
 
-void verified_add(struct verified *v, uint64_t ino, uint64_t blocks,
-		  const struct timespec *mtime, uint64_t first, const uint64_t *bits,
-		  size_t count)
+void verified_add(struct verified *v, const struct verified_file *file, uint64_t first,
+		  const uint64_t *bits, size_t count)
 {
 	struct known *k;
 
 	pthread_mutex_lock(&v->lock);
-	k = get(v, ino, blocks, mtime);
+	k = get(v, file);
 	if (k && k->bits) {
 		for (size_t i = 0; i < words_of(count); i++)
 			k->bits[first / 64 + i] |= bits[i];
@@ -181,13 +177,12 @@ void verified_add(struct verified *v, uint64_t ino, uint64_t blocks,
 	pthread_mutex_unlock(&v->lock);
 }
 
-void verified_add_all(struct verified *v, uint64_t ino, uint64_t blocks,
-		      const struct timespec *mtime)
+void verified_add_all(struct verified *v, const struct verified_file *file)
 {
 	struct known *k;
 
 	pthread_mutex_lock(&v->lock);
-	k = get(v, ino, blocks, mtime);
+	k = get(v, file);
 	if (k && k->bits)
 		know_all(v, k);
 	shrink(v);
@@ -201,11 +196,23 @@ bool verified_has_all(struct verified *v, uint64_t ino, const struct timespec *m
 
 	pthread_mutex_lock(&v->lock);
 	k = find(v, ino);
-	all = k && !k->bits && same_time(&k->mtime, mtime);
+	all = k && !k->bits && same_time(&k->file.mtime, mtime);
 	if (k)
 		use(v, k);
 	pthread_mutex_unlock(&v->lock);
 	return all;
+}
+
+bool verified_is_older(struct verified *v, uint64_t ino, int64_t than_ns)
+{
+	struct known *k;
+	bool older;
+
+	pthread_mutex_lock(&v->lock);
+	k = find(v, ino);
+	older = k && k->file.since_ns < than_ns;
+	pthread_mutex_unlock(&v->lock);
+	return older;
 }
 
 bool verified_seen(struct verified *v, uint64_t ino, int64_t since_ns)

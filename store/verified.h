@@ -27,18 +27,26 @@ struct verified;
 struct verified *verified_new(void);	/* NULL: no memory */
 void verified_free(struct verified *v); /* NULL is fine */
 
+/* An extent as somebody has seen it. */
+struct verified_file {
+	uint64_t ino;
+	uint64_t blocks;
+	struct timespec mtime;
+	int64_t since_ns; /* monotonic: what is known of it is not older */
+};
+
 /*
- * Bits of the blocks from `first` on, which is a multiple of 64, `count` of them, of an
- * extent that has `blocks`, as it was at `mtime`. Without memory they are not known.
+ * Bits of the blocks from `first` on, which is a multiple of 64, `count` of them. Without
+ * memory they are not known.
  */
-void verified_add(struct verified *v, uint64_t ino, uint64_t blocks,
-		  const struct timespec *mtime, uint64_t first, const uint64_t *bits,
-		  size_t count);
+void verified_add(struct verified *v, const struct verified_file *file, uint64_t first,
+		  const uint64_t *bits, size_t count);
 /* All of them. */
-void verified_add_all(struct verified *v, uint64_t ino, uint64_t blocks,
-		      const struct timespec *mtime);
+void verified_add_all(struct verified *v, const struct verified_file *file);
 /* Are all blocks known, of the file that has this mtime? */
 bool verified_has_all(struct verified *v, uint64_t ino, const struct timespec *mtime);
+/* Was any of it found out before that time? */
+bool verified_is_older(struct verified *v, uint64_t ino, int64_t than_ns);
 /*
  * May all pages be taken to be there still, because they were when somebody looked after
  * `since_ns` (monotonic)? And: somebody has, at `now_ns`.

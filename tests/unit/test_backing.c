@@ -324,6 +324,32 @@ static void test_what_is_not_known(void **state)
 	close_it(w, b);
 }
 
+/* What was found out long ago is found out again. */
+static void test_it_is_not_believed_for_ever(void **state)
+{
+	struct world *w = *state;
+	uint64_t ino = publish(w->store, "key", BYTES);
+	struct verified_file file = {.ino = ino, .blocks = BYTES / SUMS_BLOCK_BYTES};
+	struct stat sb;
+	struct handle *h;
+
+	need_kernel(w, ino);
+	backing_on(w->table);
+	h = new_handle(w, ino);
+	assert_ok(fstat(h->gen->fd, &sb));
+	file.mtime = sb.st_mtim;
+	file.since_ns = time_monotonic_ns() - 3601 * NSEC_PER_SEC;
+	verified_add(w->store->verified, &file, 0, (uint64_t[1]){0}, 0);
+	handle_free(w->handles, h);
+	h = open_it(w, ino, O_RDONLY);
+	assert_cached(w, h);
+	read_some(h, 0, BYTES);
+	close_it(w, h);
+	h = open_it(w, ino, O_RDONLY);
+	assert_passed(w, h, 1);
+	close_it(w, h);
+}
+
 /* ---- another daemon ---- */
 
 static struct handle *resumed(struct world *w, uint64_t ino, int id)
@@ -424,51 +450,59 @@ static void test_resumed_while_released(void **state)
 
 static void test_verified(void **state)
 {
-	const struct timespec then = {100, 5}, later = {100, 6};
+	struct verified_file then = {1, 70, {100, 5}, 50}, later = {1, 70, {100, 6}, 60};
 	struct verified *v = verified_new();
 	uint64_t bits[2] = {UINT64_MAX, 0};
 
 	assert_non_null(v);
-	verified_add(v, 1, 70, &then, 0, bits, 70);
-	assert_false(verified_has_all(v, 1, &then));
+	verified_add(v, &then, 0, bits, 70);
+	assert_false(verified_has_all(v, 1, &then.mtime));
 	bits[0] = 0x1f;
-	verified_add(v, 1, 70, &then, 64, bits, 5);
-	assert_false(verified_has_all(v, 1, &then));
+	verified_add(v, &then, 64, bits, 5);
+	assert_false(verified_has_all(v, 1, &then.mtime));
 	bits[0] = 0x20;
-	verified_add(v, 1, 70, &then, 64, bits, 6);
-	assert_true(verified_has_all(v, 1, &then));
-	assert_false(verified_has_all(v, 1, &later)); /* it was written to */
-	verified_add(v, 1, 70, &then, 0, bits, 70);   /* which changes nothing */
-	assert_true(verified_has_all(v, 1, &then));
-	verified_add(v, 1, 70, &later, 64, bits, 6);
-	assert_false(verified_has_all(v, 1, &later));
-	assert_false(verified_has_all(v, 1, &then));
-	verified_add_all(v, 1, 70, &later);
-	assert_true(verified_has_all(v, 1, &later));
+	verified_add(v, &then, 64, bits, 6);
+	assert_true(verified_has_all(v, 1, &then.mtime));
+	assert_false(verified_has_all(v, 1, &later.mtime)); /* it was written to */
+	verified_add(v, &then, 0, bits, 70);		    /* which changes nothing */
+	assert_true(verified_has_all(v, 1, &then.mtime));
+	verified_add(v, &later, 64, bits, 6);
+	assert_false(verified_has_all(v, 1, &later.mtime));
+	assert_false(verified_has_all(v, 1, &then.mtime));
+	verified_add_all(v, &later);
+	assert_true(verified_has_all(v, 1, &later.mtime));
 	assert_false(verified_seen(v, 1, 10));
 	verified_see(v, 1, 20);
 	assert_true(verified_seen(v, 1, 10) && !verified_seen(v, 1, 20));
+	/* It is as old as the oldest of it. */
+	assert_true(verified_is_older(v, 1, 61) && !verified_is_older(v, 1, 60));
+	later.since_ns = 40;
+	verified_add(v, &later, 0, bits, 70);
+	later.since_ns = 80;
+	verified_add_all(v, &later);
+	assert_true(verified_is_older(v, 1, 41) && !verified_is_older(v, 1, 40));
 	verified_forget(v, 1);
-	assert_false(verified_has_all(v, 1, &later) || verified_seen(v, 1, 10));
+	assert_false(verified_has_all(v, 1, &later.mtime) || verified_seen(v, 1, 10));
+	assert_false(verified_is_older(v, 1, INT64_MAX));
 	verified_free(v);
 }
 
 /* Memory is bounded, and what is asked for stays. */
 static void test_verified_is_bounded(void **state)
 {
-	const struct timespec then = {100, 5};
+	struct verified_file file = {0, 8, {100, 5}, 50};
 	struct verified *v = verified_new();
 	unsigned int left = 0;
 
 	assert_non_null(v);
-	for (uint64_t ino = 1; ino <= VERIFIED_BYTES / 64; ino++) {
-		verified_add_all(v, ino, 8, &then);
-		assert_true(verified_has_all(v, 1, &then));
+	for (file.ino = 1; file.ino <= VERIFIED_BYTES / 64; file.ino++) {
+		verified_add_all(v, &file);
+		assert_true(verified_has_all(v, 1, &file.mtime));
 	}
 	for (uint64_t ino = 1; ino <= VERIFIED_BYTES / 64; ino++)
-		left += verified_has_all(v, ino, &then);
+		left += verified_has_all(v, ino, &file.mtime);
 	assert_in_range(left, 1000, VERIFIED_BYTES / 80);
-	assert_true(verified_has_all(v, VERIFIED_BYTES / 64, &then));
+	assert_true(verified_has_all(v, VERIFIED_BYTES / 64, &file.mtime));
 	verified_free(v);
 }
 
@@ -483,6 +517,7 @@ int main(void)
 	    WITH_WORLD(test_refused_once),
 	    WITH_WORLD(test_who_reads_through_us_keeps_others),
 	    WITH_WORLD(test_what_is_not_known),
+	    WITH_WORLD(test_it_is_not_believed_for_ever),
 	    WITH_WORLD(test_resumed),
 	    WITH_WORLD(test_resumed_and_off),
 	    WITH_WORLD(test_resumed_while_released),
