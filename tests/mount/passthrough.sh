@@ -439,6 +439,43 @@ test_off() {
 	umount_at "$T/off"
 }
 
+# What is closed stays closed, and what may be read cannot be written.
+test_what_the_kernel_reads_is_closed() {
+	needs_root
+	local mallory=(setpriv --reuid=61002 --regid=61002 --clear-groups --inh-caps=-all
+		--bounding-set=-all -- /usr/bin/env PATH=/usr/bin:/bin)
+	chmod 755 .
+	large value
+	chmod 600 value
+	exec 5<value
+	files 1
+	fails 'Permission denied' "${mallory[@]}" head -c 10 value
+	chmod 644 value
+	exec 6<value
+	files 1
+	# shellcheck disable=SC2016
+	"${mallory[@]}" bash -c '
+		exec 7<value
+		cmp <(head -c 1000 <&7) <(head -c 1000 "$1") || exit 1
+		! (echo mine 1<>/proc/self/fd/7) 2>/dev/null || exit 2
+		! dd if=/dev/zero of=value bs=4096 count=1 conv=notrunc 2>/dev/null || exit 3
+		! cat "$2" 2>/dev/null || exit 4' - "$T/data" "$(extent value)" || fail "mallory: $?"
+	python3 - "$T/store" <<-'END'
+		import mmap, sys
+		f = open("value", "rb")
+		try:
+		    mmap.mmap(f.fileno(), 0, prot=mmap.PROT_READ | mmap.PROT_WRITE)
+		    sys.exit("it can be mapped for writing")
+		except PermissionError:
+		    pass
+		m = mmap.mmap(f.fileno(), 0, prot=mmap.PROT_READ)
+		assert sys.argv[1] not in open("/proc/self/maps").read()
+	END
+	same /dev/fd/5 "$T/data"
+	exec 5<&- 6<&-
+	unpin
+}
+
 # The kernel takes extents from root alone; others read as ever, and are told why.
 test_another_user() {
 	[ "$(id -u)" -eq 0 ] || skip 'needs root'
@@ -449,6 +486,7 @@ test_another_user() {
 	chmod 666 "$T/theirs.log"
 	setpriv --reuid=65534 --regid=65534 --clear-groups timeout 60 "$MEMOFS" mount \
 		--log "$T/theirs.log" "$T/theirs.store" "$T/theirs" || skip 'they cannot mount here'
+	# shellcheck disable=SC2016
 	setpriv --reuid=65534 --regid=65534 --clear-groups bash -c '
 		set -e
 		cp "$1" "$2/value"
