@@ -61,6 +61,23 @@ static void make_many(struct store *st, uint64_t branch, int count)
 	}
 }
 
+/* The next name is the one that make_many() gave that number. */
+static void assert_next(struct store_dir *it, int i, struct store_dirent *ret_ent)
+{
+	char expected[16];
+
+	assert_ok(store_dir_next(it, ret_ent));
+	snprintf(expected, sizeof(expected), "n%05d", i);
+	assert_string_equal(ret_ent->name, expected);
+}
+
+static void assert_at(struct store_dir *it, uint64_t off, int i,
+		      struct store_dirent *ret_ent)
+{
+	assert_ok(store_dir_seek(it, off));
+	assert_next(it, i, ret_ent);
+}
+
 /* Seek to any position that was given out, in any order. */
 static void test_seek(void **state)
 {
@@ -68,7 +85,6 @@ static void test_seek(void **state)
 	struct store *st = store_of(state);
 	uint64_t dir = make_dir(st, ROOT, "d");
 	uint64_t *offs = calloc(COUNT + 1, sizeof(*offs));
-	char expected[16];
 	struct store_dirent ent;
 	struct store_dir *it;
 
@@ -86,23 +102,16 @@ static void test_seek(void **state)
 	for (int round = 0; round < 2000; round++) {
 		int i = (int)(random() % COUNT);
 
-		assert_ok(store_dir_seek(it, offs[i]));
-		assert_ok(store_dir_next(it, &ent));
-		snprintf(expected, sizeof(expected), "n%05d", i);
-		assert_string_equal(ent.name, expected);
+		assert_at(it, offs[i], i, &ent);
 		assert_int_equal(ent.next_off, offs[i + 1]);
 		/* The same again, as when it did not fit into a buffer. */
-		assert_ok(store_dir_seek(it, offs[i]));
-		assert_ok(store_dir_next(it, &ent));
-		assert_string_equal(ent.name, expected);
+		assert_at(it, offs[i], i, &ent);
 	}
 	assert_ok(store_dir_seek(it, offs[COUNT]));
 	assert_int_equal(store_dir_next(it, &ent), -ENOENT);
 	assert_ok(store_dir_seek(it, UINT64_MAX));
 	assert_int_equal(store_dir_next(it, &ent), -ENOENT);
-	assert_ok(store_dir_seek(it, 0));
-	assert_ok(store_dir_next(it, &ent));
-	assert_string_equal(ent.name, "n00000");
+	assert_at(it, 0, 0, &ent);
 	free(offs);
 }
 
@@ -115,12 +124,8 @@ static void test_seek_ahead(void **state)
 
 	make_many(st, ROOT, 3000);
 	it = list_open(*state, ROOT);
-	assert_ok(store_dir_seek(it, 2999));
-	assert_ok(store_dir_next(it, &ent));
-	assert_string_equal(ent.name, "n02999");
-	assert_ok(store_dir_seek(it, 1500));
-	assert_ok(store_dir_next(it, &ent));
-	assert_string_equal(ent.name, "n01500");
+	assert_at(it, 2999, 2999, &ent);
+	assert_at(it, 1500, 1500, &ent);
 }
 
 /* Counting names moves nothing. */
@@ -135,14 +140,11 @@ static void test_reaches(void **state)
 	assert_true(store_dir_reaches(it, 0));
 	assert_true(store_dir_reaches(it, 1499));
 	assert_false(store_dir_reaches(it, 1500));
-	for (int i = 0; i < 1500; i++) {
-		assert_ok(store_dir_next(it, &ent));
-		assert_int_equal(atoi(ent.name + 1), i);
-	}
+	for (int i = 0; i < 1500; i++)
+		assert_next(it, i, &ent);
 	assert_int_equal(store_dir_next(it, &ent), -ENOENT);
 	assert_false(store_dir_reaches(it, 1500));
-	assert_ok(store_dir_next(it, &ent));
-	assert_string_equal(ent.name, "n00000");
+	assert_next(it, 0, &ent);
 }
 
 /* Changes after the opening are not in it, and shift no position. */
@@ -164,15 +166,10 @@ static void test_snapshot(void **state)
 	assert_ok(store_unlink(st, ROOT, "n00005"));
 	assert_ok(store_rename(st, ROOT, "n00009", ROOT, "a", 0, NULL));
 	assert_ok(store_dir_seek(it, 0));
-	for (int i = 0; i < 10; i++) {
-		assert_ok(store_dir_next(it, &ent));
-		assert_int_equal(atoi(ent.name + 1), i);
-		assert_int_equal(strlen(ent.name), 6);
-	}
+	for (int i = 0; i < 10; i++)
+		assert_next(it, i, &ent);
 	assert_int_equal(store_dir_next(it, &ent), -ENOENT);
-	assert_ok(store_dir_seek(it, off));
-	assert_ok(store_dir_next(it, &ent));
-	assert_string_equal(ent.name, "n00002");
+	assert_at(it, off, 2, &ent);
 }
 
 /* What expires during a listing is left out from then on; what comes back is in. */
@@ -191,9 +188,7 @@ static void test_expiry_during_listing(void **state)
 	set_ttl_ms(st, dir, 0);
 	assert_int_equal(store_dir_next(it, &ent), -ENOENT);
 	set_ttl_ms(st, dir, 60000);
-	assert_ok(store_dir_seek(it, off));
-	assert_ok(store_dir_next(it, &ent));
-	assert_string_equal(ent.name, "n00001");
+	assert_at(it, off, 1, &ent);
 	assert_true(ent.attr.expires_ns == ent.attr.created_ns + 60 * NSEC_PER_SEC);
 }
 

@@ -120,39 +120,45 @@ static void begin(struct store_staged *sg, const uint8_t *data, struct piece *re
 	pthread_create(ret_id, NULL, sum_late, ret_piece);
 }
 
+/* Published before its sum is there; `before`, if any, comes in between. */
+static void publish_unsummed(struct store *st, const uint8_t *data,
+			     void (*before)(struct store_staged *sg))
+{
+	struct store_staged *sg = stage_new(st);
+	struct piece piece;
+	pthread_t id;
+	uint64_t ino;
+
+	begin(sg, data, &piece, &id);
+	if (before)
+		before(sg);
+	ino = publish(sg, "value"); /* and is freed */
+	pthread_join(id, NULL);
+	assert_published(st, ino, data, PIECE);
+}
+
 static void test_publish_waits(void **state)
 {
 	struct store *st = store_of(state);
 	uint8_t *data = pattern(ALL, 2);
 
-	for (int i = 0; i < 20; i++) {
-		struct store_staged *sg = stage_new(st);
-		struct piece piece;
-		pthread_t id;
-		uint64_t ino;
-
-		begin(sg, data, &piece, &id);
-		ino = publish(sg, "value"); /* and is freed */
-		pthread_join(id, NULL);
-		assert_published(st, ino, data, PIECE);
-	}
+	for (int i = 0; i < 20; i++)
+		publish_unsummed(st, data, NULL);
 	free(data);
+}
+
+static void fsync_and_close(struct store_staged *sg)
+{
+	assert_ok(store_staged_sync(sg));
+	assert_ok(store_staged_flush(sg, ROOT, "value"));
+	assert_true(content_is_summed(&sg->content));
 }
 
 static void test_a_close_after_fsync_waits(void **state)
 {
-	struct store *st = store_of(state);
-	struct store_staged *sg = stage_new(st);
 	uint8_t *data = pattern(ALL, 3);
-	struct piece piece;
-	pthread_t id;
 
-	begin(sg, data, &piece, &id);
-	assert_ok(store_staged_sync(sg));
-	assert_ok(store_staged_flush(sg, ROOT, "value"));
-	assert_true(content_is_summed(&sg->content));
-	pthread_join(id, NULL);
-	assert_published(st, publish(sg, "value"), data, PIECE);
+	publish_unsummed(store_of(state), data, fsync_and_close);
 	free(data);
 }
 
