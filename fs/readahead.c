@@ -31,7 +31,7 @@ static int read_number(int fd, unsigned long *ret_n)
 static int raise_in(int fd)
 {
 	char text[16];
-	unsigned long kib;
+	unsigned long kib = 0;
 	int len, r = read_number(fd, &kib);
 	ssize_t n;
 
