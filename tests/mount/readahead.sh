@@ -150,5 +150,40 @@ test_damage() {
 	grep -q 'does not match its checksum' "$LOG"
 }
 
+# Whoever serves it, and whatever becomes of its name: a reader has all of it.
+test_daemons_and_names_that_go() {
+	needs_persistence
+	head -c 96M /dev/urandom >"$T/want"
+	cp "$T/want" large
+	sync
+	want=$(sha256sum "$T/want" | cut -d ' ' -f 1)
+	python3 - large "$T/got" <<-'END' &
+		import hashlib, os, sys, time
+		fd = os.open(sys.argv[1], os.O_RDONLY)
+		for round in range(3):
+		    os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+		    sum, at = hashlib.sha256(), 0
+		    while part := os.pread(fd, 1 << 20, at):
+		        sum.update(part)
+		        at += len(part)
+		        if at % (8 << 20) == 0:
+		            time.sleep(0.05)
+		    with open(sys.argv[2], "a") as out:
+		        out.write(sum.hexdigest() + "\n")
+	END
+	reader=$!
+	sleep 0.5
+	kill -KILL "$(daemon_pid)"
+	eventually 30 test -e "$MNT/.memofs/status"
+	timeout 60 "$MEMOFS" upgrade "$MNT"
+	rm large
+	kill -KILL "$(daemon_pid)"
+	eventually 30 test -e "$MNT/.memofs/status"
+	wait "$reader"
+	is "$(cat "$T/got")" "$(printf '%s\n' "$want" "$want" "$want")"
+	no_large_extent() { [ -z "$(find "$STORE/extents" -type f -size 96M)" ]; }
+	eventually 30 no_large_extent
+}
+
 setup
 run_tests "$@"
