@@ -38,6 +38,7 @@ read_cold() { # FILE
 
 test_mounts_read_ahead() {
 	needs_sysfs
+	needs_persistence # nothing can be attached to what is in memory
 	eventually 20 reads_ahead $RAISED "$MNT"
 	mkdir "$T/attached" "$T/read-only" "$T/other"
 	"$MEMOFS" mount --attach "$MNT" "$T/attached"
