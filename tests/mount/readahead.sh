@@ -39,29 +39,29 @@ read_cold() { # FILE
 test_mounts_read_ahead() {
 	needs_sysfs
 	needs_persistence # nothing can be attached to what is in memory
-	eventually 20 reads_ahead $RAISED "$MNT"
+	eventually 20 reads_ahead "$RAISED" "$MNT"
 	mkdir "$T/attached" "$T/read-only" "$T/other"
 	"$MEMOFS" mount --attach "$MNT" "$T/attached"
-	eventually 20 reads_ahead $RAISED "$T/attached"
+	eventually 20 reads_ahead "$RAISED" "$T/attached"
 	umount_at "$T/attached"
 	mount_at "$T/other" "$T/read-only" --read-only
-	eventually 20 reads_ahead $RAISED "$T/read-only"
+	eventually 20 reads_ahead "$RAISED" "$T/read-only"
 	umount_at "$T/read-only"
 }
 
 test_what_was_set_stays() {
 	needs_sysfs
 	needs_persistence
-	eventually 20 reads_ahead $RAISED "$MNT"
+	eventually 20 reads_ahead "$RAISED" "$MNT"
 	echo 2048 >"$(knob "$MNT")"
 	kill -KILL "$(daemon_pid)"
 	eventually 30 test -e "$MNT/.memofs/status"
 	reads_ahead 2048 "$MNT" || fail "a successor has set $(cat "$(knob "$MNT")")"
-	echo $DEFAULT >"$(knob "$MNT")"
+	echo "$DEFAULT" >"$(knob "$MNT")"
 	kill -KILL "$(daemon_pid)"
 	eventually 30 test -e "$MNT/.memofs/status"
-	reads_ahead $DEFAULT "$MNT" || fail 'a successor has raised what was made less'
-	echo $RAISED >"$(knob "$MNT")"
+	reads_ahead "$DEFAULT" "$MNT" || fail 'a successor has raised what was made less'
+	echo "$RAISED" >"$(knob "$MNT")"
 }
 
 # A container without a sysfs that can be written, or without any.
@@ -80,14 +80,14 @@ test_without_sysfs() {
 
 test_large_requests() {
 	needs_sysfs
-	eventually 20 reads_ahead $RAISED "$MNT"
+	eventually 20 reads_ahead "$RAISED" "$MNT"
 	head -c 64M /dev/urandom >"$T/want"
 	cp "$T/want" large
 	before=$(requests)
 	is "$(read_cold large)" "$(sha256sum "$T/want" | cut -d ' ' -f 1)"
 	cost=$(($(requests) - before))
 	# 128 and what begins small; it is 512 of the kernel's own.
-	[ $cost -lt 200 ] || fail "64 MiB cost $cost requests"
+	[ "$cost" -lt 200 ] || fail "64 MiB cost $cost requests"
 }
 
 # Here and there, backwards, over the end, and mapped.
