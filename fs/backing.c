@@ -13,6 +13,7 @@
 
 #include "fs/fs.h"
 #include "fs/fuse_passthrough.h"
+#include "fs/session.h"
 #include "store/util/htab.h"
 #include "store/util/log.h"
 
@@ -141,6 +142,16 @@ static struct node *find_node(struct backing_table *t, uint64_t nodeid)
 	return NULL;
 }
 
+/* Its pages are looked at, which for some is no short request. */
+enum { LONG_BYTES = 64 << 20 };
+
+static int ask_store(const struct handle *h, int *ret_fd)
+{
+	if (store_gen_size(h->gen) > LONG_BYTES)
+		session_pass_token();
+	return store_gen_backing(h->gen, ret_fd);
+}
+
 /* Under the lock; to be counted at once. NULL: no memory. */
 static struct node *get_node(struct backing_table *t, uint64_t nodeid)
 {
@@ -241,7 +252,7 @@ int backing_open(struct backing_table *t, struct handle *h, struct fuse_file_inf
 		return 0;
 	look_at(t, h->nodeid, &cached, &passed);
 	if (passed || (atomic_load(&t->on) && !cached && !direct))
-		right = store_gen_backing(h->gen, &fd) == 0;
+		right = ask_store(h, &fd) == 0;
 
 	pthread_mutex_lock(&t->lock);
 	n = get_node(t, h->nodeid);

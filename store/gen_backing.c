@@ -53,6 +53,11 @@ bool store_gen_may_back(const struct store_gen *gen)
 	       gen->size_bytes >= STORE_BACKING_MIN_BYTES;
 }
 
+uint64_t store_gen_size(const struct store_gen *gen)
+{
+	return gen->size_bytes;
+}
+
 void gen_tell_verified(struct store_gen *gen)
 {
 	const struct verified_file file = {.ino = gen->ino,

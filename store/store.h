@@ -316,10 +316,12 @@ int store_gen_read(struct store_gen *gen, void *data, size_t len, uint64_t off,
  * its own of STORE_BACKING_MIN_BYTES. The answer stays the same.
  */
 bool store_gen_may_back(const struct store_gen *gen);
+/* In bytes; the answer stays the same. */
+uint64_t store_gen_size(const struct store_gen *gen);
 /*
  * May it be now? *ret_fd is its extent, of which every byte is what was published and is
  * in the page cache; the generation's, good until store_gen_close(). -ENODATA: no; who
- * reads by store_gen_read() has each block checked.
+ * reads by store_gen_read() has each block checked. It may take a millisecond a GiB.
  */
 int store_gen_backing(struct store_gen *gen, int *ret_fd);
 /* lseek(2) with SEEK_DATA or SEEK_HOLE. -ENXIO. */
