@@ -83,7 +83,9 @@ test_unit_allows_what_is_called() {
 	life_of "$T/traced"
 	umount_at "$T/traced"
 	wait $!
-	sed -n 's/^[0-9]* *\([a-z0-9_]*\)(.*/\1/p' trace | sort -u >called
+	# strace may be older than a call.
+	sed -n 's/^[0-9]* *\([a-z0-9_]*\)(.*/\1/p' trace | sed 's/^syscall_0x1c3$/cachestat/' |
+		sort -u >called
 	grep -qx execveat called || fail 'nothing was traced'
 	is "$(comm -23 called allowed)" '' 'calls that the unit refuses'
 }
