@@ -70,14 +70,21 @@ int backend_sync(struct backend *be)
 int backend_iter_new(struct backend *be, enum table t, struct backend_iter **ret_it)
 {
 	assert((unsigned int)t < TABLE_COUNT && ret_it);
-	return be->ops->iter_new(be, t, slice(NULL, 0), ret_it);
+	return be->ops->iter_new(be, t, slice(NULL, 0), ITER_PASS, ret_it);
 }
 
 int backend_iter_new_until(struct backend *be, enum table t, struct slice end,
 			   struct backend_iter **ret_it)
 {
 	assert((unsigned int)t < TABLE_COUNT && end.len && ret_it);
-	return be->ops->iter_new(be, t, end, ret_it);
+	return be->ops->iter_new(be, t, end, ITER_FEW, ret_it);
+}
+
+int backend_iter_new_many(struct backend *be, enum table t, struct slice end,
+			  struct backend_iter **ret_it)
+{
+	assert((unsigned int)t < TABLE_COUNT && end.len && ret_it);
+	return be->ops->iter_new(be, t, end, ITER_MANY, ret_it);
 }
 
 void backend_iter_free(struct backend_iter *it)

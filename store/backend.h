@@ -87,6 +87,14 @@ bool batch_next(const struct batch *b, size_t *pos, struct batch_op *ret_op);
 struct backend;
 struct backend_iter;
 
+/* What an iterator is for: whether what it reads takes the place of what is cached. */
+enum iter_use {
+	ITER_FEW,  /* some rows, which may be asked for again: it does */
+	ITER_PASS, /* a walk that does not come this way again soon: it does not */
+	ITER_MANY, /* the same, over thousands of rows without a pause: it is read ahead
+		    */
+};
+
 struct backend_stats {
 	uint64_t memory_bytes;	/* caches, memtables, readers */
 	uint64_t disk_bytes;	/* tables and logs, without extents */
@@ -108,7 +116,7 @@ struct backend_ops {
 	int (*tidy)(struct backend *be);
 	/* An empty `end`: none. Its bytes are the caller's: copy what you keep. */
 	int (*iter_new)(struct backend *be, enum table t, struct slice end,
-			struct backend_iter **ret_it);
+			enum iter_use use, struct backend_iter **ret_it);
 	void (*stats)(struct backend *be, struct backend_stats *ret_stats);
 
 	int (*extent_stage)(struct backend *be, uint64_t ino, int *ret_fd);
@@ -228,6 +236,9 @@ int backend_iter_new(struct backend *be, enum table t, struct backend_iter **ret
  */
 int backend_iter_new_until(struct backend *be, enum table t, struct slice end,
 			   struct backend_iter **ret_it);
+/* The same, for many rows: they are not cached, and read ahead, 256 KiB at a time. */
+int backend_iter_new_many(struct backend *be, enum table t, struct slice end,
+			  struct backend_iter **ret_it);
 void backend_iter_free(struct backend_iter *it);		   /* NULL is fine */
 void backend_iter_seek(struct backend_iter *it, struct slice key); /* first >= key */
 void backend_iter_next(struct backend_iter *it);

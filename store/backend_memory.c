@@ -241,8 +241,9 @@ static const struct backend_iter_ops memory_iter_ops = {
     .status = memory_iter_status,
 };
 
+/* Whatever it is for: all is in memory. */
 static int memory_iter_new(struct backend *be, enum table t, struct slice end,
-			   struct backend_iter **ret_it)
+			   enum iter_use use, struct backend_iter **ret_it)
 {
 	struct memory *m = memory(be);
 	struct memory_iter *it = calloc(1, sizeof(*it));

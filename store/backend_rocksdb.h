@@ -54,7 +54,7 @@ static inline void rocks_count_nothing(void)
 
 /* ---- backend_rocksdb_iter.c ---- */
 
-int rocks_iter_new(struct backend *be, enum table t, struct slice end,
+int rocks_iter_new(struct backend *be, enum table t, struct slice end, enum iter_use use,
 		   struct backend_iter **ret_it);
 
 /* ---- backend_rocksdb_care.c ---- */

@@ -7,6 +7,10 @@
  * that was given out last, because the usual seek is back to that one (it did
  * not fit into the caller's buffer). Any other goes to the nearest mark before
  * it; there is one every MARK_ROWS rows.
+ *
+ * What a short listing reads may stay in the database's cache. From LONG_ROWS on it is
+ * one of many rows, for which there is another iterator: it is read ahead, and does not
+ * drive from the cache what hits need.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -18,6 +22,7 @@
 #include "store/stage.h"
 
 #define MARK_ROWS 1024
+#define LONG_ROWS (4 * MARK_ROWS)
 
 struct store_dir {
 	struct store *st;
@@ -30,6 +35,7 @@ struct store_dir {
 	struct tree_list tree;
 	uint64_t pos;	  /* the row the iterator is on; in a tree, the next child */
 	bool taken;	  /* it was given out */
+	bool is_long;	  /* `it` is one for many rows */
 	struct buf marks; /* struct key of rows 0, MARK_ROWS, 2 * MARK_ROWS, … */
 	char name[STORE_NAME_MAX + 1];
 };
@@ -154,11 +160,39 @@ static int remember_mark(struct store_dir *dir, struct slice name)
 	return buf_append(&dir->marks, &key, sizeof(key));
 }
 
+static bool same_row(const struct backend_iter *a, const struct backend_iter *b)
+{
+	return backend_iter_valid(a) && backend_iter_valid(b) &&
+	       slice_cmp(backend_iter_key(a), backend_iter_key(b)) == 0;
+}
+
+/*
+ * Goes on with an iterator for many rows, which sees the branch as it is now. That is the
+ * same, if nothing of it has changed since the listing began; else the listing goes on
+ * with the one it has.
+ */
+static void go_long(struct store_dir *dir)
+{
+	struct key end = key_branch(dir->branch + 1);
+	struct backend_iter *it = NULL, *was = dir->it;
+
+	if (!backend_iter_valid(was) || !store_dir_is_current(dir) ||
+	    backend_iter_new_many(dir->st->be, TABLE_DIRENT, key_slice(&end), &it))
+		return;
+	backend_iter_seek(it, backend_iter_key(was));
+	dir->is_long = store_dir_is_current(dir) && same_row(it, was);
+	if (dir->is_long)
+		dir->it = it;
+	backend_iter_free(dir->is_long ? was : it);
+}
+
 static void step(struct store_dir *dir)
 {
 	backend_iter_next(dir->it);
 	dir->pos++;
 	dir->taken = false;
+	if (!dir->is_long && dir->pos >= LONG_ROWS && dir->pos % MARK_ROWS == 0)
+		go_long(dir);
 }
 
 int store_dir_seek(struct store_dir *dir, uint64_t off)

@@ -244,7 +244,7 @@ static int faulty_tidy(struct backend *be)
 }
 
 static int faulty_iter_new(struct backend *be, enum table t, struct slice end,
-			   struct backend_iter **ret_it)
+			   enum iter_use use, struct backend_iter **ret_it)
 {
 	struct faulty_iter *it;
 	int r = -due(FAULT_ITER);
@@ -255,8 +255,7 @@ static int faulty_iter_new(struct backend *be, enum table t, struct slice end,
 	if (!it)
 		return -ENOMEM;
 	it->it.ops = &iter_ops;
-	r = end.len ? backend_iter_new_until(real_of(be), t, end, &it->real)
-		    : backend_iter_new(real_of(be), t, &it->real);
+	r = real_of(be)->ops->iter_new(real_of(be), t, end, use, &it->real);
 	if (r) {
 		free(it);
 		return r;

@@ -172,6 +172,41 @@ static void test_snapshot(void **state)
 	assert_at(it, off, 2, &ent);
 }
 
+/* Nor are they in a long one, which goes on with another iterator somewhere. */
+static void test_long_snapshot(void **state)
+{
+	enum { COUNT = 6000 };
+	static const int changed_at[] = {1, 4000, 4096, 5000, COUNT - 1};
+	struct store *st = store_of(state);
+
+	for (size_t round = 0; round < sizeof(changed_at) / sizeof(*changed_at);
+	     round++) {
+		char name[16];
+		uint64_t dir;
+		struct store_dirent ent;
+		struct store_dir *it;
+
+		snprintf(name, sizeof(name), "d%zu", round);
+		dir = make_dir(st, ROOT, name);
+		make_many(st, dir, COUNT);
+		it = list_open(*state, dir);
+		for (int i = 0; i < COUNT; i++) {
+			if (i == changed_at[round]) {
+				make_link(st, dir, "n04500a");
+				assert_ok(store_unlink(st, dir, "n00000"));
+				assert_ok(store_unlink(st, dir, "n04800"));
+				assert_ok(store_rename(st, dir, "n05999", dir, "n00001a",
+						       0, NULL));
+			}
+			assert_next(it, i, &ent);
+			assert_int_equal(ent.next_off, i + 1);
+		}
+		assert_int_equal(store_dir_next(it, &ent), -ENOENT);
+		assert_at(it, 4800, 4800, &ent);
+		assert_at(it, 0, 0, &ent);
+	}
+}
+
 /* What expires during a listing is left out from then on; what comes back is in. */
 static void test_expiry_during_listing(void **state)
 {
@@ -245,6 +280,7 @@ int main(int argc, char **argv)
 	    STORE_TEST(test_seek_ahead),
 	    STORE_TEST(test_reaches),
 	    STORE_TEST(test_snapshot),
+	    STORE_TEST(test_long_snapshot),
 	    STORE_TEST(test_expiry_during_listing),
 	    STORE_TEST(test_removed_while_listed),
 	    STORE_TEST(test_current_until_a_name_changes),

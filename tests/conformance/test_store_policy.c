@@ -367,13 +367,13 @@ static int spy_sync(struct backend *be)
 }
 
 static int spy_iter_new(struct backend *be, enum table t, struct slice end,
-			struct backend_iter **ret_it)
+			enum iter_use use, struct backend_iter **ret_it)
 {
 	struct backend *real = spy_of(be)->real;
 
 	if (spied)
 		spy_of(be)->iters++;
-	return real->ops->iter_new(real, t, end, ret_it);
+	return real->ops->iter_new(real, t, end, use, ret_it);
 }
 
 static void spy_stats(struct backend *be, struct backend_stats *ret_stats)
