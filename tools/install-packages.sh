@@ -4,7 +4,7 @@
 # is missing and stop. sudo is used only when something is missing and we are
 # not root.
 #
-# usage: tools/install-packages.sh build|mount|test...
+# usage: tools/install-packages.sh build|mount|test|debian13...
 set -eu
 
 # What each purpose takes. `cc` and friends come with gcc and libc6-dev.
@@ -13,14 +13,17 @@ packages_build='gcc libc6-dev meson ninja-build pkg-config libfuse3-dev librocks
 packages_mount='fuse3 attr'
 packages_test='libcmocka-dev attr e2fsprogs git jq procps rsync sqlite3 python3 spin strace tar
 	util-linux xxhash'
+# To make another system: tests/debian13.sh.
+packages_debian13='debootstrap util-linux'
 
 packages_for() {
 	case $1 in
 	build) echo "$packages_build" ;;
 	mount) echo "$packages_mount" ;;
 	test) echo "$packages_test" ;;
+	debian13) echo "$packages_debian13" ;;
 	*)
-		echo "install-packages: unknown purpose \"$1\"; use build, mount, test" >&2
+		echo "install-packages: unknown purpose \"$1\"; use build, mount, test, debian13" >&2
 		exit 2
 		;;
 	esac

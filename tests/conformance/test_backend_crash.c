@@ -194,9 +194,9 @@ static void a_torn_log_keeps_what_is_before(void **state)
 	assert_in_range(found, told / 4, told - 1);
 }
 
-static void after_ms(unsigned int ms)
+static void after_us(unsigned int us)
 {
-	struct timespec ts = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000L};
+	struct timespec ts = {.tv_sec = us / 1000000, .tv_nsec = us % 1000000 * 1000L};
 
 	nanosleep(&ts, NULL);
 }
@@ -209,8 +209,8 @@ static void a_killed_creation_can_be_repeated(void **state)
 	int kills = 0;
 
 	fixture_close(f);
-	/* Ever longer steps: how long it takes depends on the disk. */
-	for (unsigned int ms = 0; killed && ms < 20000; ms += 2 + ms / 4) {
+	/* Ever longer steps: how long it takes depends on the disk, which may be memory. */
+	for (unsigned int us = 0; killed && us < 20000000; us += 200 + us / 4) {
 		char path[SCRATCH_MAX];
 		struct backend_options opt = {.path = path};
 		struct errmsg msg;
@@ -219,11 +219,11 @@ static void a_killed_creation_can_be_repeated(void **state)
 
 		scratch_make(path);
 		pid = spawn("make", path, 0, &out);
-		after_ms(ms);
+		after_us(us);
 		killed = kill_child(pid);
 		close(out);
 		if (backend_rocksdb_new(&opt, &f->be, &msg))
-			fail_msg("killed after %u ms: %s", ms, msg.text);
+			fail_msg("killed after %u us: %s", us, msg.text);
 		put(f->be, TABLE_META, text("made"), text("again"));
 		assert_row(f->be, TABLE_META, text("made"), text("again"));
 		fixture_close(f);
