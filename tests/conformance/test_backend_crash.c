@@ -209,7 +209,8 @@ static void a_killed_creation_can_be_repeated(void **state)
 	int kills = 0;
 
 	fixture_close(f);
-	/* Ever longer steps: how long it takes depends on the disk, which may be memory. */
+	/* Ever longer steps: how long it takes depends on the disk, which may be memory.
+	 */
 	for (unsigned int us = 0; killed && us < 20000000; us += 200 + us / 4) {
 		char path[SCRATCH_MAX];
 		struct backend_options opt = {.path = path};
