@@ -14,6 +14,7 @@
 #include "fs/fs.h"
 #include "fs/fuse_passthrough.h"
 #include "fs/session.h"
+#include "fs/vnode.h"
 #include "store/util/htab.h"
 #include "store/util/log.h"
 
@@ -23,7 +24,10 @@ struct node {
 	uint64_t nodeid;
 	uint64_t cached; /* handles that read through us */
 	uint64_t passed;
-	int32_t id; /* of its backing file, while `passed` is not 0 */
+	/* While `passed` is not 0: its backing file, and which inode's content that is.
+	 */
+	int32_t id;
+	uint64_t ino;
 };
 
 struct backing_table {
@@ -69,16 +73,17 @@ struct backing_calls backing_kernel(struct fs *fs)
  * Who opens with O_DIRECT what is passed through has the backing file opened so, and
  * would get EIO where that cannot be.
  */
-static bool can_be_direct(int fd)
+static int try_direct(int fd)
 {
 	char path[sizeof("/proc/self/fd/") + 10];
 	int again;
 
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	again = open(path, O_RDONLY | O_DIRECT | O_CLOEXEC);
-	if (again >= 0)
-		close(again);
-	return again >= 0;
+	if (again < 0)
+		return -errno;
+	close(again);
+	return 0;
 }
 
 /* ---- the table ---- */
@@ -171,10 +176,17 @@ static struct node *get_node(struct backing_table *t, uint64_t nodeid)
 
 /* ---- opening ---- */
 
+/* Is it so for good? Else there was no memory, or no descriptor. */
+static bool is_final(int r)
+{
+	return r == -EINVAL || r == -EOPNOTSUPP || r == -EPERM || r == -ELOOP ||
+	       r == -ENOTTY || r == -ENOSYS;
+}
+
 /* Under the lock. Where it never works, it is not tried again. */
 static void refused(struct backing_table *t, const char *what, int r)
 {
-	if (!t->worked)
+	if (!t->worked && is_final(r))
 		atomic_store(&t->on, false);
 	if (!t->said)
 		log_info("the kernel does not read %s itself: %s: %s",
@@ -185,10 +197,10 @@ static void refused(struct backing_table *t, const char *what, int r)
 /* Under the lock: the node's first. */
 static bool register_file(struct backing_table *t, struct node *n, int fd)
 {
-	int id;
+	int id, r = t->worked ? 0 : try_direct(fd);
 
-	if (!t->worked && !can_be_direct(fd)) {
-		refused(t, "their file system has no O_DIRECT", -EOPNOTSUPP);
+	if (r) {
+		refused(t, "they cannot be opened with O_DIRECT", r);
 		return false;
 	}
 	id = t->calls.open(t->calls.arg, fd);
@@ -241,32 +253,69 @@ static void pass(struct node *n, struct handle *h, struct fuse_file_info *fi,
 	fi->direct_io = from_us;
 }
 
-int backing_open(struct backing_table *t, struct handle *h, struct fuse_file_info *fi)
+static bool may_back(const struct handle *h)
+{
+	return h->kind == HANDLE_GEN && store_gen_may_back(h->gen);
+}
+
+/*
+ * Can it be open while its node is passed through? A value that is being written has the
+ * number that it has when it is published; and who opens its node may get what was there
+ * before it.
+ */
+static bool is_counted(const struct handle *h)
+{
+	return h->kind == HANDLE_PENDING || may_back(h) ||
+	       (h->kind == HANDLE_GEN && !vnode_is(h->nodeid) && h->ino != h->nodeid);
+}
+
+/* Under the lock. `fd`: the extent, of which all is right; -1: it is not known. */
+static int choose(struct backing_table *t, struct handle *h, struct fuse_file_info *fi,
+		  int fd)
 {
 	bool direct = fi->direct_io || (fi->flags & O_DIRECT);
-	bool cached, passed, right = false;
-	struct node *n;
-	int fd = -1;
+	struct node *n = get_node(t, h->nodeid);
 
-	if (!t || h->kind != HANDLE_GEN || !store_gen_may_back(h->gen))
+	if (!n)
+		return -ENOMEM;
+	if (n->passed && n->ino != h->ino) /* it is another by now */
+		return -ESTALE;
+	if (n->passed) {
+		pass(n, h, fi, direct || fd < 0);
+	} else if (!n->cached && !direct && fd >= 0 && atomic_load(&t->on) &&
+		   register_file(t, n, fd)) {
+		n->ino = h->ino;
+		pass(n, h, fi, false);
+	} else {
+		count_cached(n, h);
+	}
+	return 0;
+}
+
+int backing_open(struct backing_table *t, struct handle *h, struct fuse_file_info *fi)
+{
+	bool cached, passed, direct = fi->direct_io || (fi->flags & O_DIRECT);
+	int r, fd = -1;
+
+	if (!t || !is_counted(h))
 		return 0;
 	look_at(t, h->nodeid, &cached, &passed);
-	if (passed || (atomic_load(&t->on) && !cached && !direct))
-		right = ask_store(h, &fd) == 0;
+	if (may_back(h) && (passed || (atomic_load(&t->on) && !cached && !direct)) &&
+	    ask_store(h, &fd))
+		fd = -1;
 
 	pthread_mutex_lock(&t->lock);
-	n = get_node(t, h->nodeid);
-	if (n && n->passed)
-		pass(n, h, fi, direct || !right);
-	else if (n && !n->cached && !direct && right && atomic_load(&t->on) &&
-		 register_file(t, n, fd))
-		pass(n, h, fi, false);
-	else if (n)
-		count_cached(n, h);
+	r = choose(t, h, fi, fd);
 	pthread_mutex_unlock(&t->lock);
-	if (h->backing == BACKING_PASSED)
+	if (h->backing == BACKING_PASSED && !fi->direct_io)
 		atomic_fetch_add_explicit(&t->opens, 1, memory_order_relaxed);
-	return n ? 0 : -ENOMEM;
+	return r;
+}
+
+void backing_off(struct backing_table *t)
+{
+	if (t)
+		atomic_store(&t->on, false);
 }
 
 void backing_close(struct backing_table *t, struct handle *h)
@@ -290,6 +339,7 @@ void backing_close(struct backing_table *t, struct handle *h)
 	}
 	pthread_mutex_unlock(&t->lock);
 	h->backing = BACKING_NONE;
+	h->backing_id = 0;
 	if (id)
 		t->calls.close(t->calls.arg, id);
 }
@@ -304,8 +354,7 @@ int backing_resume(struct backing_table *t, struct handle *h)
 {
 	struct node *n;
 
-	if (!t || (h->kind != HANDLE_GEN && h->kind != HANDLE_LOST) ||
-	    (h->kind == HANDLE_GEN && !h->backing_id && !store_gen_may_back(h->gen)))
+	if (!t || (h->kind != HANDLE_LOST && !h->backing_id && !is_counted(h)))
 		return 0;
 	if (handle_was_releasing(h))
 		return h->backing_id ? buf_append(&t->closing, &h->backing_id,
@@ -318,6 +367,7 @@ int backing_resume(struct backing_table *t, struct handle *h)
 		t->files += !n->passed;
 		t->worked = true;
 		n->id = h->backing_id;
+		n->ino = h->ino;
 		count_passed(n, h);
 	} else {
 		count_cached(n, h);

@@ -42,10 +42,13 @@ struct backing_calls backing_kernel(struct fs *fs);
 /* The kernel has offered it, and nobody does not want it. */
 void backing_on(struct backing_table *t);
 
+/* From here on no node is passed through that is not already. */
+void backing_off(struct backing_table *t);
+
 /*
  * A handle is about to be answered with `fi`: it is counted, and where it is passed
- * through, h->backing_id is set and `fi` is what goes with that. -ENOMEM: it must not be
- * answered.
+ * through, h->backing_id is set and `fi` is what goes with that. Otherwise it must not be
+ * answered: -ENOMEM; -ESTALE: its node has other content by now.
  */
 int backing_open(struct backing_table *t, struct handle *h, struct fuse_file_info *fi);
 /* It is being released (release_noted(), which is before anything that was asked later),

@@ -450,7 +450,9 @@ static void fill_fs(struct daemon *d)
 {
 	d->fs.read_only = d->config->mount.read_only;
 	d->fs.no_open = d->fs.read_only && d->config->mount.fast;
-	d->fs.passthrough = d->config->mount.passthrough && !d->fs.no_open;
+	/* Of others the kernel takes no backing file: they need not have its depth. */
+	d->fs.passthrough =
+	    d->config->mount.passthrough && !d->fs.no_open && geteuid() == 0;
 	d->fs.store_path = d->opt->store_path;
 	d->fs.mountpoint = d->opt->mountpoint;
 	d->fs.backend_name = d->opt->kind == STORE_MEMORY ? "memory" : "rocksdb";

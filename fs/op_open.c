@@ -107,15 +107,25 @@ static void send_open(fuse_req_t req, struct handle *h, struct fuse_file_info *f
 void reply_open(fuse_req_t req, struct handle *h, struct fuse_file_info *fi)
 {
 	struct fs *fs = fs_of(req);
+	const struct fuse_file_info asked = *fi;
 	int r = backing_open(fs->backings, h, fi);
 
+	if (!r) {
+		open_tell(h, fi);
+		handle_keep(fs->handles, h, buf_slice(&h->text));
+	}
+	/* A successor that does not know of it would have others get EIO. */
+	if (!r && h->backing_id && fs->keep && !h->kept) {
+		backing_off(fs->backings);
+		backing_close(fs->backings, h);
+		*fi = asked;
+		r = backing_open(fs->backings, h, fi);
+	}
 	if (r) {
 		open_abandon(fs, h);
 		reply_err(req, r);
 		return;
 	}
-	open_tell(h, fi);
-	handle_keep(fs->handles, h, buf_slice(&h->text));
 	send_open(req, h, fi);
 }
 

@@ -284,6 +284,24 @@ test_maps_and_programs() {
 	unpin
 }
 
+# Who had it open while it was written reads and maps it as ever.
+test_opened_while_it_was_written() {
+	python3 - "$T/data" <<-'END'
+		import mmap, os, subprocess, sys
+		want = open(sys.argv[1], "rb").read()
+		w = os.open("value", os.O_CREAT | os.O_WRONLY, 0o644)
+		os.write(w, want)
+		before = os.open("value", os.O_RDONLY)
+		os.close(w)
+		# The next one has it published.
+		assert subprocess.run(["cat", "value"], stdout=subprocess.PIPE).stdout == want
+		after = os.open("value", os.O_RDONLY)
+		assert os.pread(after, len(want), 0) == want
+		m = mmap.mmap(before, len(want), flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ)
+		assert m[:] == want and os.pread(before, 1000, 0) == want[:1000]
+	END
+}
+
 test_direct() {
 	large value
 	python3 - "$T/data" <<-'END'

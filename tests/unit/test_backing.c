@@ -291,6 +291,62 @@ static void test_who_reads_through_us_keeps_others(void **state)
 	assert_true(w->is_closed[1]);
 }
 
+/* Its value, while it was written: the number is that of what is published. */
+static void test_who_waits_for_the_value_keeps_others(void **state)
+{
+	struct world *w = *state;
+	uint64_t ino = publish(w->store, "key", BYTES);
+	struct handle *a = handle_new(w->handles, HANDLE_PENDING), *b;
+	struct fuse_file_info fi = {.direct_io = 1};
+
+	assert_non_null(a);
+	need_kernel(w, ino);
+	backing_on(w->table);
+	a->nodeid = a->ino = ino;
+	assert_ok(backing_open(w->table, a, &fi));
+	b = open_it(w, ino, O_RDONLY);
+	assert_cached(w, b);
+	close_it(w, b);
+	backing_close(w->table, a);
+	b = open_it(w, ino, O_RDONLY);
+	assert_passed(w, b, 1);
+	/* One that has begun before is answered only now. */
+	fi = (struct fuse_file_info){.direct_io = 1};
+	assert_ok(backing_open(w->table, a, &fi));
+	assert_true(a->backing_id == 1 && fi.direct_io);
+	backing_close(w->table, a);
+	a->kind = HANDLE_LOST; /* it has no value to let go of */
+	handle_free(w->handles, a);
+	close_it(w, b);
+}
+
+/* Who opens the node of a value may get what was there before. */
+static void test_other_content_is_not_mixed(void **state)
+{
+	struct world *w = *state;
+	uint64_t small = publish(w->store, "before", 10);
+	uint64_t ino = publish(w->store, "key", BYTES);
+	struct fuse_file_info fi = {.direct_io = 1};
+	struct handle *a, *b;
+
+	need_kernel(w, ino);
+	backing_on(w->table);
+	b = new_handle(w, small);
+	b->nodeid = ino;
+	assert_ok(backing_open(w->table, b, &fi));
+	a = open_it(w, ino, O_RDONLY);
+	assert_cached(w, a);
+	close_it(w, a);
+	backing_close(w->table, b);
+	a = open_it(w, ino, O_RDONLY);
+	assert_passed(w, a, 1);
+	assert_int_equal(backing_open(w->table, b, &fi), -ESTALE);
+	assert_int_equal(b->backing_id, 0);
+	close_it(w, b);
+	close_it(w, a);
+	assert_true(w->is_closed[1]);
+}
+
 static void test_what_is_not_known(void **state)
 {
 	struct world *w = *state;
@@ -516,6 +572,8 @@ int main(void)
 	    WITH_WORLD(test_never),
 	    WITH_WORLD(test_refused_once),
 	    WITH_WORLD(test_who_reads_through_us_keeps_others),
+	    WITH_WORLD(test_who_waits_for_the_value_keeps_others),
+	    WITH_WORLD(test_other_content_is_not_mixed),
 	    WITH_WORLD(test_what_is_not_known),
 	    WITH_WORLD(test_it_is_not_believed_for_ever),
 	    WITH_WORLD(test_resumed),
