@@ -19,6 +19,7 @@
 #include <stdbool.h>
 #include <string.h>
 #include <sys/sendfile.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "store/ahead.h"
@@ -274,9 +275,11 @@ static void asked_again_when_there_was_no_room(void **state)
 	assert_int_equal(f->place.asked, 0);
 	hold_disk(false);
 	for (uint64_t off = 2 * MIB; !f->place.asked; off += REQUEST) {
+		const struct timespec pause = {.tv_nsec = 10000000};
+
 		assert_true(off < 1000 * MIB);
 		read_some(f, 1024 * MIB, off, REQUEST);
-		sched_yield();
+		nanosleep(&pause, NULL);
 	}
 }
 
