@@ -225,7 +225,7 @@ int gen_condemn(struct store_gen *gen, const char *why)
 {
 	if (atomic_exchange(&gen->condemned, true))
 		return -EUCLEAN;
-	verified_forget(gen->st->verified, gen->ino);
+	verified_forget(gen->st->verified, gen->ino, time_monotonic_ns());
 	return value_condemn(gen->st, gen->ino, why);
 }
 

@@ -39,21 +39,21 @@ struct store_gen {
 	bool share;	   /* it is to read from others, and gc waits in the same way */
 	struct kept *kept; /* KEEP_GEN, of one that has lost its name; or NULL */
 
-	pthread_mutex_t lock; /* of `core`, and to become ready */
+	pthread_mutex_t lock; /* of what follows, and to become ready */
 	bool ready;
 	bool has_core;
 	bool has_row; /* what opening needs of the row is here, for when that is gone */
 	struct row_core core; /* as it was last known */
 	int64_t inherited_ttl_ns;
+	struct timespec mtime;	    /* of the extent's file, when `checked` was empty */
+	_Atomic int64_t checked_ns; /* monotonic: `checked` of chunks is not older */
 
 	/* Fixed once ready. */
 	uint64_t size_bytes;
 	enum layout layout;
 	bool has_hash;
 	uint8_t hash[DIGEST_HASH_BYTES];
-	int fd;			    /* of an extent, or -1 */
-	struct timespec mtime;	    /* of that file when it was opened */
-	_Atomic int64_t checked_ns; /* monotonic: `checked` of chunks is not older */
+	int fd;		      /* of an extent, or -1 */
 	bool sealed;	      /* a tree: what it has may move to where others have it */
 	struct share *shared; /* of it, what is in others; NULL: nothing */
 	/* Of an extent, sums_chunks() of them; each is NULL until it is read. */

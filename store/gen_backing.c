@@ -60,13 +60,16 @@ uint64_t store_gen_size(const struct store_gen *gen)
 
 void gen_tell_verified(struct store_gen *gen)
 {
-	const struct verified_file file = {.ino = gen->ino,
-					   .blocks = blocks_of(gen->size_bytes),
-					   .mtime = gen->mtime,
-					   .since_ns = atomic_load(&gen->checked_ns)};
+	struct verified_file file = {.ino = gen->ino,
+				     .blocks = blocks_of(gen->size_bytes)};
 
 	if (!store_gen_may_back(gen) || atomic_load(&gen->condemned))
 		return;
+	/* Before the bits: if those are forgotten meanwhile, they come too late. */
+	pthread_mutex_lock(&gen->lock);
+	file.mtime = gen->mtime;
+	file.since_ns = atomic_load(&gen->checked_ns);
+	pthread_mutex_unlock(&gen->lock);
 	for (uint64_t i = 0; i < sums_chunks(gen->size_bytes); i++) {
 		struct gen_chunk *chunk = atomic_load(&gen->chunks[i]);
 		size_t count = sums_chunk_blocks(gen->size_bytes, i);
@@ -93,9 +96,17 @@ void gen_verified_published(struct store *st, uint64_t ino, int fd)
 	verified_add_all(st->verified, &file);
 }
 
-/* What it reads from now on is compared again. */
-static void forget_checked(struct store_gen *gen)
+/*
+ * What it reads from now on is compared again; of the file with that mtime, NULL: as it
+ * was.
+ */
+static void forget_checked(struct store_gen *gen, const struct timespec *mtime)
 {
+	int64_t now_ns;
+
+	pthread_mutex_lock(&gen->lock);
+	now_ns = time_monotonic_ns();
+	verified_forget(gen->st->verified, gen->ino, now_ns);
 	for (uint64_t i = 0; gen->chunks && i < sums_chunks(gen->size_bytes); i++) {
 		struct gen_chunk *chunk = atomic_load(&gen->chunks[i]);
 		size_t count = sums_chunk_blocks(gen->size_bytes, i);
@@ -104,18 +115,28 @@ static void forget_checked(struct store_gen *gen)
 			atomic_store_explicit(&chunk->checked[w], 0,
 					      memory_order_relaxed);
 	}
-	atomic_store(&gen->checked_ns, time_monotonic_ns());
-	verified_forget(gen->st->verified, gen->ino);
+	if (mtime)
+		gen->mtime = *mtime;
+	atomic_store(&gen->checked_ns, now_ns + 1);
+	pthread_mutex_unlock(&gen->lock);
+}
+
+/* Has somebody written to it since its blocks were compared? */
+static bool is_written_to(struct store_gen *gen, const struct timespec *mtime)
+{
+	CLEANUP_UNLOCK pthread_mutex_t *held = mutex_hold(&gen->lock);
+
+	return gen->mtime.tv_sec != mtime->tv_sec || gen->mtime.tv_nsec != mtime->tv_nsec;
 }
 
 void gen_distrust(struct store *st, uint64_t ino)
 {
 	struct store_gen *gen;
 
-	verified_forget(st->verified, ino);
+	verified_forget(st->verified, ino, time_monotonic_ns());
 	if (store_gen_reopen(st, ino, &gen))
 		return;
-	forget_checked(gen);
+	forget_checked(gen, NULL);
 	store_gen_close(gen);
 }
 
@@ -145,15 +166,16 @@ int store_gen_backing(struct store_gen *gen, int *ret_fd)
 	    fstat(gen->fd, &sb) || (uint64_t)sb.st_size != gen->size_bytes)
 		return -ENODATA;
 	if (verified_is_older(v, gen->ino, time_monotonic_ns() - TRUST_NS) ||
-	    atomic_load(&gen->checked_ns) < time_monotonic_ns() - TRUST_NS)
-		forget_checked(gen);
+	    atomic_load(&gen->checked_ns) < time_monotonic_ns() - TRUST_NS ||
+	    is_written_to(gen, &sb.st_mtim))
+		forget_checked(gen, &sb.st_mtim);
 	if (!verified_has_all(v, gen->ino, &sb.st_mtim)) {
 		gen_tell_verified(gen);
 		if (!verified_has_all(v, gen->ino, &sb.st_mtim))
 			return -ENODATA;
 	}
 	if (!pages_are_there(gen)) {
-		forget_checked(gen);
+		forget_checked(gen, &sb.st_mtim);
 		return -ENODATA;
 	}
 	*ret_fd = gen->fd;

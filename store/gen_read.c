@@ -12,8 +12,10 @@
  * Small values stay in memory while they are open, as long as all of them
  * together fit SMALL_KEPT_BYTES; beyond, each read loads its own.
  *
- * Left out: a block that goes bad on the disk after it was checked is noticed by
- * the next opener, not by this one.
+ * Left out: a block that goes bad on the disk after it was checked is not noticed by
+ * who reads by the same object, one that opens it later among them. It is by who opens
+ * it after the last close, and once the object has forgotten what it has checked: see
+ * gen_backing.c.
  */
 #include "store/gen.h"
 

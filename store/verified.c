@@ -11,9 +11,10 @@
 struct known {
 	struct hlink link;
 	struct known *newer, *older; /* by when they were asked for */
-	struct verified_file file;
-	int64_t seen_ns; /* when all pages were there; 0: nobody has looked */
-	uint64_t *bits;	 /* NULL: all */
+	struct verified_file file;   /* no blocks: nothing is known of it */
+	int64_t forgotten_ns;	     /* what is not newer does not count */
+	int64_t seen_ns;	     /* when all pages were there; 0: nobody has looked */
+	uint64_t *bits;		     /* NULL: all */
 };
 
 struct verified {
@@ -21,14 +22,18 @@ struct verified {
 	struct htab table;	       /* under lock */
 	struct known *newest, *oldest; /* under lock */
 	size_t bytes;		       /* under lock */
+	int64_t
+	    forgotten_ns; /* under lock: as that of a known one, of all that are not */
 };
 
 struct verified *verified_new(void)
 {
 	struct verified *v = calloc(1, sizeof(*v));
 
-	if (v)
-		pthread_mutex_init(&v->lock, NULL);
+	if (!v)
+		return NULL;
+	pthread_mutex_init(&v->lock, NULL);
+	v->forgotten_ns = INT64_MIN;
 	return v;
 }
 
@@ -71,8 +76,14 @@ static void put_first(struct verified *v, struct known *k)
 	v->newest = k;
 }
 
+static int64_t later(int64_t a, int64_t b)
+{
+	return a > b ? a : b;
+}
+
 static void drop(struct verified *v, struct known *k)
 {
+	v->forgotten_ns = later(v->forgotten_ns, k->forgotten_ns);
 	htab_remove(&v->table, &k->link);
 	take_out(v, k);
 	v->bytes -= bytes_of(k);
@@ -98,40 +109,68 @@ static bool same_time(const struct timespec *a, const struct timespec *b)
 	return a->tv_sec == b->tv_sec && a->tv_nsec == b->tv_nsec;
 }
 
+/* It stays, for when it was forgotten. */
+static void know_nothing(struct verified *v, struct known *k)
+{
+	v->bytes -= bytes_of(k);
+	free(k->bits);
+	k->bits = NULL;
+	k->file.blocks = 0;
+	k->file.since_ns = INT64_MAX;
+	k->seen_ns = 0;
+	v->bytes += bytes_of(k);
+}
+
 /* A new one, of which nothing is known. NULL: no memory. */
-static struct known *make(struct verified *v, const struct verified_file *file)
+static struct known *make(struct verified *v, uint64_t ino)
 {
 	struct known *k = calloc(1, sizeof(*k));
 
-	if (k)
-		k->bits = calloc(words_of(file->blocks), sizeof(*k->bits));
-	if (!k || !k->bits || htab_add(&v->table, &k->link, hash_u64(file->ino))) {
-		if (k)
-			free(k->bits);
+	if (!k || htab_add(&v->table, &k->link, hash_u64(ino))) {
 		free(k);
 		return NULL;
 	}
-	k->file = *file;
+	k->file = (struct verified_file){.ino = ino, .since_ns = INT64_MAX};
+	k->forgotten_ns = v->forgotten_ns;
 	put_first(v, k);
 	v->bytes += bytes_of(k);
 	return k;
 }
 
-/* What is known of the file as it was then, perhaps nothing. NULL: no memory. */
+/* False: no memory. */
+static bool know_none_of(struct verified *v, struct known *k,
+			 const struct verified_file *file)
+{
+	know_nothing(v, k);
+	k->bits = calloc(words_of(file->blocks), sizeof(*k->bits));
+	if (!k->bits)
+		return false;
+	k->file = *file;
+	v->bytes += words_of(file->blocks) * sizeof(*k->bits);
+	return true;
+}
+
+/*
+ * What is known of the file as it was then, perhaps nothing. NULL: what comes was found
+ * out before it was forgotten; or there is no memory.
+ */
 static struct known *get(struct verified *v, const struct verified_file *file)
 {
 	struct known *k = find(v, file->ino);
 
-	if (k && (k->file.blocks != file->blocks ||
-		  !same_time(&k->file.mtime, &file->mtime))) {
-		drop(v, k);
-		k = NULL;
-	}
+	if (file->since_ns <= (k ? k->forgotten_ns : v->forgotten_ns))
+		return NULL;
 	if (!k)
-		return make(v, file);
+		k = make(v, file->ino);
+	if (!k)
+		return NULL;
+	use(v, k);
+	if ((k->file.blocks != file->blocks ||
+	     !same_time(&k->file.mtime, &file->mtime)) &&
+	    !know_none_of(v, k, file))
+		return NULL;
 	if (k->file.since_ns > file->since_ns)
 		k->file.since_ns = file->since_ns;
-	use(v, k);
 	return k;
 }
 
@@ -196,7 +235,7 @@ bool verified_has_all(struct verified *v, uint64_t ino, const struct timespec *m
 
 	pthread_mutex_lock(&v->lock);
 	k = find(v, ino);
-	all = k && !k->bits && same_time(&k->file.mtime, mtime);
+	all = k && k->file.blocks && !k->bits && same_time(&k->file.mtime, mtime);
 	if (k)
 		use(v, k);
 	pthread_mutex_unlock(&v->lock);
@@ -233,19 +272,27 @@ void verified_see(struct verified *v, uint64_t ino, int64_t now_ns)
 
 	pthread_mutex_lock(&v->lock);
 	k = find(v, ino);
-	if (k)
+	if (k && now_ns > k->forgotten_ns)
 		k->seen_ns = now_ns;
 	pthread_mutex_unlock(&v->lock);
 }
 
-void verified_forget(struct verified *v, uint64_t ino)
+void verified_forget(struct verified *v, uint64_t ino, int64_t now_ns)
 {
 	struct known *k;
 
 	pthread_mutex_lock(&v->lock);
 	k = find(v, ino);
-	if (k)
-		drop(v, k);
+	if (!k)
+		k = make(v, ino);
+	if (k) {
+		use(v, k);
+		know_nothing(v, k);
+		k->forgotten_ns = later(k->forgotten_ns, now_ns);
+		shrink(v);
+	} else { /* no memory for the one, so it is that of all who have none */
+		v->forgotten_ns = later(v->forgotten_ns, now_ns);
+	}
 	pthread_mutex_unlock(&v->lock);
 }
 

@@ -11,6 +11,11 @@
  *
  * A few bytes for each extent, of VERIFIED_BYTES together: the one that was asked for
  * longest ago goes first. All of this is a leaf among the locks.
+ *
+ * Who compares tells of it later, and meanwhile it may have been forgotten, because
+ * damage was found or a page was missing. So it is kept when that was, and what was found
+ * out before does not count. Where there is no room to keep that for one extent, it is
+ * taken to be so for all that nothing is kept of.
  */
 #ifndef MEMOFS_STORE_VERIFIED_H
 #define MEMOFS_STORE_VERIFIED_H
@@ -37,7 +42,7 @@ struct verified_file {
 
 /*
  * Bits of the blocks from `first` on, which is a multiple of 64, `count` of them. Without
- * memory they are not known.
+ * memory they are not known, nor if since_ns is not after the last verified_forget().
  */
 void verified_add(struct verified *v, const struct verified_file *file, uint64_t first,
 		  const uint64_t *bits, size_t count);
@@ -53,6 +58,7 @@ bool verified_is_older(struct verified *v, uint64_t ino, int64_t than_ns);
  */
 bool verified_seen(struct verified *v, uint64_t ino, int64_t since_ns);
 void verified_see(struct verified *v, uint64_t ino, int64_t now_ns);
-void verified_forget(struct verified *v, uint64_t ino);
+/* Nothing counts that was found out until `now_ns` (monotonic). */
+void verified_forget(struct verified *v, uint64_t ino, int64_t now_ns);
 
 #endif

@@ -13,6 +13,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -380,6 +381,79 @@ static void test_what_is_not_known(void **state)
 	close_it(w, b);
 }
 
+/* It was closed for the last time, and damage is found before it has told what it knows.
+ */
+static void test_who_closes_late_brings_nothing_back(void **state)
+{
+	struct world *w = *state;
+	uint64_t ino = publish(w->store, "key", BYTES);
+	struct gen_shard *shard;
+	struct handle *a, *b;
+
+	need_kernel(w, ino);
+	backing_on(w->table);
+	a = new_handle(w, ino);
+	read_some(a, 0, BYTES);
+	shard = &w->store->gens->shards[(hash_u64(ino) >> 60) % GEN_SHARDS];
+	htab_remove(&shard->gens, &a->gen->link);
+	gen_distrust(w->store, ino);
+	gen_tell_verified(a->gen);
+	b = open_it(w, ino, O_RDONLY);
+	assert_cached(w, b);
+	read_some(b, 0, BYTES);
+	close_it(w, b);
+	b = open_it(w, ino, O_RDONLY);
+	assert_passed(w, b, 1);
+	close_it(w, b);
+	assert_ok(htab_add(&shard->gens, &a->gen->link, hash_u64(ino)));
+	handle_free(w->handles, a);
+}
+
+static void write_to(const struct handle *h, const char *byte, time_t mtime_s)
+{
+	const struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, {.tv_sec = mtime_s}};
+	char path[64];
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", h->gen->fd);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	assert_true(fd >= 0);
+	assert_int_equal(pwrite(fd, byte, 1, BYTES / 2), 1);
+	assert_ok(futimens(fd, times));
+	close(fd);
+}
+
+/* While it is open: by who has it, it is compared again, of the file as it is now. */
+static void test_it_was_written_to(void **state)
+{
+	struct world *w = *state;
+	uint64_t ino = publish(w->store, "key", BYTES);
+	struct handle *a, *b;
+	char data[10];
+	size_t n;
+
+	need_kernel(w, ino);
+	backing_on(w->table);
+	a = open_it(w, ino, O_RDONLY);
+	assert_passed(w, a, 1);
+	read_some(a, 0, BYTES);
+	write_to(a, "x", 1000); /* as it was */
+	b = open_it(w, ino, O_RDONLY);
+	assert_true(b->backing_id == 1 && w->fi.direct_io);
+	read_some(b, 0, BYTES);
+	close_it(w, b);
+	b = open_it(w, ino, O_RDONLY);
+	assert_passed(w, b, 1);
+	close_it(w, b);
+	write_to(a, "y", 2000);
+	b = open_it(w, ino, O_RDONLY);
+	assert_true(b->backing_id == 1 && w->fi.direct_io);
+	assert_int_equal(store_gen_read(b->gen, data, sizeof(data), BYTES / 2, &n),
+			 -EUCLEAN);
+	close_it(w, b);
+	close_it(w, a);
+}
+
 /* What was found out long ago is found out again. */
 static void test_it_is_not_believed_for_ever(void **state)
 {
@@ -537,9 +611,58 @@ static void test_verified(void **state)
 	later.since_ns = 80;
 	verified_add_all(v, &later);
 	assert_true(verified_is_older(v, 1, 41) && !verified_is_older(v, 1, 40));
-	verified_forget(v, 1);
+	verified_forget(v, 1, 90);
 	assert_false(verified_has_all(v, 1, &later.mtime) || verified_seen(v, 1, 10));
 	assert_false(verified_is_older(v, 1, INT64_MAX));
+	verified_free(v);
+}
+
+/* What was found out before it was forgotten does not come back. */
+static void test_verified_stays_forgotten(void **state)
+{
+	struct verified_file old = {1, 64, {100, 5}, 50}, new = {1, 64, {100, 5}, 61};
+	struct verified_file other = {2, 64, {100, 5}, 50};
+	struct verified *v = verified_new();
+	uint64_t bits = UINT64_MAX;
+
+	assert_non_null(v);
+	verified_add_all(v, &old);
+	verified_forget(v, 1, 60);
+	verified_forget(v, 1, 55); /* which comes late */
+	old.since_ns = 60;
+	verified_add(v, &old, 0, &bits, 64);
+	verified_add_all(v, &old);
+	verified_see(v, 1, 60);
+	assert_false(verified_has_all(v, 1, &old.mtime) || verified_seen(v, 1, 10));
+	verified_add(v, &new, 0, &bits, 64);
+	assert_true(verified_has_all(v, 1, &new.mtime));
+	old.mtime.tv_nsec++; /* of before, too */
+	verified_add_all(v, &old);
+	assert_true(verified_has_all(v, 1, &new.mtime));
+	verified_add_all(v, &other); /* and others are not concerned */
+	assert_true(verified_has_all(v, 2, &other.mtime));
+	verified_forget(v, 3, 60); /* of which nothing was known */
+	other.ino = 3;
+	verified_add_all(v, &other);
+	assert_false(verified_has_all(v, 3, &other.mtime));
+	verified_free(v);
+}
+
+/* Not even when there is no room any more for when that was. */
+static void test_verified_stays_forgotten_when_it_is_full(void **state)
+{
+	struct verified_file old = {1, 8, {100, 5}, 50}, more = {0, 8, {100, 5}, 70};
+	struct verified *v = verified_new();
+
+	assert_non_null(v);
+	verified_forget(v, 1, 60);
+	for (more.ino = 2; more.ino <= VERIFIED_BYTES / 64; more.ino++)
+		verified_add_all(v, &more);
+	verified_add_all(v, &old);
+	assert_false(verified_has_all(v, 1, &old.mtime));
+	old.since_ns = 61;
+	verified_add_all(v, &old);
+	assert_true(verified_has_all(v, 1, &old.mtime));
 	verified_free(v);
 }
 
@@ -575,11 +698,15 @@ int main(void)
 	    WITH_WORLD(test_who_waits_for_the_value_keeps_others),
 	    WITH_WORLD(test_other_content_is_not_mixed),
 	    WITH_WORLD(test_what_is_not_known),
+	    WITH_WORLD(test_who_closes_late_brings_nothing_back),
+	    WITH_WORLD(test_it_was_written_to),
 	    WITH_WORLD(test_it_is_not_believed_for_ever),
 	    WITH_WORLD(test_resumed),
 	    WITH_WORLD(test_resumed_and_off),
 	    WITH_WORLD(test_resumed_while_released),
 	    cmocka_unit_test(test_verified),
+	    cmocka_unit_test(test_verified_stays_forgotten),
+	    cmocka_unit_test(test_verified_stays_forgotten_when_it_is_full),
 	    cmocka_unit_test(test_verified_is_bounded),
 	};
 
