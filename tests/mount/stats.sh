@@ -208,7 +208,6 @@ test_trees() {
 	is "$(number trees misses_absent)" "$(absent tree/none; number trees misses_absent)"
 }
 
-# The last: it mounts anew.
 # Many reads, one after the other; has any of their requests been found by looking?
 polled_at() { # MOUNTPOINT
 	timeout "$COMMAND_TIMEOUT_S" python3 - "$1/polled/key" <<-'END' || fail 'cannot read'
@@ -235,6 +234,7 @@ test_requests_are_looked_for() {
 	umount_at "$T/asleep"
 }
 
+# The last: it mounts anew.
 test_z_totals_are_kept() {
 	needs_persistence
 	local hits saved lines
