@@ -47,6 +47,7 @@ static void fill(struct attached *at, struct fs *live)
 	    .started_ns = time_now_ns(),
 	    .threads = THREADS,
 	    .busy_poll = live->busy_poll,
+	    .busy_poll_cpus = live->busy_poll_cpus,
 	    .held = live->held,
 	    .config = live->config,
 	    .config_text = live->config_text,

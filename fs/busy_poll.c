@@ -1,9 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fs/busy_poll.h"
 
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <sched.h>
-#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 #include "store/util/duration.h"
 
@@ -13,24 +19,95 @@
 #define TAKEN_NS INT64_C(10000)
 enum { HOLD_MIN = 32, HOLD_MAX = 8192 };
 
-/* CPUs that are left for those who look; one is always left to the clients. */
-static atomic_int places;
-
-void busy_poll_set_cpus(int cpus)
+void busy_poll_cpus_init(struct busy_poll_cpus *c, int cpus)
 {
-	atomic_store(&places, cpus - 1);
+	atomic_init(&c->left, cpus - 1);
 }
 
-int busy_poll_cpus(void)
+int busy_poll_quota_cpus(const char *cpu_max)
 {
-	cpu_set_t cpus;
+	char *end;
+	unsigned long long quota = strtoull(cpu_max, &end, 10), period;
 
-	return sched_getaffinity(0, sizeof(cpus), &cpus) ? 1 : CPU_COUNT(&cpus);
+	if (end == cpu_max || *end != ' ')
+		return INT_MAX;
+	period = strtoull(end, NULL, 10);
+	if (!period || quota / period > INT_MAX)
+		return INT_MAX;
+	return quota < period ? 1 : (int)(quota / period);
 }
 
-void busy_poll_init(struct busy_poll *b, bool on)
+/* As much as there is room for. */
+static int read_text(const char *path, char *text, size_t size)
 {
-	*b = (struct busy_poll){.on = on, .next_hold = HOLD_MIN};
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	size_t len = 0;
+	ssize_t n;
+
+	if (fd < 0)
+		return -errno;
+	while ((n = read(fd, text + len, size - 1 - len)) > 0)
+		len += (size_t)n;
+	text[len] = '\0';
+	close(fd);
+	return n < 0 ? -EIO : 0;
+}
+
+static int quota_in(const char *dir)
+{
+	char path[PATH_MAX], text[64];
+	int len = snprintf(path, sizeof(path), "%s/cpu.max", dir);
+
+	if (len >= (int)sizeof(path) || read_text(path, text, sizeof(text)))
+		return INT_MAX;
+	return busy_poll_quota_cpus(text);
+}
+
+/* The path that cgroup v2, whose number is 0, has in it, up to the end of a line. */
+static const char *own_cgroup(const char *cgroups)
+{
+	while (cgroups && strncmp(cgroups, "0::/", 4)) {
+		cgroups = strchr(cgroups, '\n');
+		if (cgroups)
+			cgroups++;
+	}
+	return cgroups ? cgroups + 3 : NULL;
+}
+
+int busy_poll_cgroup_cpus(const char *root, const char *cgroups)
+{
+	const char *own = own_cgroup(cgroups);
+	char dir[PATH_MAX], *slash;
+	int cpus, above;
+
+	if (!own || snprintf(dir, sizeof(dir), "%s%.*s", root, (int)strcspn(own, "\n"),
+			     own) >= (int)sizeof(dir))
+		return INT_MAX;
+	cpus = quota_in(dir);
+	while ((slash = strrchr(dir + strlen(root), '/'))) {
+		*slash = '\0';
+		above = quota_in(dir);
+		if (above < cpus)
+			cpus = above;
+	}
+	return cpus;
+}
+
+int busy_poll_count_cpus(void)
+{
+	char cgroups[2 * PATH_MAX];
+	cpu_set_t set;
+	int cpus = sched_getaffinity(0, sizeof(set), &set) ? 1 : CPU_COUNT(&set);
+	int quota = INT_MAX;
+
+	if (!read_text("/proc/self/cgroup", cgroups, sizeof(cgroups)))
+		quota = busy_poll_cgroup_cpus("/sys/fs/cgroup", cgroups);
+	return quota < cpus ? quota : cpus;
+}
+
+void busy_poll_init(struct busy_poll *b, struct busy_poll_cpus *cpus)
+{
+	*b = (struct busy_poll){.cpus = cpus, .next_hold = HOLD_MIN};
 }
 
 static bool is_readable(int fd)
@@ -66,11 +143,11 @@ enum busy_poll_result busy_poll_look(struct busy_poll *b, int fd)
 		b->hold--;
 		return r;
 	}
-	if (!b->on || !b->window_ns)
+	if (!b->cpus || !b->window_ns)
 		return r;
-	if (atomic_fetch_sub(&places, 1) > 0)
+	if (atomic_fetch_sub(&b->cpus->left, 1) > 0)
 		r = look(b, fd);
-	atomic_fetch_add(&places, 1);
+	atomic_fetch_add(&b->cpus->left, 1);
 	return r;
 }
 

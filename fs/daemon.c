@@ -55,6 +55,7 @@ struct daemon {
 	struct config *config; /* under lock */
 
 	struct fs fs;
+	struct busy_poll_cpus busy_poll_cpus;
 	struct session *session;
 	sigset_t signals;
 	pthread_t signal_thread;
@@ -459,7 +460,8 @@ static void fill_fs(struct daemon *d)
 	d->fs.started_ns = time_now_ns();
 	d->fs.threads = d->config->mount.threads;
 	d->fs.busy_poll = d->config->mount.busy_poll;
-	busy_poll_set_cpus(busy_poll_cpus());
+	busy_poll_cpus_init(&d->busy_poll_cpus, busy_poll_count_cpus());
+	d->fs.busy_poll_cpus = &d->busy_poll_cpus;
 	d->fs.held = d->opt->held;
 	atomic_store(&d->fs.handed_over, resumes(d));
 	d->fs.config = d;

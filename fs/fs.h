@@ -40,6 +40,7 @@ struct fast;
 struct attach;
 struct dircache;
 struct backing_table;
+struct busy_poll_cpus;
 
 struct fs {
 	struct fuse_session *se;
@@ -88,6 +89,8 @@ struct fs {
 	int64_t started_ns;
 	unsigned int threads;
 	bool busy_poll;
+	/* The daemon's, borrowed; NULL: busy_poll is as false. */
+	struct busy_poll_cpus *busy_poll_cpus;
 	struct held *held;	 /* the holder; NULL: there is none */
 	atomic_bool handed_over; /* and it has the connection */
 	void *config;		 /* of main.c, for /.memofs/config */
