@@ -226,7 +226,8 @@ test_watchdog() {
 	kill -STOP "$pid"
 	timeout 50 cat "$M/key" >/dev/null
 	[ "$(daemon_pid "$M")" -ne "$pid" ] || fail 'it is the same process'
-	grep -q 'which answered nothing, and was killed' "$LOG" || fail 'the log does not say why'
+	eventually 20 grep -q 'which answered nothing, and was killed' "$LOG" ||
+		fail 'the log does not say why'
 	grep -q 'thread [0-9]*, comm: memofsd' "$LOG" || fail 'no threads in the log'
 	umount_at "$M"
 }
