@@ -185,6 +185,7 @@ test_parts_add_up() {
 # Who opens one that the kernel reads is read to by us where something is not known.
 test_later_opens() {
 	local read
+	[ "$(stat -f -c %T "$STORE")" != tmpfs ] || skip 'the pages of a tmpfs are not dropped'
 	large value
 	exec 5<value
 	exec 6<value
@@ -226,7 +227,7 @@ test_damage_without_a_reader() {
 	evict value
 	printf 'XXXX' | dd of="$(extent value)" bs=1 seek=2000000 conv=notrunc status=none
 	! cat value >"$T/read" 2>/dev/null || fail 'damaged bytes were given out'
-	cmp -n 1800000 "$T/read" "$T/data"
+	cmp -n 1000000 "$T/read" "$T/data" # the kernel asks for 512 KiB at a time
 	absent value
 }
 
