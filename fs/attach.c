@@ -46,7 +46,6 @@ static void fill(struct attached *at, struct fs *live)
 	    .backend_name = live->backend_name,
 	    .started_ns = time_now_ns(),
 	    .threads = THREADS,
-	    .busy_poll = live->busy_poll,
 	    .busy_poll_cpus = live->busy_poll_cpus,
 	    .held = live->held,
 	    .config = live->config,
@@ -104,7 +103,6 @@ static int prepare(struct attach *a, struct attached *at, int fuse_fd, struct er
 	    .store_path = a->live->store_path,
 	    .read_only = true,
 	    .threads = THREADS,
-	    .busy_poll = a->live->busy_poll,
 	};
 	int r = at->guard_fd < 0 ? -EMFILE : fs_make_own_tables(&at->fs);
 

@@ -459,9 +459,8 @@ static void fill_fs(struct daemon *d)
 	d->fs.backend_name = d->opt->kind == STORE_MEMORY ? "memory" : "rocksdb";
 	d->fs.started_ns = time_now_ns();
 	d->fs.threads = d->config->mount.threads;
-	d->fs.busy_poll = d->config->mount.busy_poll;
 	busy_poll_cpus_init(&d->busy_poll_cpus, busy_poll_count_cpus());
-	d->fs.busy_poll_cpus = &d->busy_poll_cpus;
+	d->fs.busy_poll_cpus = d->config->mount.busy_poll ? &d->busy_poll_cpus : NULL;
 	d->fs.held = d->opt->held;
 	atomic_store(&d->fs.handed_over, resumes(d));
 	d->fs.config = d;
@@ -509,7 +508,6 @@ static int mount_it(struct daemon *d, struct errmsg *err)
 	    .read_only = d->config->mount.read_only,
 	    .nonempty = d->opt->nonempty,
 	    .threads = d->config->mount.threads,
-	    .busy_poll = d->fs.busy_poll,
 	    .mounted = session_mounted,
 	    .arg = d,
 	};

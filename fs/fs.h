@@ -88,12 +88,10 @@ struct fs {
 	const char *backend_name;
 	int64_t started_ns;
 	unsigned int threads;
-	bool busy_poll;
-	/* The daemon's, borrowed; NULL: busy_poll is as false. */
-	struct busy_poll_cpus *busy_poll_cpus;
-	struct held *held;	 /* the holder; NULL: there is none */
-	atomic_bool handed_over; /* and it has the connection */
-	void *config;		 /* of main.c, for /.memofs/config */
+	struct busy_poll_cpus *busy_poll_cpus; /* the daemon's; NULL: off */
+	struct held *held;		       /* the holder; NULL: there is none */
+	atomic_bool handed_over;	       /* and it has the connection */
+	void *config;			       /* of main.c, for /.memofs/config */
 	int (*config_text)(void *config, struct buf *ret_text);
 
 	/* Called once, when the kernel has agreed on the protocol. */

@@ -726,7 +726,7 @@ int session_new(struct fs *fs, const struct session_options *opt, struct session
 	s->mountpoint = opt->mountpoint;
 	s->threads = opt->threads;
 	s->early_releases = s->early_last = &s->early;
-	busy_poll_init(&s->busy_poll, opt->busy_poll ? fs->busy_poll_cpus : NULL);
+	busy_poll_init(&s->busy_poll, fs->busy_poll_cpus);
 	s->pulse = keep_pulse(fs->keep);
 	s->on_mounted = opt->mounted;
 	s->arg = opt->arg;

@@ -21,7 +21,6 @@ struct session_options {
 	bool read_only;
 	bool nonempty; /* mount over what the directory holds */
 	unsigned int threads;
-	bool busy_poll; /* see fs/busy_poll.h */
 	/*
 	 * With `resume` nothing is mounted: this is the connection that another process
 	 * had, which becomes the session's, and its INIT request.
