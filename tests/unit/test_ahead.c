@@ -11,7 +11,6 @@
 #include <cmocka.h>
 /* clang-format on */
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
@@ -24,6 +23,7 @@
 
 #include "store/ahead.h"
 #include "store/backend.h"
+#include "tests/unit/open_fds.h"
 
 #define MIB (UINT64_C(1) << 20)
 #define KIB (UINT64_C(1) << 10)
@@ -80,18 +80,6 @@ static void await_calls(unsigned int count)
 {
 	while (atomic_load(&disk.begun) < count)
 		sched_yield();
-}
-
-static unsigned int open_fds(void)
-{
-	DIR *dir = opendir("/proc/self/fd");
-	unsigned int count = 0;
-
-	assert_non_null(dir);
-	while (readdir(dir))
-		count++;
-	closedir(dir);
-	return count;
 }
 
 struct fixture {

@@ -8,7 +8,6 @@
 #include <cmocka.h>
 /* clang-format on */
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -21,6 +20,7 @@
 #include <unistd.h>
 
 #include "store/util/fdpass.h"
+#include "tests/unit/open_fds.h"
 
 #define assert_ok(call) assert_int_equal((call), 0)
 
@@ -32,25 +32,13 @@ struct ends {
 	unsigned int open;
 };
 
-static unsigned int count_open(void)
-{
-	DIR *dir = opendir("/proc/self/fd");
-	unsigned int n = 0;
-
-	assert_non_null(dir);
-	while (readdir(dir))
-		n++;
-	closedir(dir);
-	return n;
-}
-
 static int begin_with(struct ends *e, int type)
 {
 	*e = (struct ends){0};
 	if (socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, e->socket) || pipe(e->sent) ||
 	    pipe(e->sent + 2))
 		return -1;
-	e->open = count_open();
+	e->open = open_fds();
 	return 0;
 }
 
@@ -98,7 +86,7 @@ static void assert_refused(struct ends *e, unsigned int max, int error)
 	    fdpass_receive(e->socket[RECEIVER], data, sizeof(data), fds, max), error);
 	for (unsigned int i = 0; i < max; i++)
 		assert_int_equal(fds[i], -1);
-	assert_int_equal(count_open(), e->open);
+	assert_int_equal(open_fds(), e->open);
 }
 
 /* ---- what arrives ---- */
@@ -118,10 +106,10 @@ static void several_arrive(void **state)
 		assert_true(is_same_file(fds[i], e->sent[i]));
 		assert_int_equal(fcntl(fds[i], F_GETFD), FD_CLOEXEC);
 	}
-	assert_int_equal(count_open(), e->open + 3);
+	assert_int_equal(open_fds(), e->open + 3);
 	fdpass_close(fds, 4);
 	assert_int_equal(fds[0], -1);
-	assert_int_equal(count_open(), e->open);
+	assert_int_equal(open_fds(), e->open);
 }
 
 static void as_many_as_may_be_arrive(void **state)
@@ -138,7 +126,7 @@ static void as_many_as_may_be_arrive(void **state)
 	for (int i = 0; i < FDPASS_MAX; i++)
 		assert_true(is_same_file(fds[i], sent[i]));
 	fdpass_close(fds, FDPASS_MAX);
-	assert_int_equal(count_open(), e->open);
+	assert_int_equal(open_fds(), e->open);
 }
 
 static void a_message_need_have_none(void **state)
@@ -206,7 +194,7 @@ static void more_than_the_process_may_have(void **state)
 	assert_int_equal(next, -EPROTO);
 	assert_int_equal(fds[0], -1);
 	assert_int_equal(fds[1], -1);
-	assert_int_equal(count_open(), e->open);
+	assert_int_equal(open_fds(), e->open);
 }
 
 static void descriptors_without_a_message(void **state)

@@ -9,7 +9,6 @@
 #include <cmocka.h>
 /* clang-format on */
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
@@ -19,6 +18,7 @@
 #include <unistd.h>
 
 #include "store/writeback.h"
+#include "tests/unit/open_fds.h"
 
 #define STEP WRITEBACK_STEP_BYTES
 enum { CALLS_MAX = 256 };
@@ -57,18 +57,6 @@ static void await_calls(unsigned int count)
 {
 	while (atomic_load(&disk.begun) < count)
 		sched_yield();
-}
-
-static unsigned int open_fds(void)
-{
-	DIR *dir = opendir("/proc/self/fd");
-	unsigned int count = 0;
-
-	assert_non_null(dir);
-	while (readdir(dir))
-		count++;
-	closedir(dir);
-	return count;
 }
 
 struct fixture {
