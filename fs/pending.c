@@ -178,18 +178,18 @@ void pending_unref(struct pending *p)
 static void note_opener(struct pending_table *t, const struct pending_args *args,
 			struct pending *p)
 {
-	pid_t tid = args->tid;
+	pid_t pid = process_of(args->tid, atomic_load(&t->last_opener));
 	struct producer *pr = NULL;
 
-	if (tid)
-		pr = producer_recognize(t->producers, tid, p->comm, sizeof(p->comm));
-	p->tid = tid;
+	atomic_store(&t->last_opener, pid);
+	if (pid)
+		pr = producer_recognize(t->producers, pid, p->comm, sizeof(p->comm));
+	p->tid = args->tid;
+	p->tgid = pid;
 	if (!pr) {
-		process_comm(tid, p->comm, sizeof(p->comm));
-		p->tgid = process_of(tid, 0);
+		process_comm(pid, p->comm, sizeof(p->comm));
 		return;
 	}
-	p->tgid = tid;
 	pthread_mutex_lock(&t->lock);
 	pending_leave(t, args->branch, pr);
 	pthread_mutex_unlock(&t->lock);
@@ -206,10 +206,11 @@ static int stage(struct pending_table *t, const struct pending_args *args,
 	    .sealed = args->sealed,
 	    .mode = S_IFREG | (args->mode & 07777),
 	    .before_ns = before_ns,
-	    .writer = {.uid = args->uid, .gid = args->gid, .pid = args->tid},
+	    .writer = {.uid = args->uid, .gid = args->gid},
 	};
 
 	note_opener(t, args, p);
+	sa.writer.pid = p->tgid;
 	strcpy(sa.writer.comm, p->comm);
 	return store_stage(t->store, &sa, &p->sg);
 }

@@ -105,6 +105,7 @@ struct pending_table {
 	struct failures *failures;
 	struct limits *limits; /* fixed before the first request; NULL: none */
 	struct producer_table *producers;
+	_Atomic pid_t last_opener; /* a process; the next is likely a thread of it */
 	pthread_mutex_t lock;
 	pthread_cond_t released;
 	struct htab by_ino, by_name, by_branch; /* under lock */

@@ -59,6 +59,42 @@ static struct child child_new(void)
 	return c;
 }
 
+static void *child_sleeps(void *arg)
+{
+	pid_t tid = gettid();
+
+	if (write(*(int *)arg, &tid, sizeof(tid)) == sizeof(tid))
+		pause();
+	return NULL;
+}
+
+/* As above, with a second thread. */
+static struct child child_with_thread(pid_t *ret_tid)
+{
+	struct child c;
+	int to[2], from[2];
+	pthread_t thread;
+	char code;
+
+	assert_ok(pipe(to));
+	assert_ok(pipe(from));
+	c.pid = fork();
+	assert_true(c.pid >= 0);
+	if (c.pid == 0) {
+		close(to[1]);
+		if (pthread_create(&thread, NULL, child_sleeps, &from[1]) == 0 &&
+		    read(to[0], &code, 1) == 1)
+			_exit(code);
+		_exit(99);
+	}
+	close(to[0]);
+	close(from[1]);
+	assert_int_equal(read(from[0], ret_tid, sizeof(*ret_tid)), sizeof(*ret_tid));
+	close(from[0]);
+	c.tell = to[1];
+	return c;
+}
+
 static void child_wait(struct child *c)
 {
 	assert_int_equal(waitpid(c->pid, NULL, 0), c->pid);
@@ -310,6 +346,14 @@ static bool stored(struct world *w, const char *name)
 	return store_lookup(w->st, STORE_ROOT_INO, name, &attr) == 0;
 }
 
+static int add_info(void *arg, const struct pending_info *info)
+{
+	struct pending_info *sum = arg;
+
+	*sum = *info;
+	return 0;
+}
+
 static void ask(struct world *w, const char *name, pid_t tid)
 {
 	pending_wait(w->t, STORE_ROOT_INO, name, tid);
@@ -409,6 +453,30 @@ static void test_left_by_its_closer(void **state)
 
 	close_by(left, c.pid);
 	last = open_by(w, "last", c.pid);
+	child_exit(&c, 3);
+	child_await(&c);
+	assert_true(becomes_stored(w, "left"));
+	close_by(last, c.pid);
+	ask(w, "last", 0);
+	assert_false(stored(w, "last"));
+	child_wait(&c);
+	pending_unref(left);
+	pending_unref(last);
+}
+
+/* Threads are as good as their process, which has several names for the kernel. */
+static void test_left_by_a_thread(void **state)
+{
+	struct world *w = *state;
+	pid_t tid;
+	struct child c = child_with_thread(&tid);
+	struct pending *left = open_by(w, "left", tid), *last;
+	struct pending_info info = {0};
+
+	assert_ok(pending_list(w->t, STORE_ROOT_INO, add_info, &info));
+	assert_int_equal(info.pid, c.pid);
+	close_by(left, tid);
+	last = open_by(w, "last", tid);
 	child_exit(&c, 3);
 	child_await(&c);
 	assert_true(becomes_stored(w, "left"));
@@ -588,14 +656,6 @@ static void test_a_bystander_fails(void **state)
 	pending_unref(p);
 }
 
-static int add_info(void *arg, const struct pending_info *info)
-{
-	struct pending_info *sum = arg;
-
-	*sum = *info;
-	return 0;
-}
-
 static void test_listed(void **state)
 {
 	struct world *w = *state;
@@ -738,6 +798,7 @@ int main(void)
 	    in_world(test_closer_does_not_wait),
 	    in_world(test_nobody_asks),
 	    in_world(test_left_by_its_closer),
+	    in_world(test_left_by_a_thread),
 	    in_world(test_times_of_a_directory),
 	    cmocka_unit_test(test_times_never_go_back),
 	    in_world(test_asked_without_waiting),
