@@ -76,7 +76,8 @@ static pid_t number_in_status(pid_t pid, const char *field, pid_t otherwise)
 
 pid_t process_of(pid_t tid, pid_t guess)
 {
-	if (guess && tid && (tid == guess || process_has(guess, tid)))
+	/* A number that was a process's may be that of another's thread by now. */
+	if (guess && tid && process_has(guess, tid))
 		return guess;
 	if (!tid || process_has(tid, tid))
 		return tid;

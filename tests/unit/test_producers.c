@@ -138,23 +138,37 @@ static void test_process_tells_its_end(void **state)
 	close(fd);
 }
 
-static void *tell_tid(void *arg)
+/* What a thread finds of itself; it is asserted by the first one. */
+struct thread_says {
+	pid_t tid, unguessed, guessed, misled;
+	bool has;
+};
+
+static void *ask_of_itself(void *arg)
 {
-	*(pid_t *)arg = gettid();
-	assert_int_equal(process_of(gettid(), 0), getpid());
-	assert_int_equal(process_of(gettid(), getpid()), getpid());
-	assert_true(process_has(getpid(), gettid()));
+	struct thread_says *says = arg;
+
+	says->tid = gettid();
+	says->unguessed = process_of(gettid(), 0);
+	says->guessed = process_of(gettid(), getpid());
+	/* As if there had been a process of this number. */
+	says->misled = process_of(gettid(), gettid());
+	says->has = process_has(getpid(), gettid());
 	return NULL;
 }
 
 static void test_process_of_a_thread(void **state)
 {
+	struct thread_says says = {0};
 	pthread_t thread;
-	pid_t tid;
 
-	assert_ok(pthread_create(&thread, NULL, tell_tid, &tid));
+	assert_ok(pthread_create(&thread, NULL, ask_of_itself, &says));
 	pthread_join(thread, NULL);
-	assert_int_not_equal(tid, getpid());
+	assert_int_not_equal(says.tid, getpid());
+	assert_int_equal(says.unguessed, getpid());
+	assert_int_equal(says.guessed, getpid());
+	assert_int_equal(says.misled, getpid());
+	assert_true(says.has);
 	assert_int_equal(process_of(getpid(), 0), getpid());
 	assert_int_equal(process_of(0, getpid()), 0);
 	assert_false(process_has(getpid(), 1));
