@@ -6,6 +6,7 @@ Each worker is a process with a task of its own; what is read must be what someb
 wrote, whole. A call that fails otherwise than the task allows ends all with status 1.
 """
 import errno
+import mmap
 import os
 import random
 import sys
@@ -79,6 +80,31 @@ def reader(rnd, me):
     data = tolerate(GONE, read_file, path)
     if data is not None:
         check(path, data)
+
+
+def large(rnd, _):
+    """Of a size that the kernel may read itself (docs/passthrough.md), replaced while
+    others read it through what they have opened."""
+    path = f"{mount}/large/{rnd.randrange(6)}"
+    if rnd.random() < 0.2:
+        write_file(path, content(rnd.randrange(1 << 30), rnd.randrange(1 << 20, 5 << 20)), rnd)
+    fd = tolerate(GONE, os.open, path, os.O_RDONLY)
+    if fd is None:
+        return
+    how, size = rnd.random(), os.fstat(fd).st_size
+    if how < 0.4:
+        data = b"".join(iter(lambda: os.read(fd, 1 << 17), b""))
+    elif how < 0.7:
+        with mmap.mmap(fd, size, prot=mmap.PROT_READ) as pages:
+            data = pages[:]
+    else:
+        half = rnd.randrange(size)
+        behind = os.pread(fd, size - half, half)
+        data = os.pread(fd, half, 0) + behind
+    if rnd.random() < 0.1:
+        os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+    os.close(fd)
+    check(path, data)
 
 
 def lister(rnd, me):
@@ -170,7 +196,9 @@ def main():
     for ns in range(4):
         for d in range(16):
             os.makedirs(f"{mount}/ns{ns}/d{d}", exist_ok=True)
-    tasks = [writer] * 4 + [reader] * 5 + [lister, churner, waiter, waiter, failer, looker]
+    os.makedirs(f"{mount}/large", exist_ok=True)
+    tasks = [writer] * 4 + [reader] * 5 + [large] * 3
+    tasks += [lister, churner, waiter, waiter, failer, looker]
     running = set()
     for me, task in enumerate(tasks):
         pid = os.fork()

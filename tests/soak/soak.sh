@@ -46,6 +46,7 @@ python3 "$here/watch.py" "$work/mnt" "$work/store" "$((seconds - seconds / 20 - 
 	"$out/soak.csv" "$out/soak.svg" || watched=$?
 wait "$load"
 load=
+grep '^passthrough_opens' "$work/mnt/.memofs/status"
 timeout 60 "$build/memofs" umount "$work/mnt"
 timeout 600 "$build/memofsd" --check "$work/store" | tail -n 1
 exit "$watched"
