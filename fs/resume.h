@@ -10,10 +10,11 @@
  *			  Before that nodes, values being written and descriptors are
  *			  brought back, when there are any
  *	session_new()	  on the holder's descriptor, INIT is fed; sets fs->resuming
- *	session_start()	  while fs->resuming: calls resume_session_begin(), tells the
- *			  kernel to send again what was under way, reads all of that
- *			  before anything is answered, notes each RELEASE in it, calls
- *			  resume_session_end(), has RELEASEs handled before the rest
+ *	session_start()	  while fs->resuming, by resend_collect(): calls
+ *			  resume_session_begin(), tells the kernel to send again what was
+ *			  under way, reads all of that before anything is answered, notes
+ *			  each RELEASE in it, calls resume_session_end(); has RELEASEs
+ *			  handled before the rest
  *
  * Without a keep all of it does nothing, and it may be called.
  *
@@ -48,7 +49,7 @@ int resume_inos(struct keep *k, struct buf *ret_inos);
 /* Of fs->keep. -ENOMEM, -EUCLEAN, or what pending_resume() says. */
 int resume_tables(struct fs *fs, struct errmsg *err);
 
-/* For session_start(). What the kernel may have cached is asked for anew. */
+/* For resend_collect(). What the kernel may have cached is asked for anew. */
 void resume_session_begin(struct fs *fs);
 void resume_session_end(struct fs *fs);
 

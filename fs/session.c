@@ -17,7 +17,6 @@
 #include "fs/session.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <linux/fuse.h>
 #include <poll.h>
 #include <pthread.h>
@@ -36,14 +35,10 @@
 #include "fs/init_flags.h"
 #include "fs/metrics.h"
 #include "fs/mountpoint.h"
-#include "fs/once.h"
 #include "fs/pending.h"
 #include "fs/readahead.h"
-#include "fs/reply.h"
-#include "fs/resume.h"
-#include "fs/retry.h"
+#include "fs/resend.h"
 #include "fs/topic.h"
-#include "fs/waiters.h"
 #include "store/util/duration.h"
 #include "store/util/keep.h"
 #include "store/util/log.h"
@@ -68,9 +63,7 @@ struct session {
 	unsigned int running; /* under lock */
 	bool mounted;	      /* under lock */
 	bool detached;	      /* set before the workers end, read after */
-	/* Requests that were read before there were workers, RELEASEs first; then with
-	 * the token. */
-	struct early *early, **early_releases, **early_last;
+	struct resend resend; /* from when there are workers on: with the token */
 
 	void (*on_mounted)(void *arg, int fuse_fd, const void *init, size_t init_len);
 	void *arg;
@@ -108,7 +101,7 @@ struct worker {
 	pid_t asker;
 	struct keep_pulse *pulse; /* NULL: nobody looks */
 	unsigned int number;	  /* of this worker there */
-	uint64_t unique;	  /* of the request, with RESENT_BIT */
+	uint64_t unique;	  /* of the request, with RESEND_BIT */
 };
 static __thread struct worker *self;
 
@@ -129,18 +122,14 @@ pid_t session_asker(void)
 	return self ? self->asker : 0;
 }
 
-/* Set by the kernel in the number of what it sends again; linux/fuse.h has it from 6.9
- * on, as FUSE_UNIQUE_RESEND. */
-#define RESENT_BIT (UINT64_C(1) << 63)
-
 uint64_t session_unique(void)
 {
-	return self ? self->unique & ~RESENT_BIT : 0;
+	return self ? self->unique & ~RESEND_BIT : 0;
 }
 
 bool session_resent(void)
 {
-	return self && (self->unique & RESENT_BIT);
+	return self && (self->unique & RESEND_BIT);
 }
 
 /* ---- the loop ---- */
@@ -226,7 +215,7 @@ static void look_at(struct session *s, const struct fuse_in_header *in)
 	atomic_fetch_add_explicit(&fs->requests, 1, memory_order_relaxed);
 	if (s->pulse) {
 		atomic_fetch_add_explicit(&s->pulse->begun, 1, memory_order_relaxed);
-		note_unique(s->pulse, in->unique & ~RESENT_BIT);
+		note_unique(s->pulse, in->unique & ~RESEND_BIT);
 	}
 	if (in->opcode == FUSE_RELEASE)
 		release_noted(fs, ((const struct fuse_release_in *)(in + 1))->fh);
@@ -259,167 +248,25 @@ static void own_buffer(struct worker *w, struct fuse_buf *buf)
 	buf->mem = w->own;
 }
 
-/* ---- what is sent again ---- */
-
-/* linux/fuse.h has it from 6.9 on. */
-#define NOTIFY_RESEND 7
-
-/* A request that was read before its time. */
-struct early {
-	struct early *next;
-	size_t size;
-	void *mem; /* of that size */
-};
-
-/* RELEASEs come first, since others wait for what they do. -ENOMEM. */
-static int put_early(struct session *s, const void *mem, size_t size)
-{
-	bool release = ((const struct fuse_in_header *)mem)->opcode == FUSE_RELEASE;
-	struct early **at = release ? s->early_releases : s->early_last;
-	struct early *e = calloc(1, sizeof(*e));
-
-	if (e)
-		e->mem = malloc(size);
-	if (!e || !e->mem) {
-		free(e);
-		return -ENOMEM;
-	}
-	e->size = size;
-	memcpy(e->mem, mem, size);
-	e->next = *at;
-	*at = e;
-	if (s->early_last == at)
-		s->early_last = &e->next;
-	if (release)
-		s->early_releases = &e->next;
-	return 0;
-}
-
-static void *take_early(struct session *s, size_t *ret_size)
-{
-	struct early *e = s->early;
-	void *mem = e->mem;
-
-	*ret_size = e->size;
-	s->early = e->next;
-	free(e);
-	return mem;
-}
-
-static void free_early(struct session *s)
-{
-	size_t size;
-
-	while (s->early)
-		free(take_early(s, &size));
-}
-
-/* Is it one of those, or one that the kernel sends ahead of them? */
-static bool may_be_followed(const struct fuse_in_header *in)
-{
-	return (in->unique & RESENT_BIT) || in->opcode == FUSE_FORGET ||
-	       in->opcode == FUSE_BATCH_FORGET || in->opcode == FUSE_INTERRUPT;
-}
-
-static bool is_readable(struct session *s)
-{
-	struct pollfd pfd = {.fd = fuse_session_fd(s->fs->se), .events = POLLIN};
-
-	return poll(&pfd, 1, 0) > 0 && (pfd.revents & POLLIN);
-}
-
-/*
- * All that is sent again comes before what is new. It is read before any of it is
- * handled, in the order that the kernel has it in, which is none. -ENOMEM.
- */
-static int collect(struct session *s, uint64_t *ret_count)
-{
-	struct fuse_buf buf = {.mem = new_buffer(s->fs)};
-	bool more = true;
-	int r = 0;
-
-	*ret_count = 0;
-	while (!r && more && is_readable(s)) {
-		int n = fuse_session_receive_buf(s->fs->se, &buf);
-		const struct fuse_in_header *in = buf.mem;
-
-		if (n == -EINTR || n == -EAGAIN)
-			continue;
-		if (n <= 0) /* unmounted: the workers will see */
-			break;
-		look_at(s, in);
-		if (in->unique & RESENT_BIT) {
-			uint64_t unique = in->unique & ~RESENT_BIT;
-
-			waiters_resent(s->fs->waiters, unique);
-			once_expect(s->fs->once, unique);
-			retry_expect(s->fs->retries, unique);
-			++*ret_count;
-		}
-		more = may_be_followed(in);
-		r = put_early(s, in, (size_t)n);
-	}
-	free(buf.mem);
-	return r;
-}
-
-/* -EINVAL: the kernel is older than 6.9. */
-static int ask_again(struct session *s)
-{
-	return reply_header(s->fs, 0, NOTIFY_RESEND);
-}
-
-/* A kernel that cannot numbers its requests so. Of those before LOST_MAX only opens that
- * wait can be under way, and these are kept. */
-enum { UNIQUE_STEP = 2, LOST_MAX = 1 << 16, LOST_AHEAD = 1 << 12 };
-
-/* The kernel knows whether it was answered. */
-static void fail_one(void *arg, uint64_t unique)
+/* Before there are workers: what is handled when there are. */
+static int receive_early(void *arg, struct fuse_buf *buf)
 {
 	struct session *s = arg;
-	if (reply_header(s->fs, unique, -EIO) == 0)
-		resume_failed(s->fs, unique);
-}
+	int n = fuse_session_receive_buf(s->fs->se, buf);
 
-/* Nobody is to wait for an answer that never comes. */
-static void fail_all(struct session *s)
-{
-	uint64_t last = s->pulse ? atomic_load(&s->pulse->last_unique) : 0;
-
-	last -= last % UNIQUE_STEP; /* it may have been an INTERRUPT */
-	/* One may have been received and not been noted any more. Those that are only
-	 * queued the kernel does not take an answer for. */
-	for (uint64_t n = 1; last && n <= LOST_AHEAD; n++)
-		fail_one(s, last + n * UNIQUE_STEP);
-	for (uint64_t n = 0; n < LOST_MAX && last > n * UNIQUE_STEP; n++)
-		fail_one(s, last - n * UNIQUE_STEP);
-	waiters_each_kept(s->fs->waiters, fail_one, s);
+	if (n > 0)
+		look_at(s, buf->mem);
+	return n;
 }
 
 /* Before there are workers: see fs/resume.h. */
 static int go_on(struct session *s, struct errmsg *err)
 {
-	uint64_t count = 0;
-	bool lost;
-	int r;
+	struct fuse_buf buf = {.mem = new_buffer(s->fs)};
+	int r = resend_collect(&s->resend, s->fs, &buf, receive_early, s, err);
 
-	resume_session_begin(s->fs);
-	r = ask_again(s);
-	lost = r;
-	if (lost)
-		log_warning("what was under way cannot be asked for again, and fails: %s",
-			    strerror(-r));
-	if (lost)
-		fail_all(s);
-	r = collect(s, &count);
-	if (r)
-		return err_set(err, -r, "what was under way: %s", strerror(-r));
-	waiters_resume_end(s->fs->waiters);
-	resume_session_end(s->fs);
-	if (lost)
-		resume_releases(s->fs);
-	log_info("goes on with %" PRIu64 " requests that were under way", count);
-	return 0;
+	free(buf.mem);
+	return r;
 }
 
 /* With the token. */
@@ -442,12 +289,13 @@ static int receive_new(struct session *s, struct fuse_buf *buf)
 static int next_request(struct worker *w, struct fuse_buf *buf)
 {
 	struct session *s = w->session;
+	void *early = resend_take(&s->resend, &buf->size);
 	int n;
 
-	if (s->early) {
+	if (early) {
 		if (buf->mem != w->own)
 			free(buf->mem);
-		buf->mem = take_early(s, &buf->size);
+		buf->mem = early;
 		w->early = true;
 		return (int)buf->size;
 	}
@@ -725,7 +573,7 @@ int session_new(struct fs *fs, const struct session_options *opt, struct session
 	s->fs = fs;
 	s->mountpoint = opt->mountpoint;
 	s->threads = opt->threads;
-	s->early_releases = s->early_last = &s->early;
+	resend_init(&s->resend);
 	busy_poll_init(&s->busy_poll, fs->busy_poll_cpus);
 	s->pulse = keep_pulse(fs->keep);
 	s->on_mounted = opt->mounted;
@@ -890,7 +738,7 @@ void session_free(struct session *s)
 	pthread_cond_destroy(&s->ended);
 	pthread_mutex_destroy(&s->lock);
 	pthread_cond_destroy(&s->token_free);
-	free_early(s);
+	resend_deinit(&s->resend);
 	free(s->workers);
 	free(s);
 }
