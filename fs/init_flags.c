@@ -5,10 +5,11 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "fs/backing.h"
 #include "fs/fs.h"
 #include "fs/fuse_passthrough.h"
 
-bool init_flags_offered(const void *init, size_t len)
+static bool offers_passthrough(const void *init, size_t len)
 {
 	const uint8_t *in = (const uint8_t *)init + sizeof(struct fuse_in_header);
 	uint32_t flags, flags2;
@@ -18,6 +19,13 @@ bool init_flags_offered(const void *init, size_t len)
 	memcpy(&flags, in + INIT_IN_FLAGS2 - sizeof(flags), sizeof(flags));
 	memcpy(&flags2, in + INIT_IN_FLAGS2, sizeof(flags2));
 	return (flags & INIT_EXT) && (flags2 & INIT2_PASSTHROUGH);
+}
+
+void init_flags_look(struct fs *fs, const void *init, size_t len)
+{
+	fs->passthrough = fs->passthrough && offers_passthrough(init, len);
+	if (fs->passthrough)
+		backing_on(fs->backings);
 }
 
 /* Of an INIT's answer, since 7.5; before it there were 8 bytes, and no flags. */

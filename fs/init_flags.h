@@ -21,8 +21,11 @@ struct fs;
  */
 int init_flags_watch(struct fs *fs);
 
-/* Does this INIT, with its header, offer passthrough? */
-bool init_flags_offered(const void *init, size_t len);
+/*
+ * INIT, with its header, was received, and is not answered yet: of what is wanted, that
+ * stays in `fs` which it offers.
+ */
+void init_flags_look(struct fs *fs, const void *init, size_t len);
 
 enum init_flags {
 	INIT_FLAGS_PARALLEL_DIROPS = 1 << 0,

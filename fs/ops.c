@@ -28,7 +28,7 @@ static void want(struct fuse_conn_info *conn, unsigned int cap, bool on)
 		conn->want &= ~cap;
 }
 
-/* fs->passthrough says by now whether the kernel offers it, too: see session.c. */
+/* fs->passthrough says by now whether the kernel offers it, too: init_flags_look(). */
 static void ask_for_left_out(struct fs *fs, struct fuse_conn_info *conn)
 {
 	unsigned int flags = 0;

@@ -30,7 +30,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "fs/backing.h"
 #include "fs/busy_poll.h"
 #include "fs/init_flags.h"
 #include "fs/metrics.h"
@@ -195,21 +194,13 @@ static void note_unique(struct keep_pulse *pulse, uint64_t unique)
 		atomic_store_explicit(&pulse->last_unique, unique, memory_order_relaxed);
 }
 
-/* Before it is answered. */
-static void see_init(struct fs *fs, const void *init, size_t len)
-{
-	fs->passthrough = fs->passthrough && init_flags_offered(init, len);
-	if (fs->passthrough)
-		backing_on(fs->backings);
-}
-
 /* With the token: what must be known before the next request is received. */
 static void look_at(struct session *s, const struct fuse_in_header *in)
 {
 	struct fs *fs = s->fs;
 
 	if (in->opcode == FUSE_INIT)
-		see_init(fs, in, in->len);
+		init_flags_look(fs, in, in->len);
 	if (in->opcode == FUSE_INIT && s->on_mounted)
 		s->on_mounted(s->arg, fuse_session_fd(fs->se), in, in->len);
 	atomic_fetch_add_explicit(&fs->requests, 1, memory_order_relaxed);
@@ -518,7 +509,7 @@ static int take_connection(struct session *s, const struct session_options *opt,
 			       opt->mountpoint, fuse_said.text);
 	s->mounted = true;
 	s->fs->resuming = true;
-	see_init(s->fs, opt->init, opt->init_len);
+	init_flags_look(s->fs, opt->init, opt->init_len);
 	watch_init(s); /* the one that got it may not have answered */
 	fuse_session_process_buf(s->fs->se, &init);
 	return 0;
