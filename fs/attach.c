@@ -16,6 +16,7 @@
 #include "fs/attached.h"
 #include "fs/fast.h"
 #include "fs/kcache.h"
+#include "fs/mount.h"
 #include "fs/retry.h"
 #include "fs/session.h"
 #include "fs/vnode.h"
@@ -99,9 +100,9 @@ static void free_one(struct attached *at)
 static int prepare(struct attach *a, struct attached *at, int fuse_fd, struct errmsg *err)
 {
 	struct session_options so = {
-	    .mountpoint = at->connection,
-	    .store_path = a->live->store_path,
-	    .read_only = true,
+	    .mount = {.mountpoint = at->connection,
+		      .store_path = a->live->store_path,
+		      .read_only = true},
 	    .threads = THREADS,
 	};
 	int r = at->guard_fd < 0 ? -EMFILE : fs_make_own_tables(&at->fs);
@@ -110,7 +111,7 @@ static int prepare(struct attach *a, struct attached *at, int fuse_fd, struct er
 		r = fast_new(&at->fs, &at->fs.fast);
 	if (r)
 		return err_set(err, -r, "%s", strerror(-r));
-	snprintf(at->connection, sizeof(at->connection), SESSION_FD "%d", fuse_fd);
+	snprintf(at->connection, sizeof(at->connection), MOUNT_FD "%d", fuse_fd);
 	return session_new(&at->fs, &so, &at->session, err);
 }
 
@@ -324,7 +325,7 @@ static void unmount(const struct attached *at)
 		return;
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	if (is_of(fd, at->fs.dev))
-		session_unmount(geteuid() == 0 ? path : at->mountpoint);
+		mount_end(geteuid() == 0 ? path : at->mountpoint, true);
 	close(fd);
 }
 

@@ -28,7 +28,7 @@ struct attached {
 	int guard_fd; /* to who sees our end, and tells the kernel; see cli/attach.c */
 	atomic_bool failed;  /* it never began: the next tick frees it */
 	bool leaves;	     /* it waits for no mark any more; under attach.mark_lock */
-	char connection[32]; /* SESSION_FD and its number */
+	char connection[32]; /* MOUNT_FD and its number */
 
 	/* Held over INC_EPOCH, so that nobody takes a name for told of, or not told of,
 	 * before the kernel does. That waits for nothing. */

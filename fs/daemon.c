@@ -500,13 +500,13 @@ static int mount_it(struct daemon *d, struct errmsg *err)
 {
 	const struct held *held = d->opt->held;
 	struct session_options so = {
-	    .mountpoint = d->opt->mountpoint,
-	    .store_path = d->opt->store_path,
-	    .allow_other = d->config->mount.set & CONFIG_ALLOW_OTHER
-			       ? d->config->mount.allow_other
-			       : geteuid() == 0,
-	    .read_only = d->config->mount.read_only,
-	    .nonempty = d->opt->nonempty,
+	    .mount = {.mountpoint = d->opt->mountpoint,
+		      .store_path = d->opt->store_path,
+		      .allow_other = d->config->mount.set & CONFIG_ALLOW_OTHER
+					 ? d->config->mount.allow_other
+					 : geteuid() == 0,
+		      .read_only = d->config->mount.read_only,
+		      .nonempty = d->opt->nonempty},
 	    .threads = d->config->mount.threads,
 	    .mounted = session_mounted,
 	    .arg = d,
@@ -514,10 +514,10 @@ static int mount_it(struct daemon *d, struct errmsg *err)
 	int r;
 
 	if (resumes(d)) {
-		so.resume = true;
-		so.fuse_fd = held->fuse_fd;
-		so.init = held->begin.init;
-		so.init_len = held->begin.init_len;
+		so.mount.resume = true;
+		so.mount.fuse_fd = held->fuse_fd;
+		so.mount.init = held->begin.init;
+		so.mount.init_len = held->begin.init_len;
 	}
 	if (!d->fs.read_only)
 		d->fs.attach = attach_new(&d->fs);

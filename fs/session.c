@@ -21,19 +21,14 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
-#include <spawn.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mount.h>
-#include <sys/wait.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "fs/busy_poll.h"
 #include "fs/init_flags.h"
 #include "fs/metrics.h"
-#include "fs/mountpoint.h"
+#include "fs/mount.h"
 #include "fs/pending.h"
 #include "fs/readahead.h"
 #include "fs/resend.h"
@@ -431,130 +426,14 @@ int session_serve_one(struct session *s, struct fuse_buf *buf)
 	return n;
 }
 
-/* ---- mount ---- */
-
-/* libfuse says why a mount failed on its log only: keep the last line. */
-static __thread struct errmsg fuse_said;
-
-static void keep_log(enum fuse_log_level level, const char *fmt, va_list ap)
-{
-	size_t len;
-
-	vsnprintf(fuse_said.text, sizeof(fuse_said.text), fmt, ap);
-	len = strlen(fuse_said.text);
-	while (len && fuse_said.text[len - 1] == '\n')
-		fuse_said.text[--len] = '\0';
-	log_at(level <= FUSE_LOG_ERR	   ? LOG_LEVEL_WARNING
-	       : level <= FUSE_LOG_WARNING ? LOG_LEVEL_INFO
-					   : LOG_LEVEL_DEBUG,
-	       "libfuse: %s", fuse_said.text);
-}
-
-static int add_option(struct fuse_args *args, const char *fmt, const char *value)
-{
-	CLEANUP_BUF struct buf text = BUF_INIT;
-
-	/* A comma or a backslash in a path would begin another option. */
-	if (buf_printf(&text, "-o%s", fmt))
-		return -ENOMEM;
-	for (; value && *value; value++) {
-		if ((*value == ',' || *value == '\\') && buf_append(&text, "\\", 1))
-			return -ENOMEM;
-		if (buf_append(&text, value, 1))
-			return -ENOMEM;
-	}
-	if (buf_append(&text, "", 1))
-		return -ENOMEM;
-	return fuse_opt_add_arg(args, (const char *)text.data) ? -ENOMEM : 0;
-}
-
-static int fill_args(struct fuse_args *args, const struct session_options *opt)
-{
-	int r = fuse_opt_add_arg(args, "memofs") ? -ENOMEM : 0;
-
-	if (!r)
-		r = add_option(args, "fsname=", opt->store_path);
-	if (!r)
-		r = add_option(args, "subtype=memofs", NULL);
-	if (!r)
-		r = add_option(args, "default_permissions,nosuid,nodev", NULL);
-	if (!r && opt->allow_other)
-		r = add_option(args, "allow_other", NULL);
-	if (!r && opt->read_only)
-		r = add_option(args, "ro", NULL);
-	return r;
-}
-
-static bool is_connection(const char *mountpoint)
-{
-	return strncmp(mountpoint, SESSION_FD, strlen(SESSION_FD)) == 0;
-}
-
-static void watch_init(struct session *s)
-{
-	if (init_flags_watch(s->fs))
-		log_info("names of one directory are looked up one at a time");
-}
-
-/* The kernel takes a second answer to INIT for one that comes too late. */
-static int take_connection(struct session *s, const struct session_options *opt,
-			   struct errmsg *err)
-{
-	struct fuse_buf init = {.mem = (void *)opt->init, .size = opt->init_len};
-	char path[32];
-
-	snprintf(path, sizeof(path), "/dev/fd/%d", opt->fuse_fd);
-	if (fuse_session_mount(s->fs->se, path))
-		return err_set(err, EBADF, "%s: cannot take up the connection: %s",
-			       opt->mountpoint, fuse_said.text);
-	s->mounted = true;
-	s->fs->resuming = true;
-	init_flags_look(s->fs, opt->init, opt->init_len);
-	watch_init(s); /* the one that got it may not have answered */
-	fuse_session_process_buf(s->fs->se, &init);
-	return 0;
-}
-
-static int session_mount(struct session *s, const struct session_options *opt,
-			 struct errmsg *err)
-{
-	struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
-	int r = fill_args(&args, opt);
-
-	if (!r)
-		s->fs->se =
-		    fuse_session_new(&args, s->fs->live ? &fs_attached_ops : &fs_ops,
-				     sizeof(fs_ops), s->fs);
-	fuse_opt_free_args(&args);
-	if (r || !s->fs->se)
-		return err_set(err, r ? -r : EINVAL, "%s: cannot begin a session: %s",
-			       opt->mountpoint, fuse_said.text);
-	if (opt->resume)
-		return take_connection(s, opt, err);
-	errno = 0;
-	if (fuse_session_mount(s->fs->se, opt->mountpoint)) {
-		r = errno ? errno : EPERM;
-		fuse_session_destroy(s->fs->se);
-		s->fs->se = NULL;
-		return err_set(err, r, "%s: cannot mount: %s", opt->mountpoint,
-			       *fuse_said.text ? fuse_said.text : strerror(r));
-	}
-	s->mounted = !is_connection(opt->mountpoint);
-	watch_init(s);
-	return 0;
-}
+/* ---- begin ---- */
 
 int session_new(struct fs *fs, const struct session_options *opt, struct session **ret_s,
 		struct errmsg *err)
 {
-	struct session *s;
-	int r = 0;
+	struct session *s = calloc(1, sizeof(*s));
+	int r;
 
-	if (!opt->resume && !is_connection(opt->mountpoint))
-		r = mountpoint_check(opt->mountpoint, opt->nonempty, err);
-	if (r)
-		return r;
-	s = calloc(1, sizeof(*s));
 	if (s)
 		s->workers = calloc(opt->threads, sizeof(*s->workers));
 	if (!s || !s->workers) {
@@ -562,7 +441,7 @@ int session_new(struct fs *fs, const struct session_options *opt, struct session
 		return err_set(err, ENOMEM, "out of memory");
 	}
 	s->fs = fs;
-	s->mountpoint = opt->mountpoint;
+	s->mountpoint = opt->mount.mountpoint;
 	s->threads = opt->threads;
 	resend_init(&s->resend);
 	busy_poll_init(&s->busy_poll, fs->busy_poll_cpus);
@@ -572,8 +451,7 @@ int session_new(struct fs *fs, const struct session_options *opt, struct session
 	pthread_mutex_init(&s->lock, NULL);
 	pthread_cond_init(&s->ended, NULL);
 	pthread_cond_init(&s->token_free, NULL);
-	fuse_set_log_func(keep_log);
-	r = session_mount(s, opt, err);
+	r = mount_begin(fs, &opt->mount, &s->mounted, err);
 	if (r)
 		session_free(s);
 	else
@@ -629,30 +507,6 @@ void session_wait(struct session *s, void (*tick)(void *arg), void *arg)
 	pthread_mutex_unlock(&s->lock);
 }
 
-/*
- * Not by fuse_session_unmount(): it closes the descriptor that the workers are
- * reading from, whose number may then be that of another file.
- */
-static int unmount(const char *mountpoint, bool lazy)
-{
-	const char *argv[] = {"fusermount3", lazy ? "-uz" : "-u", "--", mountpoint, NULL};
-	int status;
-	pid_t pid;
-
-	if (geteuid() == 0)
-		return umount2(mountpoint, lazy ? MNT_DETACH : 0) ? -errno : 0;
-	if (posix_spawnp(&pid, argv[0], NULL, NULL, (char **)argv, environ))
-		return -ENOENT;
-	if (waitpid(pid, &status, 0) != pid)
-		return -ECHILD;
-	return status ? -EBUSY : 0;
-}
-
-int session_unmount(const char *mountpoint)
-{
-	return unmount(mountpoint, true);
-}
-
 bool session_ended(struct session *s)
 {
 	bool ended;
@@ -697,12 +551,12 @@ void session_end(struct session *s)
 	pthread_mutex_unlock(&s->lock);
 	if (!mounted)
 		return;
-	r = unmount(s->mountpoint, false);
+	r = mount_end(s->mountpoint, false);
 	if (r == 0)
 		return; /* the workers read ENODEV */
 	log_warning("%s: %s; what is open there ends now", s->mountpoint, strerror(-r));
 	s->detached = true;
-	unmount(s->mountpoint, true);
+	mount_end(s->mountpoint, true);
 	wake_workers(s);
 }
 

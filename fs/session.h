@@ -1,34 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The connection to the kernel: mount, receive loop, unmount.
+ * Serving the connection to the kernel, from the mount to the end: the threads that
+ * receive requests and handle them.
  */
 #ifndef MEMOFS_FS_SESSION_H
 #define MEMOFS_FS_SESSION_H
 
 #include "fs/fs.h"
+#include "fs/mount.h"
 #include "store/util/err.h"
 
-/*
- * Followed by the number of a descriptor: a connection that is there already, and ends
- * when its other end does. Nothing is mounted, and so nothing unmounted.
- */
-#define SESSION_FD "/dev/fd/"
-
 struct session_options {
-	const char *mountpoint; /* or SESSION_FD */
-	const char *store_path; /* shown as the file system's source */
-	bool allow_other;
-	bool read_only;
-	bool nonempty; /* mount over what the directory holds */
+	struct mount_options mount;
 	unsigned int threads;
-	/*
-	 * With `resume` nothing is mounted: this is the connection that another process
-	 * had, which becomes the session's, and its INIT request.
-	 */
-	bool resume;
-	int fuse_fd;
-	const void *init;
-	size_t init_len;
 	/* When INIT was received, before it is answered; NULL is fine. */
 	void (*mounted)(void *arg, int fuse_fd, const void *init, size_t init_len);
 	void *arg;
@@ -37,7 +21,7 @@ struct session_options {
 struct session;
 
 /*
- * Mount. The tables of `fs` are there already; fs->se is set. Nothing is
+ * Mount (fs/mount.h). The tables of `fs` are there already; fs->se is set. Nothing is
  * answered before session_start(). A message names the mount point and what to
  * do: -ENOENT, -ENOTDIR, -ENOTEMPTY, -EBUSY (a memofs is mounted there),
  * -ENOTCONN (a dead mount), -ENODEV (no /dev/fuse), -EPERM, -EACCES.
@@ -68,9 +52,6 @@ bool session_ended(struct session *s);
  * session_end() any more.
  */
 bool session_detached(const struct session *s);
-/* Take away what is mounted there, whosever it is, now or when it is not busy any more.
- */
-int session_unmount(const char *mountpoint);
 /* Unmounts if that has not happened; joins the workers. NULL is fine. */
 void session_free(struct session *s);
 

@@ -974,13 +974,14 @@ static void open_session(struct input *in, struct fs *fs)
 	int fds[2], bytes = SOCKET_BYTES;
 	char path[32];
 	struct session_options opt = {
-	    .mountpoint = path, .store_path = "memory", .threads = fs->threads};
+	    .mount = {.mountpoint = path, .store_path = "memory"},
+	    .threads = fs->threads};
 	struct errmsg err;
 
 	FUZZ_CHECK(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) == 0);
 	for (int i = 0; i < 2; i++)
 		setsockopt(fds[i], SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes));
-	snprintf(path, sizeof(path), SESSION_FD "%d", fds[1]);
+	snprintf(path, sizeof(path), MOUNT_FD "%d", fds[1]);
 	FUZZ_CHECK(session_new(fs, &opt, &in->session, &err) == 0);
 	if (fs->threads > 1)
 		FUZZ_CHECK(session_start(in->session, &err) == 0);

@@ -140,7 +140,7 @@ static void begin_live(struct world *w)
 	    .kind = STORE_MEMORY, .root_mode = 0755, .size_bytes = STORE_SIZE_NONE};
 	char path[32];
 	const struct session_options so = {
-	    .mountpoint = path, .store_path = "memory", .threads = 1};
+	    .mount = {.mountpoint = path, .store_path = "memory"}, .threads = 1};
 	struct errmsg err;
 
 	w->live = (struct fs){.store_path = "memory",
@@ -149,7 +149,7 @@ static void begin_live(struct world *w)
 			      .threads = 1};
 	assert_ok(store_open(&opt, &w->live.store, &err));
 	assert_ok(fs_make_tables(&w->live, &err));
-	snprintf(path, sizeof(path), SESSION_FD "%d", connection(&w->live_fd));
+	snprintf(path, sizeof(path), MOUNT_FD "%d", connection(&w->live_fd));
 	assert_ok(session_new(&w->live, &so, &w->session, &err));
 	init(w, w->live_fd);
 	serve_live(w);
