@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "store/piece_queue.h"
 #include "store/store.h"
 #include "store/writeback.h"
 
@@ -106,7 +107,7 @@ void content_deinit(struct content *c, bool drop)
 	if (has_extent)
 		close(c->fd);
 	if (has_extent && drop)
-		writeback_forget(c->limits.writeback, c->ino);
+		piece_queue_forget(c->limits.writeback, c->ino);
 	if (has_extent && drop)
 		backend_extent_remove(c->limits.be, c->ino);
 	content_uncount(c);
@@ -370,9 +371,11 @@ static void digest_forget(struct content *c, uint64_t off)
 /* Up to `end` it was written in order. */
 static void begin_writeback(struct content *c, uint64_t end)
 {
+	struct piece p = {.ino = c->ino, .fd = c->fd, .off = c->asked_bytes};
+
 	end -= end % WRITEBACK_STEP_BYTES;
-	if (end > c->asked_bytes && writeback_ask(c->limits.writeback, c->ino, c->fd,
-						  c->asked_bytes, end - c->asked_bytes))
+	p.len = end - p.off;
+	if (end > p.off && piece_queue_ask(c->limits.writeback, &p))
 		c->asked_bytes = end;
 }
 

@@ -41,7 +41,7 @@ struct content_limits {
 	uint64_t memory_max_bytes;
 	_Atomic uint64_t *memory_used_bytes;
 	_Atomic int64_t *disk_used_bytes; /* of extents */
-	struct writeback *writeback;
+	struct piece_queue *writeback;
 };
 
 struct content {

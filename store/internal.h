@@ -80,15 +80,15 @@ struct store {
 	uint64_t ids_next, ids_limit; /* under ids; limit is on disk */
 
 	struct policy_cache *policy;
-	struct gen_table *gens;	     /* gen.c */
-	struct verified *verified;   /* verified.c; a leaf */
-	struct sealed_cache *sealed; /* sealed_index.c */
-	struct gc *gc;		     /* gc.c; NULL until gc_start */
-	struct writeback *writeback; /* from the beginning on */
-	struct ahead *ahead;	     /* NULL: memory has no disk */
-	struct scrub *scrub;	     /* scrub.c; NULL: off */
-	struct evictor *evictor;     /* evict.c; NULL until evict_new */
-	struct census *census;	     /* census.c; NULL until census_start */
+	struct gen_table *gens;	       /* gen.c */
+	struct verified *verified;     /* verified.c; a leaf */
+	struct sealed_cache *sealed;   /* sealed_index.c */
+	struct gc *gc;		       /* gc.c; NULL until gc_start */
+	struct piece_queue *writeback; /* writeback.h; from the beginning on */
+	struct ahead *ahead;	       /* NULL: memory has no disk */
+	struct scrub *scrub;	       /* scrub.c; NULL: off */
+	struct evictor *evictor;       /* evict.c; NULL until evict_new */
+	struct census *census;	       /* census.c; NULL until census_start */
 	struct leases *leases;
 	pthread_rwlock_t watch_lock; /* held for reading while it is called */
 	struct store_watch watch;    /* under watch_lock */

@@ -14,11 +14,11 @@
 #include "store/ahead.h"
 #include "store/dedup.h"
 #include "store/gen.h"
+#include "store/piece_queue.h"
 #include "store/resume.h"
 #include "store/sealed.h"
 #include "store/util/log.h"
 #include "store/value.h"
-#include "store/writeback.h"
 
 #define BATCH_ROWS 512	   /* changes in one commit */
 #define TREE_STEP_ROWS 256 /* names deleted under one hold of `names` */
@@ -78,7 +78,7 @@ static int remove_extent(struct reaper *rp, uint64_t ino, struct batch *b, bool 
 	if (r)
 		return r;
 	rp->synced = true;
-	writeback_forget(rp->st->writeback, ino);
+	piece_queue_forget(rp->st->writeback, ino);
 	ahead_forget(rp->st->ahead, ino);
 	return backend_extent_remove(rp->st->be, ino);
 }

@@ -24,6 +24,7 @@
 #include "store/internal.h"
 #include "store/leases.h"
 #include "store/lock.h"
+#include "store/piece_queue.h"
 #include "store/policy.h"
 #include "store/resume.h"
 #include "store/scrub.h"
@@ -326,7 +327,7 @@ void store_close(struct store *st)
 			mark_clean(st);
 	}
 	evict_free(st);
-	writeback_free(st->writeback);
+	piece_queue_free(st->writeback);
 	ahead_free(st->ahead);
 	leases_free(st->leases);
 	resume_free(st);

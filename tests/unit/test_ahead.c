@@ -23,39 +23,24 @@
 
 #include "store/ahead.h"
 #include "store/backend.h"
+#include "tests/unit/held_disk.h"
 #include "tests/unit/open_fds.h"
 
 #define MIB (UINT64_C(1) << 20)
 #define KIB (UINT64_C(1) << 10)
 #define REQUEST (512 * KIB)
-enum { CALLS_MAX = 512, GONE = 99 };
+enum { GONE = 99 };
 
-/* Calls of sendfile(2), which are held up while `held`. */
-static struct {
-	uint64_t off[CALLS_MAX], len[CALLS_MAX], ino[CALLS_MAX];
-	_Atomic unsigned int begun;
-	atomic_bool held;
-	_Atomic int error;
-	_Atomic uint64_t ino_open;
-} disk;
+/* The extent that was opened last */
+static _Atomic uint64_t ino_open;
 
 /* What sendfile() is where offsets are asked to have 64 bits. */
 ssize_t __wrap_sendfile64(int out, int in, off_t *off, size_t len);
 ssize_t __wrap_sendfile64(int out, int in, off_t *off, size_t len)
 {
-	unsigned int at = atomic_load(&disk.begun);
-
 	assert_true(fcntl(in, F_GETFD) >= 0);
 	assert_true(fcntl(out, F_GETFD) >= 0);
-	assert_in_range(at, 0, CALLS_MAX - 1);
-	disk.ino[at] = atomic_load(&disk.ino_open);
-	disk.off[at] = (uint64_t)*off;
-	disk.len[at] = len;
-	atomic_store(&disk.begun, at + 1);
-	while (atomic_load(&disk.held))
-		sched_yield();
-	errno = atomic_load(&disk.error);
-	if (errno)
+	if (call_disk(atomic_load(&ino_open), (uint64_t)*off, len))
 		return -1;
 	*off += (off_t)len;
 	return (ssize_t)len;
@@ -64,22 +49,11 @@ ssize_t __wrap_sendfile64(int out, int in, off_t *off, size_t len)
 int __wrap_backend_extent_open(struct backend *be, uint64_t ino, int *ret_fd);
 int __wrap_backend_extent_open(struct backend *be, uint64_t ino, int *ret_fd)
 {
-	atomic_store(&disk.ino_open, ino);
+	atomic_store(&ino_open, ino);
 	if (ino == GONE)
 		return -ENOENT;
 	*ret_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	return 0;
-}
-
-static void hold_disk(bool held)
-{
-	atomic_store(&disk.held, held);
-}
-
-static void await_calls(unsigned int count)
-{
-	while (atomic_load(&disk.begun) < count)
-		sched_yield();
 }
 
 struct fixture {
@@ -93,7 +67,8 @@ static int setup(void **state)
 	static struct fixture f;
 
 	memset(&f, 0, sizeof(f));
-	memset(&disk, 0, sizeof(disk));
+	reset_disk();
+	atomic_store(&ino_open, 0);
 	f.fds = open_fds();
 	*state = &f;
 	return ahead_new(NULL, &f.a);
@@ -114,7 +89,7 @@ static void settle(struct fixture *f)
 	struct ahead_place place = {0};
 	uint64_t off = 0;
 
-	while (atomic_load(&disk.ino_open) != GONE) {
+	while (atomic_load(&ino_open) != GONE) {
 		ahead_note(f->a, &place, GONE, 1024 * MIB, off, 2 * MIB);
 		off = (off + 2 * MIB) % (512 * MIB);
 		sched_yield();

@@ -11,56 +11,28 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <sched.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 #include "store/writeback.h"
+#include "tests/unit/held_disk.h"
 #include "tests/unit/open_fds.h"
 
 #define STEP WRITEBACK_STEP_BYTES
-enum { CALLS_MAX = 256 };
-
-/* Calls of sync_file_range(2), which are held up while `held`. */
-static struct {
-	off_t off[CALLS_MAX];
-	_Atomic unsigned int begun;
-	atomic_bool held;
-	_Atomic int error;
-} disk;
 
 int __wrap_sync_file_range(int fd, off_t off, off_t len, unsigned int flags);
 int __wrap_sync_file_range(int fd, off_t off, off_t len, unsigned int flags)
 {
-	unsigned int at = atomic_load(&disk.begun);
-
 	assert_true(fcntl(fd, F_GETFD) >= 0);
 	assert_int_equal(flags, SYNC_FILE_RANGE_WRITE);
 	assert_int_equal(len, STEP);
-	assert_in_range(at, 0, CALLS_MAX - 1);
-	disk.off[at] = off;
-	atomic_store(&disk.begun, at + 1);
-	while (atomic_load(&disk.held))
-		sched_yield();
-	errno = atomic_load(&disk.error);
-	return errno ? -1 : 0;
-}
-
-static void hold_disk(bool held)
-{
-	atomic_store(&disk.held, held);
-}
-
-static void await_calls(unsigned int count)
-{
-	while (atomic_load(&disk.begun) < count)
-		sched_yield();
+	return call_disk(0, (uint64_t)off, (uint64_t)len);
 }
 
 struct fixture {
-	struct writeback *wb;
+	struct piece_queue *wb;
 	unsigned int fds;
 	int fd;
 };
@@ -69,9 +41,7 @@ static int setup(void **state)
 {
 	static struct fixture f;
 
-	atomic_store(&disk.begun, 0);
-	atomic_store(&disk.error, 0);
-	hold_disk(false);
+	reset_disk();
 	f.fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	f.fds = open_fds();
 	*state = &f;
@@ -85,15 +55,21 @@ static int teardown(void **state)
 	unsigned int left;
 
 	hold_disk(false);
-	writeback_free(f->wb);
+	piece_queue_free(f->wb);
 	left = open_fds();
 	close(f->fd);
 	return left == f->fds ? 0 : -1;
 }
 
+static bool ask_for(struct fixture *f, uint64_t ino, uint64_t step, uint64_t count)
+{
+	return piece_queue_ask(f->wb,
+			       &(struct piece){ino, f->fd, step * STEP, count * STEP});
+}
+
 static bool ask(struct fixture *f, uint64_t ino, uint64_t step)
 {
-	return writeback_ask(f->wb, ino, f->fd, step * STEP, STEP);
+	return ask_for(f, ino, step, 1);
 }
 
 static void each_in_its_turn(void **state)
@@ -126,7 +102,7 @@ static void only_so_many_wait(void **state)
 	hold_disk(true);
 	assert_true(ask(f, 1, 0));
 	await_calls(1);
-	while (count < CALLS_MAX && ask(f, 1, 1 + count))
+	while (count < DISK_CALLS_MAX && ask(f, 1, 1 + count))
 		count++;
 	assert_in_range(count, 8, 64);
 	hold_disk(false);
@@ -143,9 +119,9 @@ static void what_is_removed_ends_in_its_midst(void **state)
 	struct fixture *f = *state;
 
 	hold_disk(true);
-	assert_true(writeback_ask(f->wb, 1, f->fd, 0, 10 * STEP));
+	assert_true(ask_for(f, 1, 0, 10));
 	await_calls(1);
-	writeback_forget(f->wb, 1);
+	piece_queue_forget(f->wb, 1);
 	assert_true(ask(f, 2, 20));
 	hold_disk(false);
 	await_calls(2);
@@ -161,8 +137,8 @@ static void what_is_removed_is_forgotten(void **state)
 	await_calls(1);
 	for (uint64_t i = 1; i <= 12; i++)
 		assert_true(ask(f, i % 3, i));
-	writeback_forget(f->wb, 1);
-	writeback_forget(f->wb, 7); /* nothing of it */
+	piece_queue_forget(f->wb, 1);
+	piece_queue_forget(f->wb, 7); /* nothing of it */
 	assert_int_equal(open_fds(), f->fds + 1 + 8);
 	assert_true(ask(f, 2, 13));
 	hold_disk(false);
