@@ -100,27 +100,12 @@ int backing_table_new(const struct backing_calls *calls, struct backing_table **
 	return 0;
 }
 
-/* Under the lock, or alone: any of the nodes, after that one. */
-static struct node *next_node(const struct backing_table *t, size_t *bucket,
-			      const struct node *after)
-{
-	struct hlink *l = after ? after->link.next : NULL;
-
-	while (!l && *bucket < t->nodes.bucket_count)
-		l = t->nodes.buckets[(*bucket)++];
-	return l ? CONTAINER_OF(l, struct node, link) : NULL;
-}
-
 void backing_table_free(struct backing_table *t)
 {
-	size_t bucket = 0;
-
 	if (!t)
 		return;
-	for (struct node *n = next_node(t, &bucket, NULL), *next; n; n = next) {
-		next = next_node(t, &bucket, n);
-		free(n);
-	}
+	for (struct hwalk w = htab_walk(&t->nodes); w.link; hwalk_next(&w))
+		free(CONTAINER_OF(w.link, struct node, link));
 	htab_deinit(&t->nodes);
 	buf_deinit(&t->closing);
 	pthread_mutex_destroy(&t->lock);
@@ -388,12 +373,12 @@ void backing_lost(struct backing_table *t)
 /* Is it a node's? */
 static bool is_used(const struct backing_table *t, int32_t id)
 {
-	size_t bucket = 0;
+	for (struct hwalk w = htab_walk(&t->nodes); w.link; hwalk_next(&w)) {
+		const struct node *n = CONTAINER_OF(w.link, struct node, link);
 
-	for (struct node *n = next_node(t, &bucket, NULL); n;
-	     n = next_node(t, &bucket, n))
 		if (n->passed && n->id == id)
 			return true;
+	}
 	return false;
 }
 
@@ -416,12 +401,13 @@ enum { SWEEP = 1024 };
 static void close_unknown(struct backing_table *t, int32_t end)
 {
 	bool used[SWEEP] = {false};
-	size_t bucket = 0;
 
-	for (struct node *n = next_node(t, &bucket, NULL); n;
-	     n = next_node(t, &bucket, n))
+	for (struct hwalk w = htab_walk(&t->nodes); w.link; hwalk_next(&w)) {
+		const struct node *n = CONTAINER_OF(w.link, struct node, link);
+
 		if (n->passed && n->id < end && end - n->id <= SWEEP)
 			used[end - n->id - 1] = true;
+	}
 	for (int32_t i = 0; i < SWEEP && end - i - 1 > 0; i++)
 		if (!used[i])
 			t->calls.close(t->calls.arg, end - i - 1);

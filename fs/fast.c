@@ -454,14 +454,12 @@ static struct buf uncounted(struct shard *s)
 	struct buf inos = BUF_INIT;
 
 	pthread_mutex_lock(&s->lock);
-	for (size_t b = 0; b < s->holds.bucket_count; b++) {
-		for (struct hlink *l = s->holds.buckets[b]; l; l = l->next) {
-			const struct hold *h = CONTAINER_OF(l, struct hold, link);
+	for (struct hwalk w = htab_walk(&s->holds); w.link; hwalk_next(&w)) {
+		const struct hold *h = CONTAINER_OF(w.link, struct hold, link);
 
-			if (!known_get(&s->known, h->ino) &&
-			    buf_append(&inos, &h->ino, sizeof(h->ino)))
-				break;
-		}
+		if (!known_get(&s->known, h->ino) &&
+		    buf_append(&inos, &h->ino, sizeof(h->ino)))
+			break;
 	}
 	pthread_mutex_unlock(&s->lock);
 	return inos;
@@ -535,18 +533,13 @@ static void remove_text(struct fast *f, struct text *t)
 /* The kernel keeps a node that nobody has open, until it has other uses for memory. */
 static void drop_old_texts(struct fast *f)
 {
-	for (size_t b = 0; b < f->texts.bucket_count; b++) {
-		struct hlink *l = f->texts.buckets[b];
+	for (struct hwalk w = htab_walk(&f->texts); w.link; hwalk_next(&w)) {
+		struct text *t = CONTAINER_OF(w.link, struct text, link);
 
-		while (l) {
-			struct text *t = CONTAINER_OF(l, struct text, link);
-
-			l = l->next;
-			if (atomic_load(&f->ticks) - t->tick < TEXT_TICKS)
-				continue;
-			remove_text(f, t);
-			text_free(t);
-		}
+		if (atomic_load(&f->ticks) - t->tick < TEXT_TICKS)
+			continue;
+		remove_text(f, t);
+		text_free(t);
 	}
 }
 
@@ -663,34 +656,11 @@ int fast_new(struct fs *fs, struct fast **ret_fast)
 	return 0;
 }
 
-static void free_hold(struct hlink *l)
-{
-	let_go(CONTAINER_OF(l, struct hold, link));
-}
-
-static void free_text(struct hlink *l)
-{
-	text_free(CONTAINER_OF(l, struct text, link));
-}
-
-static void free_all(struct htab *t, void (*free_one)(struct hlink *l))
-{
-	for (size_t b = 0; b < t->bucket_count; b++) {
-		struct hlink *l = t->buckets[b];
-
-		while (l) {
-			struct hlink *next = l->next;
-
-			free_one(l);
-			l = next;
-		}
-	}
-	htab_deinit(t);
-}
-
 static void shard_deinit(struct shard *s)
 {
-	free_all(&s->holds, free_hold);
+	for (struct hwalk w = htab_walk(&s->holds); w.link; hwalk_next(&w))
+		let_go(CONTAINER_OF(w.link, struct hold, link));
+	htab_deinit(&s->holds);
 	for (int i = 0; i < OPEN_PLACES; i++)
 		store_gen_close(s->open[i].gen);
 	known_deinit(&s->known);
@@ -704,7 +674,9 @@ void fast_free(struct fast *f)
 	store_known_remove(f->fs->store, &f->hook);
 	for (int i = 0; i < SHARDS; i++)
 		shard_deinit(&f->shards[i]);
-	free_all(&f->texts, free_text);
+	for (struct hwalk w = htab_walk(&f->texts); w.link; hwalk_next(&w))
+		text_free(CONTAINER_OF(w.link, struct text, link));
+	htab_deinit(&f->texts);
 	pthread_mutex_destroy(&f->text_lock);
 	free(f);
 }

@@ -379,10 +379,8 @@ void pending_table_free(struct pending_table *t)
 	if (!t)
 		return;
 	pending_stop(t);
-	for (size_t i = 0; i < t->by_ino.bucket_count; i++)
-		while (t->by_ino.buckets[i])
-			drop(t,
-			     CONTAINER_OF(t->by_ino.buckets[i], struct pending, by_ino));
+	for (struct hwalk w = htab_walk(&t->by_ino); w.link; hwalk_next(&w))
+		drop(t, CONTAINER_OF(w.link, struct pending, by_ino));
 	linger_stop(t);
 	failures_free(t->failures);
 	htab_deinit(&t->by_ino);
@@ -398,19 +396,14 @@ static struct pending *chain_late(struct pending_table *t, int64_t now_ns)
 {
 	struct pending *late = NULL;
 
-	for (size_t i = 0; i < t->by_ino.bucket_count; i++) {
-		struct hlink *l = t->by_ino.buckets[i];
+	for (struct hwalk w = htab_walk(&t->by_ino); w.link; hwalk_next(&w)) {
+		struct pending *p = CONTAINER_OF(w.link, struct pending, by_ino);
 
-		while (l) {
-			struct pending *p = CONTAINER_OF(l, struct pending, by_ino);
-
-			l = l->next;
-			if (!p->claim_before_ns || p->claim_before_ns >= now_ns)
-				continue;
-			pending_ref(p);
-			p->next_late = late;
-			late = p;
-		}
+		if (!p->claim_before_ns || p->claim_before_ns >= now_ns)
+			continue;
+		pending_ref(p);
+		p->next_late = late;
+		late = p;
 	}
 	return late;
 }
@@ -789,13 +782,12 @@ static int take_some(struct pending_table *t, size_t max, struct snapshot *ret_s
 	size_t count = t->by_branch.count < max ? t->by_branch.count : max;
 	int r = snapshot_init(ret_s, count);
 
-	for (size_t i = 0; !r && i < t->by_branch.bucket_count; i++) {
-		struct hlink *l = t->by_branch.buckets[i];
-
-		for (; l && ret_s->count < count; l = l->next)
-			snapshot_add(ret_s, CONTAINER_OF(l, struct pending, by_branch));
-	}
-	return r;
+	if (r)
+		return r;
+	for (struct hwalk w = htab_walk(&t->by_branch); w.link && ret_s->count < count;
+	     hwalk_next(&w))
+		snapshot_add(ret_s, CONTAINER_OF(w.link, struct pending, by_branch));
+	return 0;
 }
 
 /* Takes over what `s` has. `r`: as it was taken. */

@@ -265,9 +265,8 @@ static int list_branches(struct pending_table *t, uint64_t **ret_branches, size_
 
 	pthread_mutex_lock(&t->lock);
 	all = calloc(t->by_branch.count + 1, sizeof(*all));
-	for (size_t i = 0; all && i < t->by_branch.bucket_count; i++)
-		for (struct hlink *l = t->by_branch.buckets[i]; l; l = l->next)
-			all[n++] = CONTAINER_OF(l, struct pending, by_branch)->branch;
+	for (struct hwalk w = htab_walk(&t->by_branch); all && w.link; hwalk_next(&w))
+		all[n++] = CONTAINER_OF(w.link, struct pending, by_branch)->branch;
 	pthread_mutex_unlock(&t->lock);
 	if (!all)
 		return -ENOMEM;

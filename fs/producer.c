@@ -381,20 +381,15 @@ bool producer_reap(struct producer_table *t)
 	bool idle = false;
 
 	pthread_mutex_lock(&t->lock);
-	for (size_t i = 0; i < t->by_id.bucket_count; i++) {
-		struct hlink *l = t->by_id.buckets[i];
+	for (struct hwalk w = htab_walk(&t->by_id); w.link; hwalk_next(&w)) {
+		struct producer *pr = CONTAINER_OF(w.link, struct producer, by_id);
 
-		while (l) {
-			struct producer *pr = CONTAINER_OF(l, struct producer, by_id);
-
-			l = l->next;
-			if (pr->refs)
-				continue;
-			if (pr->idle_since_ns < before_ns)
-				destroy(pr);
-			else
-				idle = true;
-		}
+		if (pr->refs)
+			continue;
+		if (pr->idle_since_ns < before_ns)
+			destroy(pr);
+		else
+			idle = true;
 	}
 	pthread_mutex_unlock(&t->lock);
 	return idle;
@@ -404,10 +399,8 @@ void producer_table_free(struct producer_table *t)
 {
 	if (!t)
 		return;
-	for (size_t i = 0; i < t->by_id.bucket_count; i++)
-		while (t->by_id.buckets[i])
-			destroy(
-			    CONTAINER_OF(t->by_id.buckets[i], struct producer, by_id));
+	for (struct hwalk w = htab_walk(&t->by_id); w.link; hwalk_next(&w))
+		destroy(CONTAINER_OF(w.link, struct producer, by_id));
 	htab_deinit(&t->by_pid);
 	htab_deinit(&t->by_id);
 	pthread_mutex_destroy(&t->lock);

@@ -241,19 +241,14 @@ static struct note *unlink_late(struct retry_table *t, int64_t now_ns)
 {
 	struct note *late = NULL;
 
-	for (size_t i = 0; i < t->notes.bucket_count; i++) {
-		struct hlink *l = t->notes.buckets[i];
+	for (struct hwalk w = htab_walk(&t->notes); w.link; hwalk_next(&w)) {
+		struct note *n = CONTAINER_OF(w.link, struct note, link);
 
-		while (l) {
-			struct note *n = CONTAINER_OF(l, struct note, link);
-
-			l = l->next;
-			if (n->drop_at_ns >= now_ns)
-				continue;
-			remove_note(t, n);
-			n->next_late = late;
-			late = n;
-		}
+		if (n->drop_at_ns >= now_ns)
+			continue;
+		remove_note(t, n);
+		n->next_late = late;
+		late = n;
 	}
 	return late;
 }
@@ -408,15 +403,8 @@ void retry_table_free(struct retry_table *t)
 {
 	if (!t)
 		return;
-	for (size_t i = 0; i < t->notes.bucket_count; i++) {
-		while (t->notes.buckets[i]) {
-			struct note *n =
-			    CONTAINER_OF(t->notes.buckets[i], struct note, link);
-
-			htab_remove(&t->notes, &n->link);
-			note_free(n);
-		}
-	}
+	for (struct hwalk w = htab_walk(&t->notes); w.link; hwalk_next(&w))
+		note_free(CONTAINER_OF(w.link, struct note, link));
 	htab_deinit(&t->notes);
 	pthread_mutex_destroy(&t->lock);
 	free(t);

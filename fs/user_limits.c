@@ -74,14 +74,8 @@ void limits_free(struct limits *l)
 {
 	if (!l)
 		return;
-	for (size_t i = 0; i < l->users.bucket_count; i++) {
-		while (l->users.buckets[i]) {
-			struct hlink *link = l->users.buckets[i];
-
-			htab_remove(&l->users, link);
-			free(CONTAINER_OF(link, struct limits_user, link));
-		}
-	}
+	for (struct hwalk w = htab_walk(&l->users); w.link; hwalk_next(&w))
+		free(CONTAINER_OF(w.link, struct limits_user, link));
 	htab_deinit(&l->users);
 	pthread_cond_destroy(&l->closed);
 	pthread_mutex_destroy(&l->lock);
@@ -321,16 +315,11 @@ int limits_text(struct limits *l, struct buf *ret_text)
 	int r = 0;
 
 	pthread_mutex_lock(&l->lock);
-	for (size_t i = 0; i < l->users.bucket_count; i++) {
-		struct hlink *link = l->users.buckets[i];
+	for (struct hwalk w = htab_walk(&l->users); !r && w.link; hwalk_next(&w)) {
+		struct limits_user *u = CONTAINER_OF(w.link, struct limits_user, link);
 
-		for (; !r && link; link = link->next) {
-			struct limits_user *u =
-			    CONTAINER_OF(link, struct limits_user, link);
-
-			if (is_shown(u))
-				r = put_user(u, ret_text);
-		}
+		if (is_shown(u))
+			r = put_user(u, ret_text);
 	}
 	pthread_mutex_unlock(&l->lock);
 	return r;

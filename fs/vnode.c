@@ -249,14 +249,11 @@ void vnode_table_free(struct vnode_table *t)
 {
 	if (!t)
 		return;
-	for (size_t i = 0; i < t->by_id.bucket_count; i++) {
-		while (t->by_id.buckets[i]) {
-			struct node *n =
-			    CONTAINER_OF(t->by_id.buckets[i], struct node, by_id);
+	for (struct hwalk w = htab_walk(&t->by_id); w.link; hwalk_next(&w)) {
+		struct node *n = CONTAINER_OF(w.link, struct node, by_id);
 
-			remove_node(t, n);
-			node_free(n);
-		}
+		remove_node(t, n);
+		node_free(n);
 	}
 	htab_deinit(&t->by_id);
 	htab_deinit(&t->by_what);
@@ -460,13 +457,11 @@ int vnode_places(struct vnode_table *t, struct buf *ret_ids)
 	int r = 0;
 
 	pthread_mutex_lock(&t->lock);
-	for (size_t i = 0; !r && i < t->by_id.bucket_count; i++) {
-		for (struct hlink *l = t->by_id.buckets[i]; !r && l; l = l->next) {
-			struct node *n = CONTAINER_OF(l, struct node, by_id);
+	for (struct hwalk w = htab_walk(&t->by_id); !r && w.link; hwalk_next(&w)) {
+		const struct node *n = CONTAINER_OF(w.link, struct node, by_id);
 
-			if (n->kind != VNODE_FILE && n->kind != VNODE_WAIT)
-				r = buf_append(ret_ids, &n->id, sizeof(n->id));
-		}
+		if (n->kind != VNODE_FILE && n->kind != VNODE_WAIT)
+			r = buf_append(ret_ids, &n->id, sizeof(n->id));
 	}
 	pthread_mutex_unlock(&t->lock);
 	return r;

@@ -204,21 +204,19 @@ static int copy_names(struct wait_table *t, struct waited_name *names, size_t ma
 {
 	size_t count = 0;
 
-	for (size_t i = 0; i < t->by_name.bucket_count; i++) {
-		for (struct hlink *l = t->by_name.buckets[i]; l && count < max;
-		     l = l->next) {
-			struct wait_key *k = CONTAINER_OF(l, struct wait_key, by_name);
+	for (struct hwalk all = htab_walk(&t->by_name); all.link && count < max;
+	     hwalk_next(&all)) {
+		struct wait_key *k = CONTAINER_OF(all.link, struct wait_key, by_name);
 
-			if (!k->first)
-				continue;
-			names[count].name = strdup(k->name);
-			if (!names[count].name)
-				return -ENOMEM;
-			names[count].branch = k->branch;
-			for (struct waiter *w = k->first; w; w = w->next)
-				names[count].waiters++;
-			*ret_count = ++count;
-		}
+		if (!k->first)
+			continue;
+		names[count].name = strdup(k->name);
+		if (!names[count].name)
+			return -ENOMEM;
+		names[count].branch = k->branch;
+		for (struct waiter *w = k->first; w; w = w->next)
+			names[count].waiters++;
+		*ret_count = ++count;
 	}
 	return 0;
 }
@@ -456,9 +454,8 @@ void wait_table_stop(struct wait_table *t)
 	pthread_mutex_lock(&t->lock);
 	was = t->stop;
 	t->stop = true;
-	for (size_t i = 0; i < t->by_name.bucket_count; i++)
-		for (struct hlink *l = t->by_name.buckets[i]; l; l = l->next)
-			make_due(t, CONTAINER_OF(l, struct wait_key, by_name));
+	for (struct hwalk w = htab_walk(&t->by_name); w.link; hwalk_next(&w))
+		make_due(t, CONTAINER_OF(w.link, struct wait_key, by_name));
 	pthread_cond_signal(&t->wake);
 	pthread_mutex_unlock(&t->lock);
 	if (!was)

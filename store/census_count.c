@@ -58,16 +58,8 @@ int census_count_init(struct census_count *count)
 
 void census_count_deinit(struct census_count *count)
 {
-	for (size_t i = 0; i < count->namespaces.bucket_count; i++) {
-		struct hlink *l = count->namespaces.buckets[i];
-
-		while (l) {
-			struct hlink *next = l->next;
-
-			free(CONTAINER_OF(l, struct census_ns, link));
-			l = next;
-		}
-	}
+	for (struct hwalk w = htab_walk(&count->namespaces); w.link; hwalk_next(&w))
+		free(CONTAINER_OF(w.link, struct census_ns, link));
 	htab_deinit(&count->namespaces);
 }
 
@@ -184,13 +176,11 @@ static int larger_first(const void *a, const void *b)
 
 static void take_namespaces(struct census_count *count, struct store_census *census)
 {
-	const struct htab *table = &count->namespaces;
 	size_t n = 0;
 
-	for (size_t i = 0; i < table->bucket_count; i++)
-		for (struct hlink *l = table->buckets[i]; l; l = l->next)
-			census->namespaces[n++] =
-			    CONTAINER_OF(l, struct census_ns, link)->counted;
+	for (struct hwalk w = htab_walk(&count->namespaces); w.link; hwalk_next(&w))
+		census->namespaces[n++] =
+		    CONTAINER_OF(w.link, struct census_ns, link)->counted;
 	census->namespace_count = n;
 	qsort(census->namespaces, n, sizeof(*census->namespaces), larger_first);
 }

@@ -341,19 +341,17 @@ static int copy_branch(struct store *st, uint64_t branch, struct buf *out)
 static int copy_some(struct store *st, size_t max, struct buf *out)
 {
 	CLEANUP_UNLOCK pthread_mutex_t *held = mutex_hold(&st->leases->lock);
-	const struct htab *names = &st->leases->table.names;
+	struct hwalk w = htab_walk(&st->leases->table.names);
 	int64_t now_ns = leases_now_ns(st);
 	int r = 0;
 
-	for (size_t i = 0; i < names->bucket_count && max; i++) {
-		for (struct hlink *l = names->buckets[i]; !r && l && max; l = l->next) {
-			const struct lease *lease = CONTAINER_OF(l, struct lease, link);
+	for (; !r && w.link && max; hwalk_next(&w)) {
+		const struct lease *lease = CONTAINER_OF(w.link, struct lease, link);
 
-			if (!lease_live(lease, now_ns))
-				continue;
-			r = copy_one(lease, out);
-			max--;
-		}
+		if (!lease_live(lease, now_ns))
+			continue;
+		r = copy_one(lease, out);
+		max--;
 	}
 	return r;
 }

@@ -210,14 +210,8 @@ static void user_remove(struct lease_table *t, const struct lease *lease)
 
 static void users_deinit(struct lease_table *t)
 {
-	for (size_t i = 0; i < t->users.bucket_count; i++) {
-		while (t->users.buckets[i]) {
-			struct hlink *l = t->users.buckets[i];
-
-			htab_remove(&t->users, l);
-			free(CONTAINER_OF(l, struct lease_user, link));
-		}
-	}
+	for (struct hwalk w = htab_walk(&t->users); w.link; hwalk_next(&w))
+		free(CONTAINER_OF(w.link, struct lease_user, link));
 	htab_deinit(&t->users);
 }
 
@@ -294,30 +288,20 @@ int64_t lease_table_oldest(const struct lease_table *t, int64_t now_ns)
 {
 	int64_t oldest_ns = DURATION_NONE;
 
-	for (size_t i = 0; i < t->names.bucket_count; i++) {
-		for (struct hlink *l = t->names.buckets[i]; l; l = l->next) {
-			const struct lease *lease = CONTAINER_OF(l, struct lease, link);
+	for (struct hwalk w = htab_walk(&t->names); w.link; hwalk_next(&w)) {
+		const struct lease *lease = CONTAINER_OF(w.link, struct lease, link);
 
-			if ((lease->publishing || lease->ends_ns > now_ns) &&
-			    lease->since_ns < oldest_ns)
-				oldest_ns = lease->since_ns;
-		}
+		if ((lease->publishing || lease->ends_ns > now_ns) &&
+		    lease->since_ns < oldest_ns)
+			oldest_ns = lease->since_ns;
 	}
 	return oldest_ns;
 }
 
 void lease_table_deinit(struct lease_table *t)
 {
-	for (size_t i = 0; i < t->names.bucket_count; i++) {
-		struct hlink *l = t->names.buckets[i];
-
-		while (l) {
-			struct lease *lease = CONTAINER_OF(l, struct lease, link);
-
-			l = l->next;
-			free(lease);
-		}
-	}
+	for (struct hwalk w = htab_walk(&t->names); w.link; hwalk_next(&w))
+		free(CONTAINER_OF(w.link, struct lease, link));
 	htab_deinit(&t->names);
 	htab_deinit(&t->branches);
 	users_deinit(t);

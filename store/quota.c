@@ -71,20 +71,10 @@ void area_remove(struct usage *u, struct area *area)
 	free(area);
 }
 
-static struct area *any_area(const struct usage *u)
-{
-	for (size_t i = 0; i < u->areas.bucket_count; i++)
-		if (u->areas.buckets[i])
-			return CONTAINER_OF(u->areas.buckets[i], struct area, link);
-	return NULL;
-}
-
 void areas_deinit(struct usage *u)
 {
-	struct area *area;
-
-	while ((area = any_area(u)))
-		area_remove(u, area);
+	for (struct hwalk w = htab_walk(&u->areas); w.link; hwalk_next(&w))
+		area_remove(u, CONTAINER_OF(w.link, struct area, link));
 	htab_deinit(&u->areas);
 }
 
@@ -400,15 +390,13 @@ int64_t usage_quota_excess(struct store *st, uint64_t *ret_dir_ino)
 	CLEANUP_UNLOCK pthread_mutex_t *held = mutex_hold(&st->names);
 	struct usage *u = &st->usage;
 
-	for (size_t i = 0; i < u->areas.bucket_count; i++) {
-		for (struct hlink *l = u->areas.buckets[i]; l; l = l->next) {
-			struct area *area = CONTAINER_OF(l, struct area, link);
-			int64_t excess = area_excess(st, area);
+	for (struct hwalk w = htab_walk(&u->areas); w.link; hwalk_next(&w)) {
+		struct area *area = CONTAINER_OF(w.link, struct area, link);
+		int64_t excess = area_excess(st, area);
 
-			if (excess > 0) {
-				*ret_dir_ino = area->dir_ino;
-				return excess;
-			}
+		if (excess > 0) {
+			*ret_dir_ino = area->dir_ino;
+			return excess;
 		}
 	}
 	return 0;

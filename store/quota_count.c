@@ -113,13 +113,11 @@ static int count_begin(struct store *st, struct count *c)
 	u->counts = true;
 	u->spoiled = false;
 	u->since = 0;
-	for (size_t i = 0; i < u->areas.bucket_count; i++) {
-		for (struct hlink *l = u->areas.buckets[i]; l; l = l->next) {
-			struct area *area = CONTAINER_OF(l, struct area, link);
+	for (struct hwalk w = htab_walk(&u->areas); w.link; hwalk_next(&w)) {
+		struct area *area = CONTAINER_OF(w.link, struct area, link);
 
-			area->counting = true;
-			area->since = area->found = 0;
-		}
+		area->counting = true;
+		area->since = area->found = 0;
 	}
 	return 0;
 }
@@ -172,11 +170,8 @@ static void count_up(struct store *st, struct area *area, const struct policy *p
 static void each_area(struct store *st, struct batch *b,
 		      void (*each)(struct store *st, struct area *area, struct batch *b))
 {
-	struct usage *u = &st->usage;
-
-	for (size_t i = 0; i < u->areas.bucket_count; i++)
-		for (struct hlink *l = u->areas.buckets[i]; l; l = l->next)
-			each(st, CONTAINER_OF(l, struct area, link), b);
+	for (struct hwalk w = htab_walk(&st->usage.areas); w.link; hwalk_next(&w))
+		each(st, CONTAINER_OF(w.link, struct area, link), b);
 }
 
 /* Its directory is gone, or has no quota any more: store_commit() removes it. */

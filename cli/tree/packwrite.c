@@ -103,25 +103,14 @@ int packwrite_new(int fd, struct packwrite **ret_writer)
 	return 0;
 }
 
-static void free_contents(struct htab *t)
-{
-	for (size_t i = 0; i < t->bucket_count; i++) {
-		struct hlink *next;
-
-		for (struct hlink *l = t->buckets[i]; l; l = next) {
-			next = l->next;
-			free(CONTAINER_OF(l, struct content, by_hash));
-		}
-	}
-}
-
 void packwrite_free(struct packwrite *w)
 {
 	if (!w)
 		return;
 	packstream_free(w->out);
 	pack_maker_free(w->maker);
-	free_contents(&w->by_hash);
+	for (struct hwalk all = htab_walk(&w->by_hash); all.link; hwalk_next(&all))
+		free(CONTAINER_OF(all.link, struct content, by_hash));
 	htab_deinit(&w->by_hash);
 	htab_deinit(&w->by_size);
 	buf_deinit(&w->path);

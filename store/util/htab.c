@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "store/util/htab.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <xxhash.h>
@@ -87,6 +88,23 @@ struct hlink *htab_first(const struct htab *t, uint64_t hash)
 struct hlink *htab_next(const struct hlink *link)
 {
 	return match(link->next, link->hash);
+}
+
+struct hwalk htab_walk(const struct htab *t)
+{
+	struct hwalk w = {.table = t, .bucket_count = t->bucket_count};
+
+	hwalk_next(&w);
+	return w;
+}
+
+void hwalk_next(struct hwalk *w)
+{
+	assert(w->bucket_count == w->table->bucket_count);
+	w->link = w->next;
+	while (!w->link && w->bucket < w->bucket_count)
+		w->link = w->table->buckets[w->bucket++];
+	w->next = w->link ? w->link->next : NULL;
 }
 
 uint64_t hash_u64(uint64_t value)

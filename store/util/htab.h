@@ -7,6 +7,11 @@
  *
  *	for (struct hlink *l = htab_first(&t, hash); l; l = htab_next(l))
  *		if (key matches CONTAINER_OF(l, struct thing, link)) …
+ *
+ * All of them, in any order; the one at hand may be removed, and freed:
+ *
+ *	for (struct hwalk w = htab_walk(&t); w.link; hwalk_next(&w))
+ *		… CONTAINER_OF(w.link, struct thing, link) …
  */
 #ifndef MEMOFS_STORE_UTIL_HTAB_H
 #define MEMOFS_STORE_UTIL_HTAB_H
@@ -39,6 +44,18 @@ int htab_add(struct htab *t, struct hlink *link, uint64_t hash);
 void htab_remove(struct htab *t, struct hlink *link);
 struct hlink *htab_first(const struct htab *t, uint64_t hash); /* or NULL */
 struct hlink *htab_next(const struct hlink *link); /* with the same hash, or NULL */
+
+/* The links of a table one by one. */
+struct hwalk {
+	struct hlink *link; /* the one at hand; NULL: there are no more */
+	struct hlink *next; /* in its chain */
+	const struct htab *table;
+	size_t bucket, bucket_count;
+};
+
+/* At its first link. Meanwhile no other one is removed, and none is added. */
+struct hwalk htab_walk(const struct htab *t);
+void hwalk_next(struct hwalk *w);
 
 /* Spread a number, or bytes seeded with a number, over 64 bits. */
 uint64_t hash_u64(uint64_t value);

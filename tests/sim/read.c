@@ -202,16 +202,8 @@ static void read_line(struct reading *rd, char *line)
 
 static void free_keys(struct htab *keys)
 {
-	for (size_t i = 0; i < keys->bucket_count; i++) {
-		struct hlink *l = keys->buckets[i];
-
-		while (l) {
-			struct known *known = CONTAINER_OF(l, struct known, link);
-
-			l = l->next;
-			free(known);
-		}
-	}
+	for (struct hwalk w = htab_walk(keys); w.link; hwalk_next(&w))
+		free(CONTAINER_OF(w.link, struct known, link));
 	htab_deinit(keys);
 }
 
