@@ -155,8 +155,11 @@ void release_noted(struct fs *fs, uint64_t fh);
 void releasedir_noted(struct fs *fs, uint64_t fh);
 /* What a RELEASE does. */
 void close_handle(struct fs *fs, struct handle *h);
-/* Will closing it write much, or wait for the disk? For the session, too. */
-bool close_is_long(struct fs *fs, uint64_t fh);
+/* For the session: will it write much, or wait for the disk? What was fsynced waits for
+ * the disk at its FLUSH, and is published without at its RELEASE. */
+bool flush_is_long(struct fs *fs, uint64_t fh);
+bool release_is_long(struct fs *fs, uint64_t fh);
+bool fsync_is_long(struct fs *fs, uint64_t fh);
 
 /* op_io.c */
 void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,

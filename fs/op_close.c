@@ -43,17 +43,33 @@ void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 /* A value of this size is hashed and published in no time. */
 enum { SHORT_VALUE_BYTES = 256 * 1024 };
 
-bool close_is_long(struct fs *fs, uint64_t fh)
+static bool is_large(const struct handle *h)
 {
-	const struct handle *h = handle_get(fs->handles, fh);
 	struct store_attr attr;
 
-	if (!h->writer)
-		return false;
-	if (atomic_load(&h->synced))
-		return true;
 	store_staged_attr(pending_staged(h->pending), &attr);
 	return attr.size_bytes > SHORT_VALUE_BYTES;
+}
+
+bool flush_is_long(struct fs *fs, uint64_t fh)
+{
+	const struct handle *h = handle_get(fs->handles, fh);
+
+	return h->writer && (atomic_load(&h->synced) || is_large(h));
+}
+
+bool release_is_long(struct fs *fs, uint64_t fh)
+{
+	const struct handle *h = handle_get(fs->handles, fh);
+
+	return h->writer && is_large(h);
+}
+
+bool fsync_is_long(struct fs *fs, uint64_t fh)
+{
+	const struct handle *h = handle_get(fs->handles, fh);
+
+	return !h->writer || !store_staged_in_memory(pending_staged(h->pending));
 }
 
 void release_noted(struct fs *fs, uint64_t fh)

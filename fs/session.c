@@ -155,9 +155,11 @@ static bool is_long(struct fs *fs, const struct fuse_in_header *in)
 	case FUSE_WRITE:
 		return ((const struct fuse_write_in *)arg)->size > SHORT_BYTES;
 	case FUSE_FLUSH:
-		return close_is_long(fs, ((const struct fuse_flush_in *)arg)->fh);
+		return flush_is_long(fs, ((const struct fuse_flush_in *)arg)->fh);
 	case FUSE_RELEASE:
-		return close_is_long(fs, ((const struct fuse_release_in *)arg)->fh);
+		return release_is_long(fs, ((const struct fuse_release_in *)arg)->fh);
+	case FUSE_FSYNC:
+		return fsync_is_long(fs, ((const struct fuse_fsync_in *)arg)->fh);
 	default:
 		return true;
 	}

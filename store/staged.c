@@ -477,6 +477,16 @@ int store_staged_copy(struct store_staged *sg, uint64_t off, struct store_gen *s
  * content may become small meanwhile. What stays in memory is put on the disk by
  * store_staged_flush().
  */
+bool store_staged_in_memory(struct store_staged *sg)
+{
+	bool r;
+
+	pthread_mutex_lock(&sg->lock);
+	r = content_in_memory(&sg->content);
+	pthread_mutex_unlock(&sg->lock);
+	return r;
+}
+
 int store_staged_sync(struct store_staged *sg)
 {
 	uint64_t writes;

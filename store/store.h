@@ -445,6 +445,8 @@ int store_staged_copy(struct store_staged *sg, uint64_t off, struct store_gen *s
  * be too (store_staged_flush).
  */
 int store_staged_sync(struct store_staged *sg);
+/* Has it no extent, so that to sync it now writes nothing? */
+bool store_staged_in_memory(struct store_staged *sg);
 
 /*
  * To be called at each close(2) of a descriptor, before the last is known:
