@@ -323,7 +323,12 @@ note() { # ROW TARGET ROUND SECONDS OPERATIONS PROCESSOR
 	(IFS=$'\t' && echo "$*") >>"$work/raw"
 }
 
-# Runs measure, and takes from what it prints what is named.
+bind_to() { # CPUS PID: all of its threads
+	taskset -apc "$1" "$2" >/dev/null 2>&1 || : # it may have ended one meanwhile
+}
+
+# Runs measure, and takes from what it prints what is named. `bound`: on one CPU, with
+# the servers.
 take() { # TARGET STORE ROUND NAME=ROW... -- WORK [ARGUMENT...] PLACE
 	local target=$1 store=$2 round=$3 pid status=0 row name seconds ops cpu
 	local -A rows=()
@@ -335,9 +340,15 @@ take() { # TARGET STORE ROUND NAME=ROW... -- WORK [ARGUMENT...] PLACE
 		shift
 	done
 	wanted "${rows[@]}" || return 0
-	for pid in $(servers "$target" "$store"); do args+=(--server "$pid"); done
-	timeout 900 "$measure" "${@:1:$#-1}" "${args[@]}" "${@: -1}" >"$work/out" 2>"$work/err" ||
-		status=$?
+	for pid in $(servers "$target" "$store"); do
+		args+=(--server "$pid")
+		[ -z "${bound:-}" ] || bind_to "$one_cpu" "$pid"
+	done
+	timeout 900 ${bound:+taskset -c "$one_cpu"} "$measure" "${@:1:$#-1}" "${args[@]}" \
+		"${@: -1}" >"$work/out" 2>"$work/err" || status=$?
+	[ -z "${bound:-}" ] || for pid in $(servers "$target" "$store"); do
+		bind_to "$all_cpus" "$pid"
+	done
 	# 77: this one has no such thing.
 	[ "$status" -ne 77 ] || return 0
 	if [ "$status" -ne 0 ]; then
@@ -410,7 +421,9 @@ group_meta() { # TARGET ROUND
 }
 
 group_small() {
-	local dir=${base[$1]}/small
+	local dir=${base[$1]}/small many=$hits
+	# What needs no request would be over before much of it was seen.
+	case $1 in fast | disk | tmpfs) many=$((hits * 10)) ;; esac
 	if [ "$1" = redis ]; then
 		take redis main "$2" again=hit -- hit --count "$hits" --of "$small" "${base[redis]}"
 		return
@@ -419,7 +432,7 @@ group_small() {
 		make_cold "$1" main
 		take "$1" main "$2" first=hit/cold -- hit --count "$small" --of "$small" "$dir"
 	fi
-	take "$1" main "$2" again=hit/hot -- hit --count "$hits" --of "$small" "$dir"
+	take "$1" main "$2" again=hit/hot -- hit --count "$many" --of "$small" "$dir"
 	take "$1" main "$2" absent=absent -- absent --count "$hits" "$dir"
 	take "$1" main "$2" attr=attr -- attr --count "$hits" --of "$small" "$dir"
 }
@@ -477,8 +490,10 @@ group_clients() {
 # A name that the kernel does not know, a hot one, and a new one. What the daemon knows
 # of them is left to it. As many different names of each store, so that no more of the
 # small one's are hot than of the large one's.
+# Client and server on one CPU: where the scheduler puts them makes more of a difference
+# than a thousand times as many entries (docs/profiles.md).
 group_growth() {
-	local n names
+	local n names bound=1
 	for n in "${points[@]}"; do
 		wants_names "$n" || continue
 		names=$(names_of "$1" "$n")
@@ -600,6 +615,8 @@ begin suite
 # Who interrupts it wants to see what there is; `finish` comes after that.
 trap 'say interrupted; [ ! -s "$work/raw" ] || tell; exit 130' INT TERM
 measure=$build/tests/bench/measure
+all_cpus=$(taskset -pc $$ | sed 's/.*: //')
+one_cpu=${all_cpus##*[,-]}
 root=''
 [ "$(id -u)" -ne 0 ] || root=1
 failures=0

@@ -63,7 +63,8 @@ def all_rows(points):
     for name, title in (("lookup", "stat of a name that is new to the kernel"),
                         ("entry", "open, read 200 bytes, close, hot"),
                         ("publish-in", "create, write 200 bytes, close")):
-        rows += [(f"{name}/{n}", f"{title}, one of {number(n)}", "us") for n in points]
+        rows += [(f"{name}/{n}", f"{title}, one of {number(n)}, on one CPU", "us")
+                 for n in points]
     rows += [("memory/idle", "most memory of the daemon and holder, unused", "MiB"),
              (f"memory/{large}", f"the same, {number(large)} entries listed and read", "MiB")]
     return rows
