@@ -227,7 +227,10 @@ test_damage_without_a_reader() {
 	evict value
 	printf 'XXXX' | dd of="$(extent value)" bs=1 seek=2000000 conv=notrunc status=none
 	! cat value >"$T/read" 2>/dev/null || fail 'damaged bytes were given out'
-	cmp -n 1000000 "$T/read" "$T/data" # the kernel asks for 512 KiB at a time
+	# The kernel asks for more than is read, and what comes after is answered first now
+	# and then: so what is in front of the damage need not be all there.
+	[ "$(stat -c %s "$T/read")" -le 2000000 ] || fail 'it was read beyond the damage'
+	cmp -n "$(stat -c %s "$T/read")" "$T/read" "$T/data"
 	absent value
 }
 
