@@ -349,6 +349,26 @@ test_stores_and_lives_on() {
 	has other x
 }
 
+# A thread counts as its process, of which it has the name, too.
+test_threads() {
+	needs python3
+	python3 - "$PWD" >"$T/pid" <<-'END'
+		import os, sys, threading
+		os.chdir(sys.argv[1])
+		def write():
+		    for i in range(3):
+		        with open(f"of-a-thread{i}", "w") as f:
+		            f.write("x")
+		thread = threading.Thread(target=write)
+		thread.start()
+		thread.join()
+		print(os.getpid())
+	END
+	has of-a-thread2 x
+	is "$(attr writer of-a-thread2 | sed 's/ comm=python.*//')" \
+		"uid=$(id -u) gid=$(id -g) pid=$(cat "$T/pid")"
+}
+
 # More than may linger, of a process that goes on.
 test_stores_many() {
 	needs python3
