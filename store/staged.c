@@ -472,11 +472,6 @@ int store_staged_copy(struct store_staged *sg, uint64_t off, struct store_gen *s
 
 /* ---- fsync ---- */
 
-/*
- * The extent is synced without the lock, through a descriptor of its own: the
- * content may become small meanwhile. What stays in memory is put on the disk by
- * store_staged_flush().
- */
 bool store_staged_in_memory(struct store_staged *sg)
 {
 	bool r;
@@ -487,6 +482,11 @@ bool store_staged_in_memory(struct store_staged *sg)
 	return r;
 }
 
+/*
+ * The extent is synced without the lock, through a descriptor of its own: the
+ * content may become small meanwhile. What stays in memory is put on the disk by
+ * store_staged_flush().
+ */
 int store_staged_sync(struct store_staged *sg)
 {
 	uint64_t writes;

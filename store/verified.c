@@ -22,8 +22,7 @@ struct verified {
 	struct htab table;	       /* under lock */
 	struct known *newest, *oldest; /* under lock */
 	size_t bytes;		       /* under lock */
-	int64_t
-	    forgotten_ns; /* under lock: as that of a known one, of all that are not */
+	int64_t forgotten_ns;	       /* under lock: of all that are not known */
 };
 
 struct verified *verified_new(void)
