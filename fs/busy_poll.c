@@ -1,16 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fs/busy_poll.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "fs/kernel_text.h"
 #include "store/util/duration.h"
 
 /* A shorter window than this finds nothing. */
@@ -37,28 +35,12 @@ int busy_poll_quota_cpus(const char *cpu_max)
 	return quota < period ? 1 : (int)(quota / period);
 }
 
-/* As much as there is room for. */
-static int read_text(const char *path, char *text, size_t size)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	size_t len = 0;
-	ssize_t n;
-
-	if (fd < 0)
-		return -errno;
-	while ((n = read(fd, text + len, size - 1 - len)) > 0)
-		len += (size_t)n;
-	text[len] = '\0';
-	close(fd);
-	return n < 0 ? -EIO : 0;
-}
-
 static int quota_in(const char *dir)
 {
 	char path[PATH_MAX], text[64];
 	int len = snprintf(path, sizeof(path), "%s/cpu.max", dir);
 
-	if (len >= (int)sizeof(path) || read_text(path, text, sizeof(text)))
+	if (len >= (int)sizeof(path) || !kernel_text(path, text, sizeof(text)))
 		return INT_MAX;
 	return busy_poll_quota_cpus(text);
 }
@@ -100,7 +82,7 @@ int busy_poll_count_cpus(void)
 	int cpus = sched_getaffinity(0, sizeof(set), &set) ? 1 : CPU_COUNT(&set);
 	int quota = INT_MAX;
 
-	if (!read_text("/proc/self/cgroup", cgroups, sizeof(cgroups)))
+	if (kernel_text("/proc/self/cgroup", cgroups, sizeof(cgroups)))
 		quota = busy_poll_cgroup_cpus("/sys/fs/cgroup", cgroups);
 	return quota < cpus ? quota : cpus;
 }

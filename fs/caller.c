@@ -1,34 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fs/caller.h"
 
-#include <fcntl.h>
 #include <linux/capability.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "fs/process.h"
 #include "fs/reply.h"
 
 /* All of a status, or 340 lines of a map, which is the most there can be. */
 enum { TEXT_MAX = 16384 };
-
-/* False: it is gone, or hidden. */
-static bool read_text(pid_t tid, const char *file, char ret_text[TEXT_MAX])
-{
-	char path[48];
-	ssize_t n;
-	int fd;
-
-	snprintf(path, sizeof(path), "/proc/%d/%s", (int)tid, file);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return false;
-	n = read(fd, ret_text, TEXT_MAX - 1);
-	close(fd);
-	ret_text[n > 0 ? n : 0] = '\0';
-	return n > 0;
-}
 
 /* Lines of "inside outside count"; outside is as this process has it. */
 bool caller_map_has(const char *map, uint32_t id)
@@ -59,11 +41,13 @@ static bool overrides(const struct fuse_ctx *ctx, const struct store_attr *attr)
 {
 	char text[TEXT_MAX];
 
-	if (!ctx->pid || !read_text(ctx->pid, "status", text))
+	if (!process_text(ctx->pid, "status", text, sizeof(text)))
 		return ctx->uid == 0;
 	return caller_status_has(text, CAP_DAC_OVERRIDE) &&
-	       read_text(ctx->pid, "uid_map", text) && caller_map_has(text, attr->uid) &&
-	       read_text(ctx->pid, "gid_map", text) && caller_map_has(text, attr->gid);
+	       process_text(ctx->pid, "uid_map", text, sizeof(text)) &&
+	       caller_map_has(text, attr->uid) &&
+	       process_text(ctx->pid, "gid_map", text, sizeof(text)) &&
+	       caller_map_has(text, attr->gid);
 }
 
 bool caller_may(fuse_req_t req, const struct store_attr *attr, mode_t bits)

@@ -11,6 +11,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "fs/kernel_text.h"
+
 /* From include/linux/sched.h; field 9 of /proc/PID/stat, see proc(5). */
 enum { FLAG_EXITING = 0x4, FLAG_SIGNALED = 0x400 };
 
@@ -19,26 +21,18 @@ bool process_has(pid_t pid, pid_t tid)
 	return syscall(SYS_tgkill, pid, tid, 0) == 0 || errno != ESRCH;
 }
 
-/* A text of /proc/PID, cut to `size`. Empty when it is gone. */
-static size_t read_text(pid_t pid, const char *file, char *ret_text, size_t size)
+size_t process_text(pid_t pid, const char *file, char *ret_text, size_t size)
 {
 	char path[48];
-	ssize_t n = -1;
-	int fd;
 
+	ret_text[0] = '\0';
 	snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, file);
-	fd = pid ? open(path, O_RDONLY | O_CLOEXEC) : -1;
-	if (fd >= 0) {
-		n = read(fd, ret_text, size - 1);
-		close(fd);
-	}
-	ret_text[n > 0 ? n : 0] = '\0';
-	return n > 0 ? (size_t)n : 0;
+	return pid ? kernel_text(path, ret_text, size) : 0;
 }
 
 void process_comm(pid_t tid, char *ret_comm, size_t size)
 {
-	read_text(tid, "comm", ret_comm, size);
+	process_text(tid, "comm", ret_comm, size);
 	ret_comm[strcspn(ret_comm, "\n")] = '\0';
 }
 
@@ -69,7 +63,7 @@ static pid_t number_in_status(pid_t pid, const char *field, pid_t otherwise)
 	char text[512];
 	const char *line;
 
-	read_text(pid, "status", text, sizeof(text));
+	process_text(pid, "status", text, sizeof(text));
 	line = strstr(text, field);
 	return line ? (pid_t)strtol(line + strlen(field), NULL, 10) : otherwise;
 }
@@ -90,7 +84,7 @@ bool process_is_runnable(pid_t pid)
 {
 	char text[512];
 
-	read_text(pid, "status", text, sizeof(text));
+	process_text(pid, "status", text, sizeof(text));
 	return strstr(text, "\nState:\tR");
 }
 
@@ -99,8 +93,9 @@ int64_t process_ran_ns(pid_t pid)
 {
 	char text[64];
 
-	return read_text(pid, "schedstat", text, sizeof(text)) ? strtoll(text, NULL, 10)
-							       : -1;
+	return process_text(pid, "schedstat", text, sizeof(text))
+		   ? strtoll(text, NULL, 10)
+		   : -1;
 }
 
 /* ---- how it ends ---- */
@@ -170,7 +165,7 @@ int process_read_end(pid_t pid, struct process_end *ret_end)
 	const char *at;
 	int r;
 
-	if (!read_text(pid, "stat", text, sizeof(text)))
+	if (!process_text(pid, "stat", text, sizeof(text)))
 		return -ESRCH;
 	at = parse_head(text, &end);
 	r = at ? parse_fields(at, &end) : -ESRCH;

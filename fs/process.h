@@ -13,10 +13,18 @@
 #define MEMOFS_FS_PROCESS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
 enum { PROCESS_COMM_MAX = 32 };
+
+/*
+ * A text of /proc/PID, or of /proc/TID, cut to `size`. Returns its length; 0, and an
+ * empty text: it is gone, hidden, or not visible from here. Not every file may be read,
+ * see above.
+ */
+size_t process_text(pid_t pid, const char *file, char *ret_text, size_t size);
 
 struct process_end {
 	char comm[PROCESS_COMM_MAX];
