@@ -39,26 +39,6 @@ struct child {
 	int tell;
 };
 
-static struct child child_new(void)
-{
-	struct child c;
-	int fds[2];
-	char code;
-
-	assert_ok(pipe(fds));
-	c.pid = fork();
-	assert_true(c.pid >= 0);
-	if (c.pid == 0) {
-		close(fds[1]);
-		if (read(fds[0], &code, 1) == 1)
-			_exit(code);
-		pause();
-	}
-	close(fds[0]);
-	c.tell = fds[1];
-	return c;
-}
-
 static void *child_sleeps(void *arg)
 {
 	pid_t tid = gettid();
@@ -68,7 +48,7 @@ static void *child_sleeps(void *arg)
 	return NULL;
 }
 
-/* As above, with a second thread. */
+/* With a second thread, unless `ret_tid` is NULL. */
 static struct child child_with_thread(pid_t *ret_tid)
 {
 	struct child c;
@@ -82,17 +62,25 @@ static struct child child_with_thread(pid_t *ret_tid)
 	assert_true(c.pid >= 0);
 	if (c.pid == 0) {
 		close(to[1]);
-		if (pthread_create(&thread, NULL, child_sleeps, &from[1]) == 0 &&
-		    read(to[0], &code, 1) == 1)
+		if (ret_tid && pthread_create(&thread, NULL, child_sleeps, &from[1]))
+			_exit(99);
+		if (read(to[0], &code, 1) == 1)
 			_exit(code);
-		_exit(99);
+		pause();
 	}
 	close(to[0]);
 	close(from[1]);
-	assert_int_equal(read(from[0], ret_tid, sizeof(*ret_tid)), sizeof(*ret_tid));
+	if (ret_tid)
+		assert_int_equal(read(from[0], ret_tid, sizeof(*ret_tid)),
+				 sizeof(*ret_tid));
 	close(from[0]);
 	c.tell = to[1];
 	return c;
+}
+
+static struct child child_new(void)
+{
+	return child_with_thread(NULL);
 }
 
 static void child_wait(struct child *c)
@@ -459,47 +447,40 @@ static void test_nobody_asks(void **state)
  * Who begins another value goes on: what it has closed is stored, and its end, which
  * is not waited for, does not count against it.
  */
-static void test_left_by_its_closer(void **state)
+static void assert_left(struct world *w, struct child *c, pid_t tid)
 {
-	struct world *w = *state;
-	struct child c = child_new();
-	struct pending *left = open_by(w, "left", c.pid), *last;
+	struct pending *left = open_by(w, "left", tid), *last;
+	struct pending_info info = {0};
 
-	close_by(left, c.pid);
-	last = open_by(w, "last", c.pid);
-	child_exit(&c, 3);
-	child_await(&c);
+	assert_ok(pending_list(w->t, STORE_ROOT_INO, add_info, &info));
+	assert_int_equal(info.pid, c->pid);
+	close_by(left, tid);
+	last = open_by(w, "last", tid);
+	child_exit(c, 3);
+	child_await(c);
 	assert_true(becomes_stored(w, "left"));
-	close_by(last, c.pid);
+	close_by(last, c->pid);
 	ask(w, "last", 0);
 	assert_false(stored(w, "last"));
-	child_wait(&c);
+	child_wait(c);
 	pending_unref(left);
 	pending_unref(last);
+}
+
+static void test_left_by_its_closer(void **state)
+{
+	struct child c = child_new();
+
+	assert_left(*state, &c, c.pid);
 }
 
 /* Threads are as good as their process, which has several names for the kernel. */
 static void test_left_by_a_thread(void **state)
 {
-	struct world *w = *state;
 	pid_t tid;
 	struct child c = child_with_thread(&tid);
-	struct pending *left = open_by(w, "left", tid), *last;
-	struct pending_info info = {0};
 
-	assert_ok(pending_list(w->t, STORE_ROOT_INO, add_info, &info));
-	assert_int_equal(info.pid, c.pid);
-	close_by(left, tid);
-	last = open_by(w, "last", tid);
-	child_exit(&c, 3);
-	child_await(&c);
-	assert_true(becomes_stored(w, "left"));
-	close_by(last, c.pid);
-	ask(w, "last", 0);
-	assert_false(stored(w, "last"));
-	child_wait(&c);
-	pending_unref(left);
-	pending_unref(last);
+	assert_left(*state, &c, tid);
 }
 
 /* They are told before it is decided, and come true when it is. */
