@@ -330,7 +330,7 @@ bind_to() { # CPUS PID: all of its threads
 # Runs measure, and takes from what it prints what is named. `bound`: on one CPU, with
 # the servers.
 take() { # TARGET STORE ROUND NAME=ROW... -- WORK [ARGUMENT...] PLACE
-	local target=$1 store=$2 round=$3 pid status=0 row name seconds ops cpu
+	local target=$1 store=$2 round=$3 pids pid status=0 row name seconds ops cpu
 	local -A rows=()
 	local args=()
 	shift 3
@@ -340,15 +340,14 @@ take() { # TARGET STORE ROUND NAME=ROW... -- WORK [ARGUMENT...] PLACE
 		shift
 	done
 	wanted "${rows[@]}" || return 0
-	for pid in $(servers "$target" "$store"); do
+	pids=$(servers "$target" "$store")
+	for pid in $pids; do
 		args+=(--server "$pid")
 		[ -z "${bound:-}" ] || bind_to "$one_cpu" "$pid"
 	done
 	timeout 900 ${bound:+taskset -c "$one_cpu"} "$measure" "${@:1:$#-1}" "${args[@]}" \
 		"${@: -1}" >"$work/out" 2>"$work/err" || status=$?
-	[ -z "${bound:-}" ] || for pid in $(servers "$target" "$store"); do
-		bind_to "$all_cpus" "$pid"
-	done
+	[ -z "${bound:-}" ] || for pid in $pids; do bind_to "$all_cpus" "$pid"; done
 	# 77: this one has no such thing.
 	[ "$status" -ne 77 ] || return 0
 	if [ "$status" -ne 0 ]; then
