@@ -162,6 +162,24 @@ static void test_process_of_a_thread(void **state)
 	assert_false(process_has(getpid(), 1));
 }
 
+/* What is longer than a page comes in several reads. */
+static void test_process_tells_all_of_a_text(void **state)
+{
+	static char text[1 << 20];
+	size_t len = process_text(getpid(), "smaps", text, sizeof(text));
+
+	assert_in_range(len, 2 * sysconf(_SC_PAGESIZE), sizeof(text) - 2);
+	assert_int_equal(strlen(text), len);
+	assert_int_equal(text[len - 1], '\n');
+	assert_int_equal(process_text(getpid(), "smaps", text, 100), 99);
+	assert_int_equal(strlen(text), 99);
+	assert_int_equal(process_text(getpid(), "none", text, 100), 0);
+	assert_string_equal(text, "");
+	strcpy(text, "x");
+	assert_int_equal(process_text(0, "status", text, 100), 0);
+	assert_string_equal(text, "");
+}
+
 static void test_process_descends(void **state)
 {
 	struct child c = child_new();
@@ -784,6 +802,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_process_tells_its_end),
 	    cmocka_unit_test(test_process_of_a_thread),
+	    cmocka_unit_test(test_process_tells_all_of_a_text),
 	    cmocka_unit_test(test_process_descends),
 	    cmocka_unit_test(test_process_says_its_end),
 	    cmocka_unit_test(test_producer_ends),
