@@ -216,7 +216,7 @@ static char *open_tuned(struct rocks *r, const char *path, uint64_t cache_bytes,
 	struct rocksdb_tuning tuning;
 	char *text = NULL;
 
-	rocksdb_tuning_init(&tuning, cache_bytes, compress);
+	rocksdb_tuning_init(&tuning, cache_bytes, rocks_disk_bytes(r), compress);
 	rocksdb_options_set_create_if_missing(tuning.db, create);
 	r->db = open_families(r, path, &tuning, &text);
 	rocksdb_tuning_deinit(&tuning);

@@ -75,6 +75,9 @@ void rocks_stats(struct backend *be, struct backend_stats *ret_stats);
 /* Everything from the log and from memory to tables. */
 int rocks_flush(struct rocks *r);
 
+/* Of the file system, in all; 0: not known, or it counts none. */
+uint64_t rocks_disk_bytes(struct rocks *r);
+
 /*
  * What RocksDB does not look after itself when it opens. -EROFS, -ENOSPC: there
  * is too little space to open. -EUCLEAN: there are rows, but no CURRENT file,

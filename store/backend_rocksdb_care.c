@@ -57,7 +57,7 @@ int backend_rocksdb_rebuild(const char *path, struct errmsg *err)
 	char *text = NULL;
 	int rc;
 
-	rocksdb_tuning_init(&tuning, 0, true);
+	rocksdb_tuning_init(&tuning, 0, 0, true);
 	/* What is in the log is of all tables, and it knows none of their options. */
 	rocksdb_options_set_uint64add_merge_operator(tuning.db);
 	rocksdb_repair_db(tuning.db, path, &text);

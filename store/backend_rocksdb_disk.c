@@ -193,6 +193,13 @@ int rocks_sync(struct backend *be)
 
 /* ---- space ---------------------------------------------------------------------- */
 
+uint64_t rocks_disk_bytes(struct rocks *r)
+{
+	struct statvfs fs;
+
+	return fstatvfs(r->store_fd, &fs) ? 0 : (uint64_t)fs.f_blocks * fs.f_frsize;
+}
+
 /*
  * RocksDB does not survive running out of space while it opens (see the level of
  * its log in the options), and is better not let to while it flushes.
@@ -234,7 +241,7 @@ int rocks_flush(struct rocks *r)
 /*
  * Deleted rows take space until the log that has them is dropped and the tables
  * that have them are compacted. Flushing does the first, and brings the deletions
- * to where the second begins by itself (see DELETIONS in the options).
+ * to where the second begins by itself (see DELETIONS_WINDOW in the options).
  */
 int rocks_reclaim(struct backend *be)
 {
@@ -255,10 +262,11 @@ static uint64_t property(struct rocks *r, enum table t, const char *name)
 }
 
 /*
- * In tables deletions are compacted away (see DELETIONS in the options), in memory each
- * is stepped over: some 20 ms for as many as fit. So they are flushed, if nothing does it
- * by itself: hardly any came since the last look. Those of an even flow of changes lie
- * between other rows, and flushing each few of them would have tables rewritten for it.
+ * In tables deletions are compacted away (see DELETIONS_WINDOW in the options), in memory
+ * each is stepped over: some 20 ms for as many as fit. So they are flushed, if nothing
+ * does it by itself: hardly any came since the last look. Those of an even flow of
+ * changes lie between other rows, and flushing each few of them would have tables
+ * rewritten for it.
  */
 int rocks_tidy(struct backend *be)
 {

@@ -5,6 +5,10 @@
  * everything read by the one cache, which holds indexes and filters too (both in
  * partitions, so that one table file's filter does not fill a shard), open files
  * by MAX_OPEN_FILES, and the log to be replayed after a crash by WAL_BYTES.
+ *
+ * On a small disk what is written twice is less, too: the log, and memtables, each of
+ * which must find room for its table. After it has run out of space, RocksDB takes
+ * nothing more until the disk has room for the largest memtable there may be.
  */
 #include "store/backend_rocksdb_options.h"
 
@@ -18,14 +22,24 @@
 #define SYNC_BYTES (1 * MIB)
 #define TABLE_FILE_BYTES (32 * MIB)
 #define MANIFEST_BYTES (4 * MIB)
+/* One part in so many of the disk, at most, and what each needs at least. */
+#define WAL_DISK_PART 16
+#define WRITE_BUFFERS_DISK_PART 32
+#define MEMTABLE_DISK_PART 64
+#define TABLE_FILE_DISK_PART 16
+#define DISK_PART_MIN (256 * KIB)
 #define INFO_LOG_BYTES (1 * MIB)
 #define INFO_LOG_FILES 3
 #define MAX_OPEN_FILES 256
 #define BACKGROUND_JOBS 2
 #define FILTER_BITS 10.0
-/* A table file is compacted when so many of so many rows in a row are deletions. */
-#define DELETIONS 2048
+/*
+ * A table file is compacted when half of so many rows in a row are deletions; fewer where
+ * as many small values are a large part of the disk.
+ */
 #define DELETIONS_WINDOW 4096
+#define DELETIONS_WINDOW_MIN 32
+#define DELETIONS_DISK_PART (64 * 16 * KIB) /* rows: one to so many bytes of the disk */
 /* From here on additions to one counter are folded into one in memory. */
 #define ADDITIONS 16
 
@@ -97,7 +111,26 @@ static void set_blocks(rocksdb_options_t *opt, const struct profile *p,
 	rocksdb_block_based_options_destroy(block);
 }
 
-static rocksdb_options_t *db_options(void)
+/* `bytes`, or a part of the disk when that is less. */
+static uint64_t on_disk(uint64_t bytes, uint64_t disk_bytes, uint64_t part)
+{
+	uint64_t most = disk_bytes / part;
+
+	if (!disk_bytes || most > bytes)
+		return bytes;
+	return most > DISK_PART_MIN ? most : DISK_PART_MIN;
+}
+
+static size_t deletions_window(uint64_t disk_bytes)
+{
+	uint64_t rows = disk_bytes / DELETIONS_DISK_PART;
+
+	if (!disk_bytes || rows > DELETIONS_WINDOW)
+		return DELETIONS_WINDOW;
+	return rows > DELETIONS_WINDOW_MIN ? rows : DELETIONS_WINDOW_MIN;
+}
+
+static rocksdb_options_t *db_options(uint64_t disk_bytes)
 {
 	rocksdb_options_t *opt = rocksdb_options_create();
 
@@ -105,8 +138,10 @@ static rocksdb_options_t *db_options(void)
 	rocksdb_options_set_paranoid_checks(opt, 1);
 	/* After power loss: everything up to some moment, nothing after it. */
 	rocksdb_options_set_wal_recovery_mode(opt, rocksdb_point_in_time_recovery);
-	rocksdb_options_set_max_total_wal_size(opt, WAL_BYTES);
-	rocksdb_options_set_db_write_buffer_size(opt, WRITE_BUFFERS_BYTES);
+	rocksdb_options_set_max_total_wal_size(
+	    opt, on_disk(WAL_BYTES, disk_bytes, WAL_DISK_PART));
+	rocksdb_options_set_db_write_buffer_size(
+	    opt, on_disk(WRITE_BUFFERS_BYTES, disk_bytes, WRITE_BUFFERS_DISK_PART));
 	rocksdb_options_set_max_open_files(opt, MAX_OPEN_FILES);
 	rocksdb_options_set_max_background_jobs(opt, BACKGROUND_JOBS);
 	rocksdb_options_set_max_manifest_file_size(opt, MANIFEST_BYTES);
@@ -126,23 +161,27 @@ static rocksdb_options_t *db_options(void)
 	rocksdb_options_set_stats_dump_period_sec(opt, 0);
 	rocksdb_options_set_stats_persist_period_sec(opt, 0);
 	rocksdb_options_set_level_compaction_dynamic_level_bytes(opt, 1);
-	rocksdb_options_set_target_file_size_base(opt, TABLE_FILE_BYTES);
+	rocksdb_options_set_target_file_size_base(
+	    opt, on_disk(TABLE_FILE_BYTES, disk_bytes, TABLE_FILE_DISK_PART));
 	return opt;
 }
 
 static rocksdb_options_t *table_options(rocksdb_options_t *db, enum table t,
-					rocksdb_cache_t *cache, bool compress)
+					rocksdb_cache_t *cache, uint64_t disk_bytes,
+					bool compress)
 {
 	const struct profile *p = &profiles[t];
 	rocksdb_options_t *opt = rocksdb_options_create_copy(db);
+	size_t window = deletions_window(disk_bytes);
 
-	rocksdb_options_set_write_buffer_size(opt, p->memtable_bytes);
+	rocksdb_options_set_write_buffer_size(
+	    opt, on_disk(p->memtable_bytes, disk_bytes, MEMTABLE_DISK_PART));
 	rocksdb_options_set_compression(opt, compress && p->compress
 						 ? rocksdb_lz4_compression
 						 : rocksdb_no_compression);
 	if (p->deletes)
-		rocksdb_options_add_compact_on_deletion_collector_factory(
-		    opt, DELETIONS_WINDOW, DELETIONS);
+		rocksdb_options_add_compact_on_deletion_collector_factory(opt, window,
+									  window / 2);
 	if (t == TABLE_COUNTER) {
 		rocksdb_options_set_uint64add_merge_operator(opt);
 		rocksdb_options_set_max_successive_merges(opt, ADDITIONS);
@@ -152,13 +191,13 @@ static rocksdb_options_t *table_options(rocksdb_options_t *db, enum table t,
 }
 
 void rocksdb_tuning_init(struct rocksdb_tuning *tuning, uint64_t cache_bytes,
-			 bool compress)
+			 uint64_t disk_bytes, bool compress)
 {
 	tuning->cache = cache_new(cache_bytes);
-	tuning->db = db_options();
+	tuning->db = db_options(disk_bytes);
 	for (int t = 0; t < TABLE_COUNT; t++)
-		tuning->table[t] =
-		    table_options(tuning->db, (enum table)t, tuning->cache, compress);
+		tuning->table[t] = table_options(tuning->db, (enum table)t, tuning->cache,
+						 disk_bytes, compress);
 }
 
 void rocksdb_tuning_deinit(struct rocksdb_tuning *tuning)

@@ -17,11 +17,12 @@ struct rocksdb_tuning {
 };
 
 /*
- * `cache_bytes` 0 is the default. With `compress`, blocks are compressed with
- * LZ4, which not every build of the library can.
+ * `cache_bytes` 0 is the default. `disk_bytes`: of the file system it is on, in all; logs
+ * and memtables take a small part of that. 0: not known, or without end. With `compress`,
+ * blocks are compressed with LZ4, which not every build of the library can.
  */
 void rocksdb_tuning_init(struct rocksdb_tuning *tuning, uint64_t cache_bytes,
-			 bool compress);
+			 uint64_t disk_bytes, bool compress);
 void rocksdb_tuning_deinit(struct rocksdb_tuning *tuning);
 
 #endif
