@@ -131,6 +131,21 @@ int backend_reclaim(struct backend *be)
 	return be->ops->reclaim(be);
 }
 
+uint64_t backend_headroom(struct backend *be)
+{
+	return be->ops->headroom ? be->ops->headroom(be) : 0;
+}
+
+uint64_t backend_wasted(struct backend *be)
+{
+	return be->ops->wasted ? be->ops->wasted(be) : 0;
+}
+
+bool backend_is_shrinking(struct backend *be)
+{
+	return be->ops->is_shrinking && be->ops->is_shrinking(be);
+}
+
 void backend_stats(struct backend *be, struct backend_stats *ret_stats)
 {
 	be->ops->stats(be, ret_stats);

@@ -110,6 +110,10 @@ struct backend_ops {
 	int (*commit)(struct backend *be, const struct batch *b);
 	int (*sync)(struct backend *be);
 	int (*reclaim)(struct backend *be);
+	/* NULL: nothing is written twice. */
+	uint64_t (*headroom)(struct backend *be);
+	uint64_t (*wasted)(struct backend *be);
+	bool (*is_shrinking)(struct backend *be);
 	/* NULL: deleted rows occupy nothing. */
 	int (*compact)(struct backend *be, const atomic_bool *stop);
 	/* NULL: nor do they slow anything. */
@@ -210,6 +214,19 @@ int backend_sync(struct backend *be);
  * little space even for that.
  */
 int backend_reclaim(struct backend *be);
+/*
+ * Bytes that must be free for what is committed already: to bring to tables what is in
+ * the log and in memory, and to write some of those anew. Without them it takes no
+ * commits.
+ */
+uint64_t backend_headroom(struct backend *be);
+/*
+ * Bytes on the disk that are there twice, and backend_reclaim() gives back. Looks at the
+ * files.
+ */
+uint64_t backend_wasted(struct backend *be);
+/* In the background something is written anew, which may give back what was deleted. */
+bool backend_is_shrinking(struct backend *be);
 /*
  * Give back all that deleted rows occupy, as far as there is room to do it in; takes as
  * long as rewriting them takes. -ECANCELED: `stop` became true.

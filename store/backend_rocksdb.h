@@ -72,6 +72,10 @@ int rocks_compact(struct backend *be, const atomic_bool *stop);
 int rocks_tidy(struct backend *be);
 void rocks_stats(struct backend *be, struct backend_stats *ret_stats);
 
+uint64_t rocks_headroom(struct backend *be);
+uint64_t rocks_wasted(struct backend *be);
+bool rocks_is_shrinking(struct backend *be);
+
 /* Everything from the log and from memory to tables. */
 int rocks_flush(struct rocks *r);
 

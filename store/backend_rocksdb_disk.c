@@ -18,6 +18,8 @@
 
 /* What opening takes, with some to spare: a log, a manifest, options, a few tables. */
 #define OPEN_BYTES (4 * 1024 * 1024)
+/* Left for a compaction of small values, at most, beside what is left for tables. */
+#define COMPACTION_BYTES (64 * 1024 * 1024)
 /* Of one table, in memory: so many are stepped over in a millisecond or two. */
 #define TIDY_DELETIONS 4096
 /* They have come to an end when no more than one part in so many is new. */
@@ -193,6 +195,26 @@ int rocks_sync(struct backend *be)
 
 /* ---- space ---------------------------------------------------------------------- */
 
+static uint64_t property(struct rocks *r, enum table t, const char *name)
+{
+	uint64_t n = 0;
+
+	/* Non-zero: there is no such property; it counts as nothing. */
+	if (rocksdb_property_int_cf(r->db, r->family[t], name, &n))
+		return 0;
+	return n;
+}
+
+/* Memtables, which become tables of about their size. */
+static uint64_t unwritten(struct rocks *r)
+{
+	uint64_t bytes = 0;
+
+	for (int t = 0; t < TABLE_COUNT; t++)
+		bytes += property(r, (enum table)t, "rocksdb.cur-size-all-mem-tables");
+	return bytes;
+}
+
 uint64_t rocks_disk_bytes(struct rocks *r)
 {
 	struct statvfs fs;
@@ -201,11 +223,28 @@ uint64_t rocks_disk_bytes(struct rocks *r)
 }
 
 /*
+ * What a compaction writes comes before what it frees, too: as much as all small values
+ * where many of them were just deleted, or are soon. One that finds no room is tried
+ * again, but a commit that comes while it fills the disk is refused, and so is each one
+ * for seconds after. A store of many small values is not kept from that: it is on a large
+ * disk, or what it needs were a large part of it.
+ */
+uint64_t rocks_headroom(struct backend *be)
+{
+	struct rocks *r = rocks(be);
+	uint64_t once = unwritten(r);
+	uint64_t tables = property(r, TABLE_SMALL, "rocksdb.total-sst-files-size") + once;
+
+	return once + (tables < COMPACTION_BYTES ? tables : COMPACTION_BYTES);
+}
+
+/*
  * RocksDB does not survive running out of space while it opens (see the level of
  * its log in the options), and is better not let to while it flushes.
  */
 int rocks_check_space(struct rocks *r)
 {
+	uint64_t need = OPEN_BYTES + (r->db ? unwritten(r) : 0);
 	struct statvfs fs;
 
 	if (fstatvfs(r->store_fd, &fs))
@@ -214,7 +253,7 @@ int rocks_check_space(struct rocks *r)
 		return -EROFS;
 	if (!fs.f_blocks) /* a file system that counts none */
 		return 0;
-	return fs.f_bavail < OPEN_BYTES / fs.f_frsize ? -ENOSPC : 0;
+	return fs.f_bavail < need / fs.f_frsize ? -ENOSPC : 0;
 }
 
 static int flush_table(struct rocks *r, rocksdb_flushoptions_t *opt, enum table t)
@@ -249,16 +288,6 @@ int rocks_reclaim(struct backend *be)
 	int rc = rocks_check_space(r);
 
 	return rc ? rc : rocks_flush(r);
-}
-
-static uint64_t property(struct rocks *r, enum table t, const char *name)
-{
-	uint64_t n = 0;
-
-	/* Non-zero: there is no such property; it counts as nothing. */
-	if (rocksdb_property_int_cf(r->db, r->family[t], name, &n))
-		return 0;
-	return n;
 }
 
 /*
@@ -311,6 +340,16 @@ static bool compact_table(struct rocks *r, enum table t)
 	return true;
 }
 
+/* What runs is counted for the whole database. Only values are worth waiting for. */
+bool rocks_is_shrinking(struct backend *be)
+{
+	struct rocks *r = rocks(be);
+
+	return property(r, TABLE_SMALL, "rocksdb.num-running-compactions") ||
+	       property(r, TABLE_SMALL, "rocksdb.num-running-flushes") ||
+	       property(r, TABLE_SMALL, "rocksdb.compaction-pending");
+}
+
 /* It had an argument for what may not be done any more: to enable them all at once. */
 static void enable_file_deletions(rocksdb_t *db, char **ret_text)
 {
@@ -355,24 +394,44 @@ int rocks_compact(struct backend *be, const atomic_bool *stop)
 
 /* ---- numbers --------------------------------------------------------------------- */
 
-/* Tables, logs, and whatever else the database keeps in its folder. */
-static uint64_t folder_bytes(struct rocks *r)
+/* Of the database's folder. `bytes`: of blocks. */
+struct folder_sums {
+	uint64_t bytes;	    /* tables, logs, and whatever else is there */
+	uint64_t log_bytes; /* by length: some blocks of the newest one are for later */
+};
+
+static struct folder_sums add_up_folder(struct rocks *r)
 {
-	uint64_t bytes = 0;
+	struct folder_sums sums = {0};
 	struct dirent *ent;
 	DIR *db = NULL;
 
 	if (open_db_folder(r, &db))
-		return 0;
+		return sums;
 	while ((ent = readdir(db))) {
 		struct stat st;
 
-		if (fstatat(dirfd(db), ent->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-		    S_ISREG(st.st_mode))
-			bytes += (uint64_t)st.st_blocks * 512;
+		if (fstatat(dirfd(db), ent->d_name, &st, AT_SYMLINK_NOFOLLOW) ||
+		    !S_ISREG(st.st_mode))
+			continue;
+		sums.bytes += (uint64_t)st.st_blocks * 512;
+		if (ends_with(ent->d_name, ".log"))
+			sums.log_bytes += (uint64_t)st.st_size;
 	}
 	closedir(db);
-	return bytes;
+	return sums;
+}
+
+/*
+ * A log stays while any table has a row of it in memory alone, and what the others have
+ * written to tables meanwhile is there twice.
+ */
+uint64_t rocks_wasted(struct backend *be)
+{
+	uint64_t log = add_up_folder(rocks(be)).log_bytes;
+	uint64_t once = unwritten(rocks(be));
+
+	return log > once ? log - once : 0;
 }
 
 void rocks_stats(struct backend *be, struct backend_stats *ret_stats)
@@ -388,7 +447,7 @@ void rocks_stats(struct backend *be, struct backend_stats *ret_stats)
 		stats.memory_bytes +=
 		    property(r, (enum table)t, "rocksdb.estimate-table-readers-mem");
 	}
-	stats.disk_bytes = folder_bytes(r);
+	stats.disk_bytes = add_up_folder(r).bytes;
 	stats.keys_estimate = property(r, TABLE_INODE, "rocksdb.estimate-num-keys");
 	*ret_stats = stats;
 }

@@ -33,6 +33,7 @@
 #include "store/leases.h"
 #include "store/notes.h"
 #include "store/reap.h"
+#include "store/room.h"
 #include "store/util/log.h"
 #include "store/util/monocond.h"
 #include "store/value.h"
@@ -42,6 +43,7 @@
 #define REAP_URGENT 8192		   /* numbers that do not wait */
 #define UNSYNCED_URGENT_BYTES (256u << 20) /* bytes that do not wait */
 #define ROUNDS_MAX 4096			   /* a path has no more directories */
+#define WASTED_MIN (1u << 20)		   /* bytes that are worth a flush */
 #define FEW_MAX 4096			   /* more of them wait for the next start */
 
 struct gc {
@@ -247,17 +249,38 @@ bool gc_delete_now(struct store *st)
 	return any;
 }
 
+/* Under work. What has gone from the database, or is in it twice, takes no room then. */
+static int reclaim(struct store *st, bool *ret_any)
+{
+	struct gc *gc = st->gc;
+	int r;
+
+	/* Also what was deleted before the disk was short. */
+	*ret_any = gc->deleted || backend_wasted(st->be) >= WASTED_MIN;
+	if (!*ret_any)
+		return 0;
+	r = backend_reclaim(st->be);
+	gc->deleted = r != 0;
+	return r;
+}
+
 bool gc_make_room(struct store *st)
 {
 	struct gc *gc = st->gc;
 	CLEANUP_UNLOCK pthread_mutex_t *held = mutex_hold(&gc->work);
-	bool any = has_reap(gc) && reap(st) == 0;
+	bool reaped = has_reap(gc) && reap(st) == 0, reclaimed;
 
-	if (!gc->deleted)
-		return any;
-	/* Also what was deleted before the disk was short. */
-	gc->deleted = backend_reclaim(st->be) != 0;
-	return true;
+	(void)reclaim(st, &reclaimed);
+	return reaped || reclaimed;
+}
+
+/* Removals take of what is kept free, and ask nobody. */
+static int reclaim_when_short(struct store *st)
+{
+	bool any;
+	int r = room_is_there(st, 1) ? 0 : reclaim(st, &any);
+
+	return r == -ENOSPC ? 0 : r; /* what it needs is not there: later */
 }
 
 /* Comparing trees holds it for long. */
@@ -410,6 +433,8 @@ static int pass(struct store *st)
 {
 	int r = reap(st), r2;
 
+	r2 = reclaim_when_short(st);
+	r = r ? r : r2;
 	r2 = sync_unsynced(st);
 	r = r ? r : r2;
 	r2 = withdraw_intents(st);

@@ -27,9 +27,9 @@ void gc_soon(struct store *st, bool urgent);
 bool gc_delete_now(struct store *st);
 
 /*
- * The disk is full: delete now what was going to be deleted. True when there was
- * something, so that it is worth trying again. The caller holds no lock of the
- * store but that of a value being written.
+ * The disk is full: delete now what was going to be deleted, and have the database give
+ * back what it has twice. True when there was something, so that it is worth trying
+ * again. The caller holds no lock of the store but that of a value being written.
  */
 bool gc_make_room(struct store *st);
 

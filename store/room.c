@@ -12,6 +12,7 @@
 #define LOOK_NS (50 * (NSEC_PER_SEC / 1000)) /* others fill the disk, too */
 #define LOOK_PART 4 /* a look allows one part in so many of the room it found */
 #define WAIT_STEP_NS (20 * (NSEC_PER_SEC / 1000))
+/* For what is being deleted, by the store or by the database: moments. */
 #define DELETE_STEP_NS (5 * (NSEC_PER_SEC / 1000))
 #define DELETE_STEPS 40
 #define WAITING_MAX 2 /* the others are refused: they may be all who serve readers */
@@ -33,46 +34,64 @@ uint64_t room_reserve(const struct room *room, uint64_t total_bytes)
 	return part < reserve ? part : reserve;
 }
 
-static void tell(struct store *st, uint64_t bytes, uint64_t avail_bytes,
-		 uint64_t reserve_bytes)
+uint64_t room_kept(struct store *st, uint64_t total_bytes)
 {
-	char want[SIZE_TEXT_MAX], avail[SIZE_TEXT_MAX], reserve[SIZE_TEXT_MAX];
+	return room_reserve(&st->room, total_bytes) + backend_headroom(st->be);
+}
+
+static void tell(struct store *st, uint64_t bytes, uint64_t avail_bytes,
+		 uint64_t kept_bytes)
+{
+	char want[SIZE_TEXT_MAX], avail[SIZE_TEXT_MAX], kept[SIZE_TEXT_MAX];
 
 	if (atomic_exchange(&st->room.told, true))
 		return;
 	size_format(bytes, want);
 	size_format(avail_bytes, avail);
-	size_format(reserve_bytes, reserve);
+	size_format(kept_bytes, kept);
 	log_warning("%s: no room on the disk for %s more: %s are free, and %s are kept "
 		    "free; what is stored stays, and removing some of it makes room",
-		    st->path, want, avail, reserve);
+		    st->path, want, avail, kept);
 }
 
 /* Look at the disk. */
 static bool look(struct store *st, uint64_t bytes, bool last_try)
 {
 	struct room *room = &st->room;
-	uint64_t avail, reserve, above;
+	uint64_t avail, kept, above;
 	struct statvfs vfs;
 
 	/* No answer, or a file system that counts no blocks: the write will tell. */
 	if (statvfs(st->path, &vfs) || !vfs.f_blocks)
 		return true;
 	avail = (uint64_t)vfs.f_bavail * vfs.f_frsize;
-	reserve = room_reserve(room, (uint64_t)vfs.f_blocks * vfs.f_frsize);
-	above = avail > reserve ? avail - reserve : 0;
+	kept = room_kept(st, (uint64_t)vfs.f_blocks * vfs.f_frsize);
+	above = avail > kept ? avail - kept : 0;
 	if (bytes > above) {
 		atomic_store(&room->until_ns, 0);
 		if (last_try)
-			tell(st, bytes, avail, reserve);
+			tell(st, bytes, avail, kept);
 		return false;
 	}
 	/* Not at once, lest a disk at its limit fills the log. */
-	if (above > reserve)
+	if (above > kept)
 		atomic_store(&room->told, false);
 	atomic_store(&room->allowed_bytes, (int64_t)((above - bytes) / LOOK_PART));
 	atomic_store(&room->until_ns, coarse_now_ns() + LOOK_NS);
 	return true;
+}
+
+/* While the database gives something back. */
+static bool look_when_shrunk(struct store *st, uint64_t bytes)
+{
+	const struct timespec step = {.tv_nsec = DELETE_STEP_NS};
+
+	for (int i = 0; i < DELETE_STEPS && backend_is_shrinking(st->be); i++) {
+		nanosleep(&step, NULL);
+		if (look(st, bytes, false))
+			return true;
+	}
+	return look(st, bytes, true);
 }
 
 int room_on_disk(struct store *st, uint64_t bytes)
@@ -88,7 +107,7 @@ int room_on_disk(struct store *st, uint64_t bytes)
 	if (look(st, bytes, false))
 		return 0;
 	gc_make_room(st);
-	return look(st, bytes, true) ? 0 : -ENOSPC;
+	return look_when_shrunk(st, bytes) ? 0 : -ENOSPC;
 }
 
 bool room_is_there(struct store *st, uint64_t bytes)

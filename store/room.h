@@ -9,6 +9,9 @@
  * written, publishes, new directories) asks here first and is refused while the
  * disk is nearly full. Removals, renames and changes of attributes do not ask.
  *
+ * What is left alone is a reserve, and the headroom of the database: what it was given
+ * is in its log and in memory first, and has yet to become tables.
+ *
  * The bound is exact: what was granted counts until it is released, which is to be done
  * when it is counted in another way ("store/usage.h").
  *
@@ -71,7 +74,9 @@ int room_on_disk(struct store *st, uint64_t bytes);
 /* The same for the background thread, which deletes nothing for it. */
 bool room_is_there(struct store *st, uint64_t bytes);
 
-/* How much of a disk of `total_bytes` is kept free. */
+/* The reserve of a disk of `total_bytes`. */
 uint64_t room_reserve(const struct room *room, uint64_t total_bytes);
+/* What is kept free of it now: the reserve and the headroom (backend_headroom()). */
+uint64_t room_kept(struct store *st, uint64_t total_bytes);
 
 #endif

@@ -372,7 +372,7 @@ static int disk_stats(struct store *st, struct store_stats *stats)
 {
 	struct statvfs vfs;
 	struct sysinfo info;
-	uint64_t avail, reserve;
+	uint64_t avail, kept;
 
 	/* A memory store has what the machine has. */
 	if (!st->lock) {
@@ -388,8 +388,8 @@ static int disk_stats(struct store *st, struct store_stats *stats)
 	stats->disk_total_bytes = (uint64_t)vfs.f_blocks * vfs.f_frsize;
 	stats->disk_free_bytes = (uint64_t)vfs.f_bfree * vfs.f_frsize;
 	avail = (uint64_t)vfs.f_bavail * vfs.f_frsize;
-	reserve = room_reserve(&st->room, stats->disk_total_bytes);
-	stats->disk_avail_bytes = avail > reserve ? avail - reserve : 0;
+	kept = room_kept(st, stats->disk_total_bytes);
+	stats->disk_avail_bytes = avail > kept ? avail - kept : 0;
 	return 0;
 }
 

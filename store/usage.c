@@ -366,22 +366,25 @@ static int64_t size_excess(struct usage *u)
 	return excess;
 }
 
-/* What is kept free, and again as much, lest each write is refused at first. */
+/* What is kept free, and the reserve once more, lest each write is refused at first. */
 static int64_t disk_excess(struct store *st)
 {
 	struct usage *u = &st->usage;
-	int64_t reserve, avail;
+	int64_t reserve, kept, avail;
 	struct statvfs vfs;
+	uint64_t total;
 
 	if (!st->lock || statvfs(st->path, &vfs) || !vfs.f_blocks)
 		return 0;
-	reserve = (int64_t)room_reserve(&st->room, (uint64_t)vfs.f_blocks * vfs.f_frsize);
+	total = (uint64_t)vfs.f_blocks * vfs.f_frsize;
+	reserve = (int64_t)room_reserve(&st->room, total);
+	kept = (int64_t)room_kept(st, total);
 	avail = (int64_t)((uint64_t)vfs.f_bavail * vfs.f_frsize) + atomic_load(&u->dead);
-	if (avail < reserve + reserve / 2)
+	if (avail < kept + reserve / 2)
 		atomic_store(&u->disk_short, true);
-	if (avail >= 2 * reserve)
+	if (avail >= kept + reserve)
 		atomic_store(&u->disk_short, false);
-	return atomic_load(&u->disk_short) ? 2 * reserve - avail : 0;
+	return atomic_load(&u->disk_short) ? kept + reserve - avail : 0;
 }
 
 int64_t usage_excess(struct store *st)

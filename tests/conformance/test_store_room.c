@@ -29,7 +29,7 @@
 /* Deleted small values give their space back when the database has compacted. */
 #define COMPACTION_S 30
 
-static int disk_setup(void **state)
+static int disk_setup_with(void **state, const char *options)
 {
 	struct fixture *fx;
 
@@ -37,13 +37,24 @@ static int disk_setup(void **state)
 		return -1;
 	fx = *state;
 	fixture_close(fx);
-	if (mount("tmpfs", fx->dir, "tmpfs", 0, "size=48m"))
+	if (mount("tmpfs", fx->dir, "tmpfs", 0, options))
 		return -1;
 	/* What is full here is the disk, and nothing may be evicted. */
 	fx->size_bytes = STORE_SIZE_NONE;
 	fixture_open(fx);
 	assert_ok(store_setting_set(fx->st, ROOT, STORE_SETTING_PIN, "yes"));
 	return 0;
+}
+
+static int disk_setup(void **state)
+{
+	return disk_setup_with(state, "size=48m");
+}
+
+/* Of a size that the database makes nothing smaller for. */
+static int large_disk_setup(void **state)
+{
+	return disk_setup_with(state, "size=1g");
 }
 
 static int disk_teardown(void **state)
@@ -256,20 +267,30 @@ static int unlink_soon(struct store *st, const char *name)
 	return r;
 }
 
+static unsigned int fill_with_small(struct store *st)
+{
+	unsigned int count = 0;
+	char name[16];
+	int r;
+
+	for (;; count++) {
+		snprintf(name, sizeof(name), "%u", count);
+		r = try_put(st, name, SMALL);
+		if (r)
+			break;
+	}
+	assert_int_equal(r, -ENOSPC);
+	return count;
+}
+
 /* The same where everything is in the database, which must be made to shrink. */
 static void test_small_values(void **state)
 {
 	struct fixture *fx = *state;
-	unsigned int count = 0;
+	unsigned int count = fill_with_small(fx->st);
 	char name[16];
-	int r = 0;
+	int r;
 
-	while (!r) {
-		snprintf(name, sizeof(name), "%u", count);
-		r = try_put(fx->st, name, SMALL);
-		count += !r;
-	}
-	assert_int_equal(r, -ENOSPC);
 	/* Log and compaction take most of the disk. */
 	assert_true(count > 400);
 	for (unsigned int i = 0; i < count; i++) {
@@ -289,6 +310,47 @@ static void test_small_values(void **state)
 		assert_ok(r);
 	}
 	assert_left(fx->st, count / 2, 0);
+}
+
+/*
+ * What the database has in memory only will need room for its tables: that is not given
+ * away before, be the reserve ever so small, and removals always work.
+ */
+static void test_room_for_tables(void **state)
+{
+	struct fixture *fx = *state;
+	struct store_options opt = fixture_options(fx);
+	unsigned int count;
+	char name[16];
+
+	opt.reserve_bytes = MIB;
+	store_set_bounds(fx->st, &opt);
+	fill_from_outside(fx, 48 * MIB);
+	count = fill_with_small(fx->st);
+	assert_true(count > 200);
+	usleep(500 * 1000); /* what is written in the background has its time */
+	for (unsigned int i = 0; i < count; i++) {
+		snprintf(name, sizeof(name), "%u", i);
+		assert_value(fx->st, lookup(fx->st, ROOT, name), SMALL, 1);
+		assert_ok(store_unlink(fx->st, ROOT, name));
+	}
+	assert_left(fx->st, 0, 0);
+}
+
+/* The log of values that are replaced again and again does not fill the disk. */
+static void test_replaced_values(void **state)
+{
+	struct fixture *fx = *state;
+	char name[16];
+
+	for (unsigned int i = 0; i < 5000; i++) {
+		snprintf(name, sizeof(name), "%u", i % 100);
+		assert_ok(try_put(fx->st, name, SMALL * 2 / 3));
+		snprintf(name, sizeof(name), "%u", (i + 50) % 100);
+		if (i >= 50)
+			assert_ok(store_unlink(fx->st, ROOT, name));
+	}
+	assert_left(fx->st, 50, 0);
 }
 
 /* What fsync and close have returned for is published, be the disk full or not. */
@@ -444,6 +506,9 @@ int main(int argc, char **argv)
 	    DISK_TEST(test_rm_on_a_full_store),
 	    DISK_TEST(test_room_of_what_is_open),
 	    DISK_TEST(test_small_values),
+	    cmocka_unit_test_setup_teardown(test_room_for_tables, large_disk_setup,
+					    disk_teardown),
+	    DISK_TEST(test_replaced_values),
 	    DISK_TEST(test_fsynced_is_published),
 	    DISK_TEST(test_allocate),
 	    DISK_TEST(test_reservations),
