@@ -302,6 +302,7 @@ static int open_store(struct daemon *d, const struct buf *inos, struct errmsg *e
 	    .root_uid = geteuid(),
 	    .root_gid = getegid(),
 	    .root_mode = d->config->store.root_mode,
+	    .on_wait = session_pass_token,
 	    .keep = d->fs.keep,
 	    .kept_inos = (const uint64_t *)inos->data,
 	    .kept_count = inos->len / sizeof(uint64_t),

@@ -264,7 +264,7 @@ static int reclaim(struct store *st, bool *ret_any)
 	return r;
 }
 
-bool gc_make_room(struct store *st)
+static bool make_room(struct store *st)
 {
 	struct gc *gc = st->gc;
 	CLEANUP_UNLOCK pthread_mutex_t *held = mutex_hold(&gc->work);
@@ -272,6 +272,12 @@ bool gc_make_room(struct store *st)
 
 	(void)reclaim(st, &reclaimed);
 	return reaped || reclaimed;
+}
+
+bool gc_make_room(struct store *st)
+{
+	room_waits(st);
+	return make_room(st);
 }
 
 /* Removals take of what is kept free, and ask nobody. */

@@ -81,17 +81,44 @@ static bool look(struct store *st, uint64_t bytes, bool last_try)
 	return true;
 }
 
+void room_waits(const struct store *st)
+{
+	if (st->room.on_wait)
+		st->room.on_wait();
+}
+
+/* May it be kept waiting? Few at a time; each is to call end_waiting(). */
+static bool begin_waiting(struct store *st)
+{
+	if (atomic_fetch_add(&st->room.waiting, 1) < WAITING_MAX) {
+		room_waits(st);
+		return true;
+	}
+	atomic_fetch_sub(&st->room.waiting, 1);
+	return false;
+}
+
+static void end_waiting(struct store *st)
+{
+	atomic_fetch_sub(&st->room.waiting, 1);
+}
+
 /* While the database gives something back. */
 static bool look_when_shrunk(struct store *st, uint64_t bytes)
 {
 	const struct timespec step = {.tv_nsec = DELETE_STEP_NS};
+	bool found = look(st, bytes, false);
 
-	for (int i = 0; i < DELETE_STEPS && backend_is_shrinking(st->be); i++) {
-		nanosleep(&step, NULL);
-		if (look(st, bytes, false))
-			return true;
+	if (!found && backend_is_shrinking(st->be) && begin_waiting(st)) {
+		for (int i = 0; !found && i < DELETE_STEPS; i++) {
+			nanosleep(&step, NULL);
+			found = look(st, bytes, false);
+			if (!backend_is_shrinking(st->be))
+				break;
+		}
+		end_waiting(st);
 	}
-	return look(st, bytes, true);
+	return found || look(st, bytes, true);
 }
 
 int room_on_disk(struct store *st, uint64_t bytes)
@@ -156,17 +183,6 @@ static int refuse(struct store *st, uint64_t bytes)
 	return -ENOSPC;
 }
 
-/* May it be kept waiting? Few at a time. */
-static bool begin_waiting(struct store *st, enum room_wait wait)
-{
-	if (wait == ROOM_REFUSE)
-		return false;
-	if (atomic_fetch_add(&st->room.waiting, 1) < WAITING_MAX)
-		return true;
-	atomic_fetch_sub(&st->room.waiting, 1);
-	return false;
-}
-
 /* Until `ask` has no objection, or it has taken too long. */
 static int wait_until(struct store *st, int (*ask)(struct store *st, void *arg),
 		      void *arg)
@@ -180,7 +196,7 @@ static int wait_until(struct store *st, int (*ask)(struct store *st, void *arg),
 		nanosleep(&step, NULL);
 		r = ask(st, arg);
 	} while (r && time_monotonic_ns() < until_ns);
-	atomic_fetch_sub(&st->room.waiting, 1);
+	end_waiting(st);
 	return r;
 }
 
@@ -188,7 +204,7 @@ int room_wait_until(struct store *st, int (*ask)(struct store *st, void *arg), v
 {
 	int r = ask(st, arg);
 
-	return r && begin_waiting(st, ROOM_WAIT) ? wait_until(st, ask, arg) : r;
+	return r && begin_waiting(st) ? wait_until(st, ask, arg) : r;
 }
 
 struct room_need {
@@ -212,6 +228,7 @@ static bool hold_when_deleted(struct store *st, uint64_t bytes, struct room_hold
 	const struct timespec step = {.tv_nsec = DELETE_STEP_NS};
 
 	usage_wake(st);
+	room_waits(st);
 	for (int i = 0; i < DELETE_STEPS; i++) {
 		bool any = gc_delete_now(st);
 
@@ -235,8 +252,8 @@ int room_take(struct store *st, uint64_t bytes, enum room_wait wait,
 	if (hold_when_deleted(st, bytes, ret_hold))
 		return 0;
 	/* What alone is too large needs no waiting. */
-	if (bytes <= atomic_load(&st->usage.size_bytes) && begin_waiting(st, wait) &&
-	    !wait_until(st, ask_for_room, &need))
+	if (wait == ROOM_WAIT && bytes <= atomic_load(&st->usage.size_bytes) &&
+	    begin_waiting(st) && !wait_until(st, ask_for_room, &need))
 		return 0;
 	return refuse(st, bytes);
 }

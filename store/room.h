@@ -44,6 +44,7 @@ struct room {
 	atomic_bool told;	       /* in the log: once, until there is room again */
 	_Atomic int waiting;	       /* who is kept until there is room */
 	int64_t wait_ns;	       /* no longer than so; fixed */
+	void (*on_wait)(void);	       /* of struct store_options; fixed */
 };
 
 /* What was granted. */
@@ -69,6 +70,8 @@ int room_take(struct store *st, uint64_t bytes, enum room_wait wait,
  * seconds at most. Its last answer.
  */
 int room_wait_until(struct store *st, int (*ask)(struct store *st, void *arg), void *arg);
+/* To be called before a thread waits; see on_wait in struct store_options. */
+void room_waits(const struct store *st);
 /* Of the disk alone. A store in memory has always room. */
 int room_on_disk(struct store *st, uint64_t bytes);
 /* The same for the background thread, which deletes nothing for it. */

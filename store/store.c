@@ -43,6 +43,7 @@ static int struct_new(const struct store_options *opt, struct store **ret_store)
 	st->small_max_bytes = opt->small_max_bytes ?: SMALL_MAX_DEFAULT;
 	st->staged_memory_bytes = opt->staged_memory_bytes ?: STAGED_MEMORY_DEFAULT;
 	st->room.wait_ns = ROOM_WAIT_DEFAULT_NS;
+	st->room.on_wait = opt->on_wait;
 	usage_init(&st->usage);
 	st->clock = opt->clock ? opt->clock : &clock_system;
 	/* What is in memory goes with the process, whatever is known of it. */

@@ -71,6 +71,11 @@ struct store_options {
 	mode_t root_mode;
 	const struct store_clock *clock; /* for tests; NULL: the machine's */
 	/*
+	 * Called by a thread that begins to wait for room, in a call of its own: that may
+	 * take seconds. Whoever it is to serve meanwhile, another has to. NULL: nobody.
+	 */
+	void (*on_wait)(void);
+	/*
 	 * See "resuming". NULL: nothing is kept; nor is what is in a store in memory. It
 	 * outlives the store.
 	 */

@@ -60,6 +60,27 @@ test_full_store() {
 	rm -f f* first again
 }
 
+# Nothing can be evicted: who writes is kept for some seconds before he is refused. Of
+# the others none is; the first one of them would be answered after him.
+test_reads_while_a_writer_waits() {
+	local i reads=0
+	head -c 3000000 /dev/urandom >"$T/block"
+	echo small >"$T/small"
+	for ((i = 0; i < 12; i++)); do cp "$T/block" "f$i" 2>/dev/null || break; done
+	for ((i = 0; i < 200; i++)); do cp "$T/small" "s$i" 2>/dev/null || break; done
+	[ "$i" -lt 200 ] || fail 'it is not full'
+	rm -f "$T/refused"
+	{ cp "$T/small" again 2>/dev/null || touch "$T/refused"; } &
+	while [ ! -e "$T/refused" ] && kill -0 $! 2>/dev/null; do
+		cat f0 >/dev/null
+		reads=$((reads + 1))
+	done
+	wait $! || :
+	[ -e "$T/refused" ] || fail 'it was not refused'
+	[ "$reads" -ge 20 ] || fail "$reads reads until the writer was refused"
+	rm -f f* s*
+}
+
 test_quota() {
 	mkdir q q/inner
 	set_attr quota 1MiB q
