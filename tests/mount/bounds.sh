@@ -65,8 +65,10 @@ test_full_store() {
 test_reads_while_a_writer_waits() {
 	local i reads=0
 	head -c 3000000 /dev/urandom >"$T/block"
+	head -c 100000 /dev/urandom >"$T/middle"
 	echo small >"$T/small"
 	for ((i = 0; i < 12; i++)); do cp "$T/block" "f$i" 2>/dev/null || break; done
+	for ((i = 0; i < 40; i++)); do cp "$T/middle" "m$i" 2>/dev/null || break; done
 	for ((i = 0; i < 200; i++)); do cp "$T/small" "s$i" 2>/dev/null || break; done
 	[ "$i" -lt 200 ] || fail 'it is not full'
 	rm -f "$T/refused"
@@ -78,7 +80,7 @@ test_reads_while_a_writer_waits() {
 	wait $! || :
 	[ -e "$T/refused" ] || fail 'it was not refused'
 	[ "$reads" -ge 20 ] || fail "$reads reads until the writer was refused"
-	rm -f f* s*
+	rm -f f* m* s*
 }
 
 test_quota() {
