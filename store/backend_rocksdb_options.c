@@ -22,6 +22,7 @@
 #define SYNC_BYTES (1 * MIB)
 #define TABLE_FILE_BYTES (32 * MIB)
 #define MANIFEST_BYTES (4 * MIB)
+#define MANIFEST_STEP_BYTES (64 * KIB) /* that it takes of the disk at a time */
 /* One part in so many of the disk, at most, and what each needs at least. */
 #define WAL_DISK_PART 16
 #define WRITE_BUFFERS_DISK_PART 32
@@ -38,7 +39,7 @@
  * as many small values are a large part of the disk.
  */
 #define DELETIONS_WINDOW 4096
-#define DELETIONS_WINDOW_MIN 32
+#define DELETIONS_WINDOW_MIN 128	    /* RocksDB looks at no fewer */
 #define DELETIONS_DISK_PART (64 * 16 * KIB) /* rows: one to so many bytes of the disk */
 /* From here on additions to one counter are folded into one in memory. */
 #define ADDITIONS 16
@@ -145,6 +146,7 @@ static rocksdb_options_t *db_options(uint64_t disk_bytes)
 	rocksdb_options_set_max_open_files(opt, MAX_OPEN_FILES);
 	rocksdb_options_set_max_background_jobs(opt, BACKGROUND_JOBS);
 	rocksdb_options_set_max_manifest_file_size(opt, MANIFEST_BYTES);
+	rocksdb_options_set_manifest_preallocation_size(opt, MANIFEST_STEP_BYTES);
 	/* Write back as it comes, so that no sync finds a heap of dirty pages. */
 	rocksdb_options_set_bytes_per_sync(opt, SYNC_BYTES);
 	rocksdb_options_set_wal_bytes_per_sync(opt, SYNC_BYTES);
