@@ -18,7 +18,7 @@
 
 /* What opening takes, with some to spare: a log, a manifest, options, a few tables. */
 #define OPEN_BYTES (4 * 1024 * 1024)
-/* Left for a compaction of small values, at most, beside what is left for tables. */
+/* Left for a compaction, at most, beside what is left for tables. */
 #define COMPACTION_BYTES (64 * 1024 * 1024)
 /* Of one table, in memory: so many are stepped over in a millisecond or two. */
 #define TIDY_DELETIONS 4096
@@ -205,14 +205,19 @@ static uint64_t property(struct rocks *r, enum table t, const char *name)
 	return n;
 }
 
+static uint64_t sum(struct rocks *r, const char *name)
+{
+	uint64_t n = 0;
+
+	for (int t = 0; t < TABLE_COUNT; t++)
+		n += property(r, (enum table)t, name);
+	return n;
+}
+
 /* Memtables, which become tables of about their size. */
 static uint64_t unwritten(struct rocks *r)
 {
-	uint64_t bytes = 0;
-
-	for (int t = 0; t < TABLE_COUNT; t++)
-		bytes += property(r, (enum table)t, "rocksdb.cur-size-all-mem-tables");
-	return bytes;
+	return sum(r, "rocksdb.cur-size-all-mem-tables");
 }
 
 uint64_t rocks_disk_bytes(struct rocks *r)
@@ -223,17 +228,16 @@ uint64_t rocks_disk_bytes(struct rocks *r)
 }
 
 /*
- * What a compaction writes comes before what it frees, too: as much as all small values
- * where many of them were just deleted, or are soon. One that finds no room is tried
- * again, but a commit that comes while it fills the disk is refused, and so is each one
- * for seconds after. A store of many small values is not kept from that: it is on a large
- * disk, or what it needs were a large part of it.
+ * What a compaction writes comes before what it frees, too: as much as all tables have
+ * where much was just deleted, or is soon. One that finds no room is tried again, but a
+ * commit that comes while it fills the disk is refused, and so is each one for seconds
+ * after. Large tables are not kept from that: what they need is too much of a small disk,
+ * and hardly met on a large one.
  */
 uint64_t rocks_headroom(struct backend *be)
 {
-	struct rocks *r = rocks(be);
-	uint64_t once = unwritten(r);
-	uint64_t tables = property(r, TABLE_SMALL, "rocksdb.total-sst-files-size") + once;
+	uint64_t once = unwritten(rocks(be));
+	uint64_t tables = sum(rocks(be), "rocksdb.total-sst-files-size") + once;
 
 	return once + (tables < COMPACTION_BYTES ? tables : COMPACTION_BYTES);
 }

@@ -43,6 +43,7 @@
 #define REAP_URGENT 8192		   /* numbers that do not wait */
 #define UNSYNCED_URGENT_BYTES (256u << 20) /* bytes that do not wait */
 #define ROUNDS_MAX 4096			   /* a path has no more directories */
+#define RECLAIM_NS (5 * NSEC_PER_SEC)	   /* in the background, for a few deletions */
 #define WASTED_MIN (1u << 20)		   /* bytes that are worth a flush */
 #define FEW_MAX 4096			   /* more of them wait for the next start */
 
@@ -59,11 +60,12 @@ struct gc {
 	atomic_bool stop; /* set under lock; long work looks at it without */
 
 	pthread_mutex_t work;
-	bool seek_orphans;   /* under work */
-	bool seek_trees;     /* under work: those that an earlier process left */
-	bool deleted;	     /* under work: rows, since the last backend_reclaim() */
-	uint64_t ours_above; /* numbers from here on are of this process */
-	int last_error;	     /* under work: what was logged last */
+	bool seek_orphans;	  /* under work */
+	bool seek_trees;	  /* under work: those that an earlier process left */
+	bool deleted;		  /* under work: rows, since the last backend_reclaim() */
+	int64_t reclaim_after_ns; /* under work: the next in the background */
+	uint64_t ours_above;	  /* numbers from here on are of this process */
+	int last_error;		  /* under work: what was logged last */
 
 	struct heat *heat;
 };
@@ -280,12 +282,24 @@ bool gc_make_room(struct store *st)
 	return make_room(st);
 }
 
-/* Removals take of what is kept free, and ask nobody. */
+/*
+ * Removals take of what is kept free, and ask nobody; and what the evictor has dropped is
+ * not counted as free any more, and must be, or it goes on. A few deletions do not have
+ * tables flushed each second.
+ */
 static int reclaim_when_short(struct store *st)
 {
+	struct gc *gc = st->gc;
+	int64_t now_ns = time_monotonic_ns();
 	bool any;
-	int r = room_is_there(st, 1) ? 0 : reclaim(st, &any);
+	int r;
 
+	if (!atomic_load(&st->usage.disk_short) && room_is_there(st, 1))
+		return 0;
+	if (now_ns < gc->reclaim_after_ns && backend_wasted(st->be) < WASTED_MIN)
+		return 0;
+	r = reclaim(st, &any);
+	gc->reclaim_after_ns = now_ns + RECLAIM_NS;
 	return r == -ENOSPC ? 0 : r; /* what it needs is not there: later */
 }
 

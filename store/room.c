@@ -58,14 +58,15 @@ static void tell(struct store *st, uint64_t bytes, uint64_t avail_bytes,
 static bool look(struct store *st, uint64_t bytes, bool last_try)
 {
 	struct room *room = &st->room;
-	uint64_t avail, kept, above;
+	uint64_t total, avail, kept, above;
 	struct statvfs vfs;
 
 	/* No answer, or a file system that counts no blocks: the write will tell. */
 	if (statvfs(st->path, &vfs) || !vfs.f_blocks)
 		return true;
 	avail = (uint64_t)vfs.f_bavail * vfs.f_frsize;
-	kept = room_kept(st, (uint64_t)vfs.f_blocks * vfs.f_frsize);
+	total = (uint64_t)vfs.f_blocks * vfs.f_frsize;
+	kept = room_kept(st, total);
 	above = avail > kept ? avail - kept : 0;
 	if (bytes > above) {
 		atomic_store(&room->until_ns, 0);
@@ -74,7 +75,7 @@ static bool look(struct store *st, uint64_t bytes, bool last_try)
 		return false;
 	}
 	/* Not at once, lest a disk at its limit fills the log. */
-	if (above > kept)
+	if (above > room_reserve(room, total))
 		atomic_store(&room->told, false);
 	atomic_store(&room->allowed_bytes, (int64_t)((above - bytes) / LOOK_PART));
 	atomic_store(&room->until_ns, coarse_now_ns() + LOOK_NS);

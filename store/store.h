@@ -723,7 +723,7 @@ struct store_bounds {
 	uint64_t dead_bytes;   /* without a name: to be deleted, or still open */
 	uint64_t staged_bytes; /* on disk, of values being written */
 	uint64_t max_entry_bytes;
-	uint64_t min_free_bytes; /* of the disk */
+	uint64_t min_free_bytes; /* of the disk, with what the database needs */
 	enum store_policy policy;
 };
 void store_bounds(struct store *st, struct store_bounds *ret_bounds);

@@ -323,7 +323,7 @@ void store_bounds(struct store *st, struct store_bounds *ret_bounds)
 	    .shared_bytes = (uint64_t)atomic_load(&u->shared),
 	    .max_entry_bytes = atomic_load(&u->max_entry_bytes),
 	    .policy = (enum store_policy)atomic_load(&u->policy),
-	    .min_free_bytes = room_reserve(&st->room, disk_bytes(st)),
+	    .min_free_bytes = room_kept(st, disk_bytes(st)),
 	};
 
 	b.total_bytes = b.used_bytes + b.dead_bytes + b.staged_bytes - b.shared_bytes;
