@@ -112,23 +112,19 @@ static void set_blocks(rocksdb_options_t *opt, const struct profile *p,
 	rocksdb_block_based_options_destroy(block);
 }
 
-/* `bytes`, or a part of the disk when that is less. */
-static uint64_t on_disk(uint64_t bytes, uint64_t disk_bytes, uint64_t part)
+/* `most`, or the part of the disk when that is less; `least` on the smallest. */
+static uint64_t part_of(uint64_t disk_bytes, uint64_t part, uint64_t least, uint64_t most)
 {
-	uint64_t most = disk_bytes / part;
+	uint64_t n = disk_bytes / part;
 
-	if (!disk_bytes || most > bytes)
-		return bytes;
-	return most > DISK_PART_MIN ? most : DISK_PART_MIN;
+	if (!disk_bytes || n > most)
+		return most;
+	return n > least ? n : least;
 }
 
-static size_t deletions_window(uint64_t disk_bytes)
+static uint64_t on_disk(uint64_t bytes, uint64_t disk_bytes, uint64_t part)
 {
-	uint64_t rows = disk_bytes / DELETIONS_DISK_PART;
-
-	if (!disk_bytes || rows > DELETIONS_WINDOW)
-		return DELETIONS_WINDOW;
-	return rows > DELETIONS_WINDOW_MIN ? rows : DELETIONS_WINDOW_MIN;
+	return part_of(disk_bytes, part, DISK_PART_MIN, bytes);
 }
 
 static rocksdb_options_t *db_options(uint64_t disk_bytes)
@@ -174,7 +170,8 @@ static rocksdb_options_t *table_options(rocksdb_options_t *db, enum table t,
 {
 	const struct profile *p = &profiles[t];
 	rocksdb_options_t *opt = rocksdb_options_create_copy(db);
-	size_t window = deletions_window(disk_bytes);
+	size_t window = part_of(disk_bytes, DELETIONS_DISK_PART, DELETIONS_WINDOW_MIN,
+				DELETIONS_WINDOW);
 
 	rocksdb_options_set_write_buffer_size(
 	    opt, on_disk(p->memtable_bytes, disk_bytes, MEMTABLE_DISK_PART));
