@@ -444,13 +444,8 @@ void rocks_stats(struct backend *be, struct backend_stats *ret_stats)
 	struct backend_stats stats = {0};
 
 	/* All tables share the cache. */
-	stats.memory_bytes = property(r, TABLE_INODE, "rocksdb.block-cache-usage");
-	for (int t = 0; t < TABLE_COUNT; t++) {
-		stats.memory_bytes +=
-		    property(r, (enum table)t, "rocksdb.cur-size-all-mem-tables");
-		stats.memory_bytes +=
-		    property(r, (enum table)t, "rocksdb.estimate-table-readers-mem");
-	}
+	stats.memory_bytes = property(r, TABLE_INODE, "rocksdb.block-cache-usage") +
+			     unwritten(r) + sum(r, "rocksdb.estimate-table-readers-mem");
 	stats.disk_bytes = add_up_folder(r).bytes;
 	stats.keys_estimate = property(r, TABLE_INODE, "rocksdb.estimate-num-keys");
 	*ret_stats = stats;
